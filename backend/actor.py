@@ -1,0 +1,42 @@
+"""Who asks. Made once per request or command, frozen, and handed to every use case."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from backend.errors import Forbidden
+
+
+class Role(StrEnum):
+    """What a member of staff may do (mission row A6)."""
+
+    NURSE = "nurse"
+    PHARMACIST = "pharmacist"
+    DOCTOR = "doctor"
+    ADMIN = "admin"
+
+
+STAFF = frozenset(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A signed-in member of staff, or with `user_id` None the operator at the command line."""
+
+    organization_id: UUID
+    user_id: UUID | None
+    role: Role
+    name: str
+    request_id: str
+    second_factor: bool = False
+
+    def require(self, roles: frozenset[Role]) -> None:
+        """Raises Forbidden unless the actor has one of `roles`."""
+        if self.role not in roles:
+            names = ", ".join(sorted(roles))
+            raise Forbidden(f"This needs the role {names}; you are signed in as {self.role}.")
+
+    @classmethod
+    def operator(cls, organization_id: UUID) -> "Actor":
+        """The person at the command line, who acts for the organization with an admin's rights."""
+        return cls(organization_id, None, Role.ADMIN, "operator", "command-line", second_factor=True)

@@ -1,0 +1,1 @@
+"""The MAR: doses given, and the board of what is due."""

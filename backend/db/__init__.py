@@ -1,0 +1,21 @@
+"""The database module: engine and pool, sessions, the one transaction, lanes, tenancy and idempotency."""
+
+from backend.db.base import Base, Tenant, Timestamped, belongs_to, new_id, of_organization, pg_enum
+from backend.db.lanes import lane_of
+from backend.db.prepared import Prepared
+from backend.db.session import Session
+from backend.db.transaction import Database
+
+__all__ = [
+    "Base",
+    "Database",
+    "Prepared",
+    "Session",
+    "Tenant",
+    "Timestamped",
+    "belongs_to",
+    "lane_of",
+    "new_id",
+    "of_organization",
+    "pg_enum",
+]

@@ -1,0 +1,92 @@
+"""What a migration says of a table beyond its columns: tenancy, grants, audit, append-only, live indexes.
+
+A version file calls these and nothing else of ours. Once released they change only by a new function, since a
+migration means for ever what it meant when it ran.
+"""
+
+from alembic import op
+
+TENANT = "current_setting('app.organization_id')::uuid"
+
+
+def application_role() -> str:
+    """The quoted role that serves, as env.py was told."""
+    config = op.get_context().config
+    name = config.attributes.get("application_role", "valmed_app") if config else "valmed_app"
+    return '"' + str(name).replace('"', '""') + '"'
+
+
+def protect(table: str, *, grants: str, column: str = "organization_id") -> None:
+    """Row-level security for everybody, the owner included, and the application role's `grants` on `table`.
+
+    `current_setting` without a second argument: an unset or stale tenant is an error, never an empty answer.
+    """
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY tenant ON {table} USING ({column} = {TENANT})")
+    op.execute(f"GRANT {grants} ON {table} TO {application_role()}")
+
+
+def allow_sign_in(table: str) -> None:
+    """Lets the owner's sign-in functions read `table` before a tenant is known; the application role gains nothing."""
+    op.execute(f"CREATE POLICY sign_in ON {table} FOR SELECT TO CURRENT_USER USING (true)")
+
+
+def audit(table: str, *secrets: str, row: str = "id", organization: str = "organization_id") -> None:
+    """Every change of `table` becomes a row of audit_events, without the columns `secrets`."""
+    arguments = ", ".join(f"'{name}'" for name in (organization, row, *secrets))
+    op.execute(
+        f"CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON {table} "
+        f"FOR EACH ROW EXECUTE FUNCTION record_change({arguments})"
+    )
+
+
+def append_only(table: str, *, deletable: bool = False) -> None:
+    """UPDATE, TRUNCATE and, unless `deletable` by the operator, DELETE are refused, whoever asks."""
+    events = "UPDATE" if deletable else "UPDATE OR DELETE"
+    op.execute(
+        f"CREATE TRIGGER append_only BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+    )
+    op.execute(
+        f"CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    )
+
+
+def create_function(signature: str, body: str, *, returns: str, grant: bool) -> None:
+    """A SECURITY DEFINER function in PL/pgSQL with a pinned search_path, closed to PUBLIC."""
+    name = signature.split("(", maxsplit=1)[0]
+    op.execute(
+        f"CREATE FUNCTION {signature} RETURNS {returns} LANGUAGE plpgsql SECURITY DEFINER "
+        f"SET search_path = pg_catalog, public, pg_temp AS $body${body}$body$"
+    )
+    op.execute(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC")
+    if grant:
+        op.execute(f"GRANT EXECUTE ON FUNCTION {name} TO {application_role()}")
+
+
+def create_indexes(table: str, indexes: dict[str, str], *, unique: bool = False) -> None:
+    """Builds `indexes` (name -> columns and predicate) on a live table without blocking its writers (row A11).
+
+    Outside a transaction; re-runnable: an invalid index that an earlier try left behind is dropped first.
+    """
+    with op.get_context().autocommit_block():
+        for name, definition in indexes.items():
+            _drop_invalid(name)
+            kind = "UNIQUE INDEX" if unique else "INDEX"
+            op.execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {table} {definition}")
+
+
+def drop_indexes(*names: str) -> None:
+    """Drops indexes without blocking writers."""
+    with op.get_context().autocommit_block():
+        for name in names:
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+def _drop_invalid(name: str) -> None:
+    if op.get_context().as_sql:
+        return
+    invalid = f"SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid"
+    if op.get_bind().exec_driver_sql(invalid).first() is not None:
+        op.execute(f"DROP INDEX CONCURRENTLY {name}")

@@ -1,0 +1,86 @@
+"""Idempotency: one key, one change, one answer, however often the request arrives (mission row A4, api.md).
+
+The row is written in the transaction of the change, so it is there exactly when the change is. That alone makes it
+safe to run a request again whose COMMIT got no answer. A refused request rolls back and leaves its key free.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import LargeBinary, PrimaryKeyConstraint, SmallInteger, insert, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db.base import Base, belongs_to, of_organization
+from backend.db.session import Session
+from backend.errors import Invalid
+
+
+class IdempotencyKeyReused(Invalid):
+    """The Idempotency-Key was used before for another request. Send each new request with a new key."""
+
+
+class IdempotencyRecord(Base):
+    """The stored answer of one key. Insert-only; old rows are purged by the operator."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (PrimaryKeyConstraint("organization_id", "key"), of_organization(), belongs_to("users", "user_id"))
+
+    organization_id: Mapped[UUID]
+    key: Mapped[str]
+    user_id: Mapped[UUID | None]
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The caller's key, or one made for the request, and the SHA-256 of who asks for what."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller gets: a status and the JSON body, byte for byte the same at every replay."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+def replayed(key: IdempotencyKey, fingerprint: bytes, status: int, body: bytes) -> Answer:
+    """The stored answer. Raises IdempotencyKeyReused when it belongs to another request."""
+    if bytes(fingerprint) != key.fingerprint:
+        raise IdempotencyKeyReused("This Idempotency-Key was used for another request.")
+    return Answer(status, bytes(body), replayed=True)
+
+
+def find_answer(session: Session, *, organization_id: UUID, key: IdempotencyKey) -> Answer | None:
+    """The answer stored under `key`, or None. Raises IdempotencyKeyReused."""
+    record = IdempotencyRecord
+    row = session.execute(
+        select(record.fingerprint, record.status, record.answer).where(
+            record.organization_id == organization_id, record.key == key.key
+        )
+    ).one_or_none()
+    return None if row is None else replayed(key, *row)
+
+
+def store_answer(
+    session: Session, *, organization_id: UUID, user_id: UUID | None, key: IdempotencyKey, answer: Answer
+) -> None:
+    """Stores `answer` under `key` in the caller's transaction."""
+    session.execute(
+        insert(IdempotencyRecord).values(
+            organization_id=organization_id,
+            key=key.key,
+            user_id=user_id,
+            fingerprint=key.fingerprint,
+            status=answer.status,
+            answer=answer.body,
+        )
+    )

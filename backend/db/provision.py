@@ -1,0 +1,106 @@
+"""What must be there before the tables: the application role, and the URL it signs in with.
+
+Decision: the operator gives one URL, the owner's, and ValMed makes the application role from it. Its password is
+derived from the owner's, so that every process finds the same one and none stores it; an owner without a password
+(a private socket) makes a role without one. Because a second secret that must be made, stored and rotated by hand is
+what people skip. Cost: a hospital that wants its own role and password sets VALMED_APPLICATION_DATABASE_URL.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+
+import psycopg2
+from psycopg2 import sql
+from sqlalchemy.engine.url import URL
+
+from backend.config import Config, ConfigError
+from backend.db.engine import normalised_url
+
+ROLE_FLAGS = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
+
+
+class RoleProblem(ConfigError):
+    """The application role is absent or too powerful, and this user may not mend it; the message says what to run."""
+
+
+def application_url(config: Config) -> URL:
+    """The URL of the application role: the given one, or the owner's with the role and its derived password."""
+    if config.application_database_url:
+        return normalised_url(config.application_database_url)
+    owner = normalised_url(config.database_url)
+    return owner.set(username=config.application_role, password=_derived_password(owner))
+
+
+def provision_role(config: Config) -> None:
+    """Makes the application role of `config` or brings it in order. Raises RoleProblem with the statements to run."""
+    owner = normalised_url(config.database_url)
+    with _connected(owner) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_user = %s", (config.application_role,))
+        if cursor.fetchone() == (True,):
+            raise RoleProblem(
+                f"VALMED_DATABASE_URL signs in as the application role {config.application_role}; "
+                "it must be the user that owns the tables"
+            )
+        try:
+            _ensure(cursor, config, application_url(config).password)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise RoleProblem(_what_to_run(config, owner)) from error
+
+
+def check_role(url: URL) -> None:
+    """Raises RoleProblem unless `url` signs in and its role owns nothing and cannot bypass row-level security."""
+    with _connected(url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolsuper OR rolbypassrls, EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid)"
+            " FROM pg_roles r WHERE rolname = current_user"
+        )
+        powerful, owns = cursor.fetchone() or (True, True)
+    if powerful or owns:
+        raise RoleProblem(
+            f"the role {url.username} may not serve: it {'bypasses row-level security' if powerful else 'owns tables'}"
+        )
+
+
+def _connected(url: URL) -> psycopg2.extensions.connection:
+    arguments = url.translate_connect_args(username="user", database="dbname")
+    connection = psycopg2.connect(**arguments, **{k: v for k, v in url.query.items()}, connect_timeout=5)
+    connection.autocommit = True
+    return connection
+
+
+def _ensure(cursor: psycopg2.extensions.cursor, config: Config, password: str | None) -> None:
+    role = sql.Identifier(config.application_role)
+    cursor.execute(
+        "SELECT rolcanlogin AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb) FROM pg_roles"
+        " WHERE rolname = %s",
+        (config.application_role,),
+    )
+    found = cursor.fetchone()
+    if found is None:
+        cursor.execute(sql.SQL(f"CREATE ROLE {{}} {ROLE_FLAGS}").format(role))
+    elif found != (True,):
+        cursor.execute(sql.SQL(f"ALTER ROLE {{}} {ROLE_FLAGS}").format(role))
+    if password and not config.application_database_url:
+        cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
+
+
+def _derived_password(owner: URL) -> str | None:
+    secret = owner.password or os.environ.get("PGPASSWORD", "")
+    if not secret:
+        return None
+    digest = hmac.digest(str(secret).encode(), b"valmed application role", hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _what_to_run(config: Config, owner: URL) -> str:
+    return (
+        f"the database user {owner.username} may not create or change roles. As a superuser run, in psql:\n"
+        f"  CREATE ROLE {config.application_role} {ROLE_FLAGS} PASSWORD 'choose-one';\n"
+        f"  GRANT CONNECT ON DATABASE {owner.database} TO {config.application_role};\n"
+        f"(ALTER ROLE instead of CREATE ROLE if it exists), then set\n"
+        f"  VALMED_APPLICATION_DATABASE_URL=postgresql://{config.application_role}:choose-one@{owner.host or 'host'}"
+        f":{owner.port or 5432}/{owner.database}\n"
+        "and run the command again."
+    )

@@ -1,0 +1,87 @@
+"""One transaction as a use case sees it: it can take lanes and run statements, it cannot end itself."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import psycopg2.extensions
+from sqlalchemy import Connection, CursorResult, Engine, Executable, PoolProxiedConnection
+
+from backend.db.lanes import lock_lanes
+from backend.db.prepared import Prepared
+
+if TYPE_CHECKING:
+    from backend.db.engine import DriverConnection
+
+Row = tuple[Any, ...]
+
+
+class SwallowedError(RuntimeError):
+    """The work returned although a statement of it had failed; COMMIT would answer success and be a ROLLBACK."""
+
+
+class Session:
+    """One REPEATABLE READ transaction on one connection of the pool.
+
+    Nothing is sent until the first statement; then BEGIN, the tenant's settings and the lanes go in front of it, as
+    one message where the statement is prepared. So `take_lanes` comes first or raises RuntimeError.
+    """
+
+    def __init__(self, engine: Engine, link: PoolProxiedConnection, prologue: str, *, prepare: bool) -> None:
+        self._engine = engine
+        self._link = link
+        self._driver: DriverConnection = link.dbapi_connection  # type: ignore[assignment]
+        self._cursor = self._driver.cursor()
+        self._prologue = prologue
+        self._prepare = prepare
+        self._core: Connection | None = None
+        self._begun = False
+        self.committing = False
+
+    def take_lanes(self, lanes: Iterable[int]) -> None:
+        """Waits for `lanes` before the snapshot is taken. Raises RuntimeError once a statement has run."""
+        if self._begun:
+            raise RuntimeError("lanes are taken before the first statement, else the snapshot is older than the lock")
+        self._prologue += lock_lanes(lanes)
+
+    def run(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
+        """The rows of a prepared statement: the driver's own path, for the few statements of a fulfilment."""
+        if self._prepare:
+            self._make_ready(statement)
+            self._cursor.execute(self._first(statement.call), values)
+        else:
+            self._cursor.execute(self._first(statement.inline), statement.named(values))
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+        """The result of a SQLAlchemy Core statement."""
+        self._open()
+        if self._core is None:
+            self._core = Connection(self._engine, connection=self._link)
+        return self._core.execute(statement, values)
+
+    def commit(self) -> None:
+        """Called by `transact` alone. Raises SwallowedError when a statement has failed unnoticed."""
+        if not self._begun:
+            return
+        if self._driver.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_INTRANS:
+            raise SwallowedError("a statement failed and its error was swallowed: nothing was committed")
+        self.committing = True
+        self._cursor.execute("COMMIT")
+        if self._cursor.statusmessage != "COMMIT":
+            raise SwallowedError(f"the server answered {self._cursor.statusmessage} to COMMIT")
+
+    def _make_ready(self, statement: Prepared) -> None:
+        if statement.name not in self._driver.prepared:
+            self._cursor.execute(statement.prepare)
+            self._driver.prepared.add(statement.name)
+
+    def _first(self, text: str) -> str:
+        if self._begun:
+            return text
+        self._begun = True
+        return self._prologue + text
+
+    def _open(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._cursor.execute(self._prologue)

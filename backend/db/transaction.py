@@ -1,0 +1,200 @@
+"""The only place that opens, commits and retries transactions.
+
+`Database.transact(work)` runs `work(session)` in one REPEATABLE READ transaction and commits. `work` may run more
+than once, so nothing in it leaves the database; what it raises rolls back. Every error of the database is answered
+here: run again, 503 `busy`, 409, 422 or, for what can only be a bug, 500 (concurrency.md, "Retry and outcome").
+
+Lock order, everywhere: lanes ascending, then the idempotency row, orders by id, stock levels by ward and drug,
+lots by expiry and id.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import psycopg2
+import sqlalchemy.exc
+from sqlalchemy import PoolProxiedConnection
+
+from backend.actor import Actor
+from backend.config import Config
+from backend.db.engine import make_engine, normalised_url
+from backend.db.prepared import Prepared
+from backend.db.session import Row, Session
+from backend.db.signals import Signal, constraint_of, driver_error, signal_of
+from backend.db.tenancy import prologue
+from backend.errors import Busy, Conflict, Invalid
+from backend.observability import BUSY, RETRIES, VIOLATIONS, log
+
+T = TypeVar("T")
+BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.005, 0.2
+
+
+class OutcomeUnknown(Busy):
+    """The connection broke in COMMIT and the outcome could not be learned in time. Repeat with the same key."""
+
+    code = "busy"
+
+
+class ConstraintViolated(Conflict):
+    """A rule of the database stopped the change although the request looked right. Nothing was changed."""
+
+
+class ValueOutOfRange(Invalid):
+    """A value is larger or longer than the database can hold. Nothing was changed."""
+
+
+class Database:
+    """The pool of one process and the transactions on it."""
+
+    def __init__(self, config: Config, url: str) -> None:
+        """`url` signs in as the application role; `config` gives pool, timeouts and retries."""
+        self.config = config
+        self.engine = make_engine(config, normalised_url(url))
+
+    def transact(
+        self, work: Callable[[Session], T], *, actor: Actor, repeatable: bool = False, read_only: bool = False
+    ) -> T:
+        """What `work` returns, after its transaction has committed.
+
+        `repeatable` says that `work` finds what an earlier run of it committed (an idempotency row): then a COMMIT
+        with an unknown outcome is resolved by running it again. Reads are always repeatable.
+        Raises what `work` raises, Busy, OutcomeUnknown, ConstraintViolated or ValueOutOfRange.
+        """
+        attempts = _Attempts(self.config, repeatable=repeatable or read_only)
+        opening = prologue(actor, self.config, read_only=read_only)
+        while True:
+            try:
+                return self._once(work, opening, attempts)
+            except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
+                attempts.answer(error)
+            except sqlalchemy.exc.TimeoutError:
+                raise attempts.busy("pool_timeout") from None
+
+    def lookup(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
+        """The rows of one autocommitted statement, before any tenant is known. Raises Busy."""
+        attempts = _Attempts(self.config, repeatable=True)
+        while True:
+            try:
+                with _Checkout(self, attempts) as link:
+                    return Session(self.engine, link, "", prepare=self.config.prepare_statements).run(
+                        statement, values
+                    )
+            except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
+                attempts.answer(error)
+            except sqlalchemy.exc.TimeoutError:
+                raise attempts.busy("pool_timeout") from None
+
+    def _once(self, work: Callable[[Session], T], opening: str, attempts: "_Attempts") -> T:
+        with _Checkout(self, attempts) as link:
+            session = Session(self.engine, link, opening, prepare=self.config.prepare_statements)
+            try:
+                result = work(session)
+                session.commit()
+            finally:
+                attempts.committing = session.committing
+            return result
+
+
+class _Checkout:
+    """A pooled connection that goes back at the end; one that broke is thrown away."""
+
+    def __init__(self, database: Database, attempts: "_Attempts") -> None:
+        self._database = database
+        self._attempts = attempts
+
+    def __enter__(self) -> PoolProxiedConnection:
+        self._attempts.connected = False
+        self._attempts.committing = False
+        self._link = self._database.engine.raw_connection()
+        self._attempts.connected = True
+        return self._link
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        cause = driver_error(error) if error is not None else None
+        if cause is not None and signal_of(cause) is Signal.LOST:
+            self._link.invalidate()
+        self._link.close()
+
+
+class _Attempts:
+    """How often one transaction has been tried and whether it may be tried again."""
+
+    def __init__(self, config: Config, *, repeatable: bool) -> None:
+        self._config = config
+        self._repeatable = repeatable
+        self._started = time.monotonic()
+        self._tries = 0
+        self._unknown = False
+        self.connected = False
+        self.committing = False
+
+    def answer(self, error: BaseException) -> None:
+        """Returns to have the transaction run again, else raises what the caller is told."""
+        cause = driver_error(error)
+        if cause is None:
+            raise error
+        self._tries += 1
+        signal = signal_of(cause)
+        if self.committing and signal not in {Signal.ROLLED_BACK, Signal.DUPLICATE, Signal.REFUSED}:
+            self._unknown = True
+            signal = Signal.LOST
+        match signal:
+            case Signal.ROLLED_BACK:
+                self._again(cause.pgcode or "", self._config.retry_seconds_max, self._config.retry_tries_max)
+            case Signal.LOST:
+                self._after_loss(cause)
+            case Signal.OVERLOADED:
+                raise self.busy(cause.pgcode or "overloaded") from None
+            case Signal.DUPLICATE:
+                self._after_duplicate(cause)
+            case Signal.REFUSED:
+                raise _refusal(cause) from None
+            case Signal.BAD_DATA:
+                log.error("value_out_of_range", sqlstate=cause.pgcode)
+                raise ValueOutOfRange() from None
+            case _:
+                raise error
+
+    def busy(self, reason: str) -> Busy:
+        """The 503 for `reason`, counted and logged."""
+        BUSY.labels(reason).inc()
+        log.warning("database_busy", reason=reason, tries=self._tries)
+        if self._unknown:
+            return OutcomeUnknown("The outcome is unknown. Repeat the request with the same Idempotency-Key.")
+        return Busy("The database is busy or out of reach. Nothing was changed; try again.")
+
+    def _after_loss(self, cause: psycopg2.Error) -> None:
+        if not self.connected and self._tries == 1:
+            raise self.busy("no_connection") from None
+        if self._unknown and not self._repeatable:
+            raise self.busy("outcome_unknown") from None
+        seconds = self._config.outcome_seconds_max if self._unknown else self._config.retry_seconds_max
+        self._again("connection_lost", seconds, tries_max=None)
+
+    def _after_duplicate(self, cause: psycopg2.Error) -> None:
+        VIOLATIONS.labels(constraint_of(cause)).inc()
+        if self._tries > 1:
+            raise _refusal(cause) from None
+        self._again("23505", self._config.retry_seconds_max, tries_max=None)
+
+    def _again(self, reason: str, seconds: float, tries_max: int | None) -> None:
+        """Waits with full jitter, or raises Busy where `seconds` or `tries_max` are used up."""
+        spent = time.monotonic() - self._started
+        if spent > seconds or (tries_max is not None and self._tries >= tries_max):
+            raise self.busy(reason) from None
+        RETRIES.labels(reason).inc()
+        log.info("transaction_retried", reason=reason, tries=self._tries)
+        ceiling = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN * 2**self._tries)
+        time.sleep(random.uniform(BACKOFF_SECONDS_MIN, ceiling))  # noqa: S311 - jitter, not a secret
+
+
+def _refusal(cause: psycopg2.Error) -> Conflict | Invalid:
+    """The answer to a violated constraint: the domain should have said it first, so it is logged as a bug."""
+    constraint = constraint_of(cause)
+    VIOLATIONS.labels(constraint).inc()
+    log.error("constraint_violated", constraint=constraint, sqlstate=cause.pgcode)
+    if cause.pgcode == "23503":
+        return Invalid("Something this refers to does not exist.", constraint=constraint)
+    return ConstraintViolated(constraint=constraint)

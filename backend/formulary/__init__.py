@@ -1,0 +1,1 @@
+"""The formulary: the drugs a hospital uses."""

@@ -1,0 +1,1 @@
+"""Staff, where they work, and how they sign in."""

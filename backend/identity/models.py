@@ -1,0 +1,61 @@
+"""Staff, the wards they work on and the tokens they hold."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.actor import Role
+from backend.db import Base, Tenant, Timestamped, belongs_to, of_organization, pg_enum
+
+
+class User(Tenant, Timestamped, Base):
+    """A member of staff. The audit trail never holds the two secrets."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        of_organization(),
+        UniqueConstraint("organization_id", "email"),
+        CheckConstraint("email = lower(email)", name="email_lower"),
+    )
+
+    email: Mapped[str]
+    name: Mapped[str]
+    role: Mapped[Role] = mapped_column(pg_enum(Role, "user_role"))
+    password_hash: Mapped[str]
+    totp_secret: Mapped[str | None]
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+class WardMembership(Tenant, Timestamped, Base):
+    """A user works on a ward."""
+
+    __tablename__ = "ward_memberships"
+    __table_args__ = (
+        belongs_to("users", "user_id"),
+        belongs_to("wards", "ward_id"),
+        UniqueConstraint("organization_id", "user_id", "ward_id"),
+    )
+
+    user_id: Mapped[UUID]
+    ward_id: Mapped[UUID]
+
+
+class AccessToken(Tenant, Base):
+    """A bearer token, of which only the SHA-256 is kept."""
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (
+        belongs_to("users", "user_id"),
+        CheckConstraint("octet_length(token_sha256) = 32", name="token_sha256_length"),
+        Index("ix_access_tokens_token_sha256", "token_sha256"),
+        Index("ix_access_tokens_user_id", "organization_id", "user_id"),
+    )
+
+    user_id: Mapped[UUID]
+    token_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    second_factor: Mapped[bool]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]

@@ -1,0 +1,52 @@
+"""Structured logs and metrics: what every layer above may write to.
+
+Log lines are JSON on standard output and carry the request's id, organization and user. They never carry a patient's
+name, a token, a password or a driver's message. Metrics are Prometheus', summed over all workers when
+PROMETHEUS_MULTIPROC_DIR is set (http/metrics.py).
+"""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from prometheus_client import Counter, Histogram
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+__all__ = ["bind_contextvars", "clear_contextvars", "configure_logging", "log"]
+
+REQUESTS = Histogram(
+    "valmed_http_request_seconds",
+    "Time to answer, by route template.",
+    ["method", "route", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+FULFILMENTS = Counter("valmed_fulfilments_total", "Fulfilments by outcome: fulfilled or a problem code.", ["outcome"])
+RETRIES = Counter("valmed_transaction_retries_total", "Transactions run again, by reason.", ["reason"])
+BUSY = Counter("valmed_busy_total", "Requests answered 503 by the database module, by reason.", ["reason"])
+VIOLATIONS = Counter("valmed_constraint_violations_total", "Constraints that stopped a write.", ["constraint"])
+BOARD_CACHE = Counter("valmed_board_cache_total", "MAR boards read, by whether the cache held them.", ["result"])
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+def _to_json(event: dict[str, Any], **_: Any) -> bytes:
+    return orjson.dumps(event, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Sends every log line, ours and the libraries', to standard output as JSON from `level` (a name) upwards."""
+    threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,1 @@
+"""Medication orders: placed by doctors, verified by pharmacists, fulfilled by nurses."""

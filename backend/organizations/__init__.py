@@ -1,0 +1,1 @@
+"""Hospitals, their policies and their wards."""

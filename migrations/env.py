@@ -1,0 +1,70 @@
+"""How migrations run: one connection as the owner, one migration at a time, each in its own transaction.
+
+Run them with `valmed db upgrade`, which also sees to the application role; plain `alembic` commands work from a
+checkout with VALMED_DATABASE_URL set. A session advisory lock makes two deploys queue.
+"""
+
+from collections.abc import Iterable
+
+from alembic import context
+from alembic.operations import MigrationScript
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, pool
+
+from backend.config import Config
+from backend.db.engine import normalised_url
+from backend.models import Base
+
+UPGRADE_LOCK = 0x56616C4D  # "ValM"
+OPTIONS = "-c lock_timeout=4s -c statement_timeout=30min -c TimeZone=UTC"
+
+
+def number_revision(
+    _context: MigrationContext,
+    _revision: str | Iterable[str | None] | None,
+    directives: list[MigrationScript],
+) -> None:
+    """Names a new migration with the next number: 0001, 0002 ..."""
+    head = ScriptDirectory.from_config(context.config).get_current_head()
+    directives[0].rev_id = f"{int(head or 0) + 1:04d}"
+
+
+def configure(**options: object) -> None:
+    """What online and offline runs share."""
+    context.configure(
+        target_metadata=Base.metadata,
+        transaction_per_migration=True,
+        compare_server_default=True,
+        process_revision_directives=number_revision,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def run_on(connection: Connection) -> None:
+    """Migrates over `connection` while holding the upgrade lock."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({UPGRADE_LOCK})")
+    connection.commit()  # an open transaction here would swallow the whole upgrade
+    try:
+        configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        if not connection.closed and not connection.invalidated:
+            connection.rollback()
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({UPGRADE_LOCK})")
+            connection.commit()
+
+
+config = Config.from_env()
+context.config.attributes.setdefault("application_role", config.application_role)
+
+if context.is_offline_mode():
+    configure(dialect_name="postgresql", literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    url = context.config.attributes.get("url") or normalised_url(config.database_url)
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"options": OPTIONS})
+    with engine.connect() as opened:
+        run_on(opened)

@@ -1,0 +1,26 @@
+"""${message}
+
+Rules of a migration (README, "How to change things"):
+- one concern; schema and data apart; works with the previous release's code running
+- an index on a live table: ddl.create_indexes, alone in its file (CONCURRENTLY, outside a transaction)
+- NOT NULL or CHECK on a live table: NOT VALID, VALIDATE, then SET NOT NULL, as steps
+- data in bounded batches that can run again; never import models
+- a new tenant table: ddl.protect, and ddl.audit or ddl.append_only
+- downgrade() is written and run by the tests (up, down, up)
+"""
+
+from alembic import op
+import sqlalchemy as sa
+${imports if imports else ""}
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}
