@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
-from sqlalchemy import DateTime, Enum, ForeignKeyConstraint, MetaData, Text, Uuid, text
+from sqlalchemy import BigInteger, DateTime, Enum, ForeignKeyConstraint, MetaData, Select, Text, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -41,7 +41,10 @@ class Timestamped:
     """When the row was made, and a version that every change of the row raises."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), sort_order=90)
-    version: Mapped[int] = mapped_column(server_default=text("1"), sort_order=91)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"), sort_order=91)
+
+
+Rows = Select[*tuple[Any, ...]]  # a statement whose rows are read by name
 
 
 def new_id() -> UUID:
@@ -56,9 +59,7 @@ def pg_enum(kind: type[StrEnum], name: str) -> Enum:
 
 def belongs_to(table: str, *columns: str, **options: Any) -> ForeignKeyConstraint:
     """A foreign key that carries organization_id: `belongs_to("lots", "lot_id")`."""
-    return ForeignKeyConstraint(
-        ["organization_id", *columns], [f"{table}.organization_id", f"{table}.id"], **options
-    )
+    return ForeignKeyConstraint(["organization_id", *columns], [f"{table}.organization_id", f"{table}.id"], **options)
 
 
 def of_organization() -> ForeignKeyConstraint:

@@ -44,9 +44,7 @@ def audit(table: str, *secrets: str, row: str = "id", organization: str = "organ
 def append_only(table: str, *, deletable: bool = False) -> None:
     """UPDATE, TRUNCATE and, unless `deletable` by the operator, DELETE are refused, whoever asks."""
     events = "UPDATE" if deletable else "UPDATE OR DELETE"
-    op.execute(
-        f"CREATE TRIGGER append_only BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-    )
+    op.execute(f"CREATE TRIGGER append_only BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_change()")
     op.execute(
         f"CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {table} "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"

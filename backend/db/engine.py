@@ -5,7 +5,7 @@ lanes and the locking SELECT then travel as one message instead of two. Cost: th
 would do nothing, so `_end_leftovers` looks at the protocol's transaction status instead.
 
 Decision: check-in does not run DISCARD ALL. Because every setting is SET LOCAL and a test proves that none outlives
-its transaction; DISCARD ALL costs a round trip a request and drops the prepared statements. Cost: the rule must be kept.
+its transaction; DISCARD ALL costs a round trip a request and drops the prepared statements. Cost: a rule to keep.
 """
 
 import time
@@ -73,7 +73,7 @@ def make_engine(config: Config, url: URL) -> Engine:
 
 
 def _prepare_driver(connection: DriverConnection, _record: Any) -> None:
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
+    psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
     connection.autocommit = True
     connection.answered_at = time.monotonic()
 
@@ -96,7 +96,7 @@ def _ping_only_the_idle(engine: Engine) -> None:
     """
     ping = engine.dialect.do_ping
 
-    def ping_if_idle(connection: Any) -> bool:
-        return time.monotonic() - connection.answered_at < FRESH_SECONDS or ping(connection)
+    def ping_if_idle(dbapi_connection: Any) -> bool:
+        return time.monotonic() - dbapi_connection.answered_at < FRESH_SECONDS or ping(dbapi_connection)
 
     engine.dialect.do_ping = ping_if_idle  # type: ignore[method-assign]

@@ -24,7 +24,11 @@ class IdempotencyRecord(Base):
     """The stored answer of one key. Insert-only; old rows are purged by the operator."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (PrimaryKeyConstraint("organization_id", "key"), of_organization(), belongs_to("users", "user_id"))
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "key"),
+        of_organization(),
+        belongs_to("users", "user_id"),
+    )
 
     organization_id: Mapped[UUID]
     key: Mapped[str]
@@ -50,6 +54,7 @@ class Answer:
     status: int
     body: bytes
     replayed: bool = False
+    etag: str | None = None  # of a read: the version of what the body shows
 
 
 def replayed(key: IdempotencyKey, fingerprint: bytes, status: int, body: bytes) -> Answer:
@@ -67,7 +72,7 @@ def find_answer(session: Session, *, organization_id: UUID, key: IdempotencyKey)
             record.organization_id == organization_id, record.key == key.key
         )
     ).one_or_none()
-    return None if row is None else replayed(key, *row)
+    return None if row is None else replayed(key, row.fingerprint, row.status, row.answer)
 
 
 def store_answer(

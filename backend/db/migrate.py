@@ -1,7 +1,9 @@
 """Migrations, run from a checkout and from an installed wheel alike."""
 
+from functools import cache
 from pathlib import Path
 
+import psycopg2.errors
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
@@ -11,8 +13,11 @@ from sqlalchemy.engine.url import URL
 
 from backend.config import Config
 from backend.db.engine import normalised_url
+from backend.db.prepared import Prepared
 from backend.db.provision import provision_role
+from backend.db.transaction import Database
 
+_REVISION = Prepared("revision", (), "SELECT version_num FROM alembic_version")
 PACKAGED = Path(__file__).parents[1] / "_migrations"
 CHECKOUT = Path(__file__).parents[2] / "migrations"
 
@@ -44,9 +49,12 @@ def check(config: Config) -> None:
     command.check(script_config(config))
 
 
+@cache
 def newest() -> str:
     """The newest migration that this code brings."""
-    return ScriptDirectory.from_config(script_config(Config(database_url="postgresql:///none"))).get_current_head() or ""
+    return (
+        ScriptDirectory.from_config(script_config(Config(database_url="postgresql:///none"))).get_current_head() or ""
+    )
 
 
 def current(config: Config) -> str | None:
@@ -54,3 +62,12 @@ def current(config: Config) -> str | None:
     engine = create_engine(normalised_url(config.database_url), poolclass=pool.NullPool)
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def served_revision(database: Database) -> str | None:
+    """The migration as the application role sees it; None where there is no schema yet. Raises Busy."""
+    try:
+        rows = database.lookup(_REVISION)
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.InsufficientPrivilege):
+        return None
+    return str(rows[0][0]) if rows else None

@@ -21,12 +21,14 @@ class Prepared:
     @cached_property
     def prepare(self) -> str:
         """PREPARE, sent once per connection."""
-        return f"PREPARE {self.name} ({', '.join(self.types)}) AS {self.sql}"
+        types = f" ({', '.join(self.types)})" if self.types else ""
+        return f"PREPARE {self.name}{types} AS {self.sql}"
 
     @cached_property
     def call(self) -> str:
         """EXECUTE with the driver's placeholders."""
-        return f"EXECUTE {self.name} ({', '.join(['%s'] * len(self.types))})"
+        values = f" ({', '.join(['%s'] * len(self.types))})" if self.types else ""
+        return f"EXECUTE {self.name}{values}"
 
     @cached_property
     def inline(self) -> str:

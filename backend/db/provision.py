@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import os
+from typing import Any
 
 import psycopg2
 from psycopg2 import sql
@@ -64,8 +65,8 @@ def check_role(url: URL) -> None:
 
 
 def _connected(url: URL) -> psycopg2.extensions.connection:
-    arguments = url.translate_connect_args(username="user", database="dbname")
-    connection = psycopg2.connect(**arguments, **{k: v for k, v in url.query.items()}, connect_timeout=5)
+    arguments: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
+    connection: psycopg2.extensions.connection = psycopg2.connect(**arguments, connect_timeout=5)
     connection.autocommit = True
     return connection
 

@@ -16,10 +16,11 @@ from typing import TypeVar
 import psycopg2
 import sqlalchemy.exc
 from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.engine.url import URL
 
 from backend.actor import Actor
 from backend.config import Config
-from backend.db.engine import make_engine, normalised_url
+from backend.db.engine import make_engine
 from backend.db.prepared import Prepared
 from backend.db.session import Row, Session
 from backend.db.signals import Signal, constraint_of, driver_error, signal_of
@@ -48,10 +49,10 @@ class ValueOutOfRange(Invalid):
 class Database:
     """The pool of one process and the transactions on it."""
 
-    def __init__(self, config: Config, url: str) -> None:
+    def __init__(self, config: Config, url: URL) -> None:
         """`url` signs in as the application role; `config` gives pool, timeouts and retries."""
         self.config = config
-        self.engine = make_engine(config, normalised_url(url))
+        self.engine = make_engine(config, url)
 
     def transact(
         self, work: Callable[[Session], T], *, actor: Actor, repeatable: bool = False, read_only: bool = False
@@ -78,9 +79,7 @@ class Database:
         while True:
             try:
                 with _Checkout(self, attempts) as link:
-                    return Session(self.engine, link, "", prepare=self.config.prepare_statements).run(
-                        statement, values
-                    )
+                    return Session(self.engine, link, "", prepare=self.config.prepare_statements).run(statement, values)
             except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
                 attempts.answer(error)
             except sqlalchemy.exc.TimeoutError:

@@ -30,7 +30,7 @@ class OrderDiscontinued(Conflict):
 
 
 class OrderNotVerified(Conflict):
-    """Your organization wants a pharmacist to verify an order before it is fulfilled. Ask for POST /orders/{id}/verify."""
+    """Your organization wants a pharmacist to verify an order before it is fulfilled. See POST /orders/{id}/verify."""
 
 
 class WitnessRequired(Forbidden):

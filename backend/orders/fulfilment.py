@@ -199,9 +199,20 @@ def _ensure_allowed(
     """Raises the first refusal that applies."""
     if not target.member:
         raise NotOnThisWard()
-    next_dose = target.doses_given + 1
     if target.status == OrderStatus.COMPLETED:
         raise OrderAlreadyCompleted(**_given_by(session, actor, order_id, target.doses_given))
+    _ensure_dose(session, actor, order_id, target, dose)
+    if target.verification_required and not target.verified:
+        raise OrderNotVerified()
+    if target.witness_required and target.controlled and witness_id is None:
+        raise WitnessRequired()
+    if witness_id is not None:
+        _ensure_witness(session, actor, shelf, witness_id)
+
+
+def _ensure_dose(session: Session, actor: Actor, order_id: UUID, target: _Target, dose: int | None) -> None:
+    """Raises unless `dose` is the next one of an active order."""
+    next_dose = target.doses_given + 1
     if dose is None and target.doses > 1:
         raise ValidationFailed.of("dose", f"this order has {target.doses} doses: name the one you give ({next_dose})")
     if dose is not None and not 1 <= dose <= target.doses:
@@ -212,12 +223,6 @@ def _ensure_allowed(
         raise OrderDiscontinued(discontinued_at=_iso(target.discontinued_at))
     if dose is not None and dose > next_dose:
         raise DoseOutOfSequence(next_dose=next_dose)
-    if target.verification_required and not target.verified:
-        raise OrderNotVerified()
-    if target.witness_required and target.controlled and witness_id is None:
-        raise WitnessRequired()
-    if witness_id is not None:
-        _ensure_witness(session, actor, shelf, witness_id)
 
 
 def _ensure_witness(session: Session, actor: Actor, shelf: Shelf, witness_id: UUID) -> None:

@@ -64,7 +64,12 @@ class MedicationOrder(Tenant, Timestamped, Base):
         _by_status(OrderStatus.ACTIVE),
         _by_status(OrderStatus.COMPLETED),
         _by_status(OrderStatus.DISCONTINUED),
-        Index("ix_medication_orders_board", "organization_id", "ward_id", postgresql_where=text("status = 'active'")),
+        Index(
+            "ix_medication_orders_board",
+            "organization_id",
+            "ward_id",
+            postgresql_where=text("status = 'active'"),
+        ),
         Index("ix_medication_orders_ward_id", "organization_id", "ward_id", "created_at", "id"),
         Index("ix_medication_orders_patient_id", "organization_id", "patient_id", "created_at", "id"),
         Index("ix_medication_orders_drug_id", "organization_id", "drug_id", "created_at", "id"),

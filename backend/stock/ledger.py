@@ -78,7 +78,9 @@ POSTING_TYPES = (
 )
 
 _POST = Prepared(
-    "post", POSTING_TYPES, f"WITH {POSTING} SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken)"
+    "post",
+    POSTING_TYPES,
+    f"WITH {POSTING} SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken)",
 )
 _OPEN_SHELF = Prepared(
     "open_shelf",

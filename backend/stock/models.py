@@ -7,7 +7,15 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, Integer, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
@@ -154,7 +162,8 @@ class StockTransfer(Tenant, Timestamped, Base):
         belongs_to("users", "received_by_id"),
         CheckConstraint("source_ward_id <> destination_ward_id", name="two_wards"),
         CheckConstraint(
-            "(status IN ('dispatched', 'received')) = (dispatched_at IS NOT NULL)", name="dispatched_at_with_status"
+            "(status IN ('dispatched', 'received')) = (dispatched_at IS NOT NULL)",
+            name="dispatched_at_with_status",
         ),
         CheckConstraint("(status = 'received') = (received_at IS NOT NULL)", name="received_at_with_status"),
         CheckConstraint("received_by_id <> dispatched_by_id", name="two_people"),

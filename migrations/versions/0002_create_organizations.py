@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("verification_required", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("witness_required", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint("slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'", name=op.f("ck_organizations_slug_form")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")),
         sa.UniqueConstraint("slug", name=op.f("uq_organizations_slug")),
@@ -91,10 +91,8 @@ def upgrade() -> None:
         sa.Column("kind", sa.Enum("ward", "pharmacy", name="ward_kind"), nullable=False),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["organization_id"], ["organizations.id"], name=op.f("fk_wards_organization_id")
-        ),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_wards_organization_id")),
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_wards")),
         sa.UniqueConstraint("organization_id", "name", name=op.f("uq_wards_organization_id_name")),
     )

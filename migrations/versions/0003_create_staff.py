@@ -18,18 +18,14 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column(
-            "role", sa.Enum("nurse", "pharmacist", "doctor", "admin", name="user_role"), nullable=False
-        ),
+        sa.Column("role", sa.Enum("nurse", "pharmacist", "doctor", "admin", name="user_role"), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("totp_secret", sa.Text(), nullable=True),
         sa.Column("active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint("email = lower(email)", name=op.f("ck_users_email_lower")),
-        sa.ForeignKeyConstraint(
-            ["organization_id"], ["organizations.id"], name=op.f("fk_users_organization_id")
-        ),
+        sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_users_organization_id")),
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_users")),
         sa.UniqueConstraint("organization_id", "email", name=op.f("uq_users_organization_id_email")),
     )
@@ -43,7 +39,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("ward_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
             ["users.organization_id", "users.id"],
@@ -74,9 +70,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "octet_length(token_sha256) = 32", name=op.f("ck_access_tokens_token_sha256_length")
-        ),
+        sa.CheckConstraint("octet_length(token_sha256) = 32", name=op.f("ck_access_tokens_token_sha256_length")),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
             ["users.organization_id", "users.id"],

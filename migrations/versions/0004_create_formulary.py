@@ -27,9 +27,7 @@ def upgrade() -> None:
         sa.Column("controlled_schedule", sa.SmallInteger(), nullable=True),
         sa.Column("high_alert", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "name_key", sa.Text(collation="C"), sa.Computed("lower(name)", persisted=True), nullable=False
-        ),
+        sa.Column("name_key", sa.Text(collation="C"), sa.Computed("lower(name)", persisted=True), nullable=False),
         sa.Column(
             "generic_name_key",
             sa.Text(collation="C"),
@@ -37,13 +35,9 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.CheckConstraint(
-            "controlled_schedule BETWEEN 1 AND 5", name=op.f("ck_drugs_controlled_schedule_range")
-        ),
-        sa.ForeignKeyConstraint(
-            ["organization_id"], ["organizations.id"], name=op.f("fk_drugs_organization_id")
-        ),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint("controlled_schedule BETWEEN 1 AND 5", name=op.f("ck_drugs_controlled_schedule_range")),
+        sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_drugs_organization_id")),
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_drugs")),
         sa.UniqueConstraint(
             "organization_id",

@@ -23,19 +23,15 @@ def upgrade() -> None:
         sa.Column("ward_id", sa.Uuid(), nullable=True),
         sa.Column("bed", sa.Text(), nullable=True),
         sa.Column("allergies", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column(
-            "name_key", sa.Text(collation="C"), sa.Computed("lower(name)", persisted=True), nullable=False
-        ),
+        sa.Column("name_key", sa.Text(collation="C"), sa.Computed("lower(name)", persisted=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "ward_id"],
             ["wards.organization_id", "wards.id"],
             name=op.f("fk_patients_organization_id_ward_id"),
         ),
-        sa.ForeignKeyConstraint(
-            ["organization_id"], ["organizations.id"], name=op.f("fk_patients_organization_id")
-        ),
+        sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_patients_organization_id")),
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_patients")),
         sa.UniqueConstraint("organization_id", "mrn", name=op.f("uq_patients_organization_id_mrn")),
     )

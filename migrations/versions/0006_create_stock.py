@@ -26,7 +26,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "drug_id"],
             ["drugs.organization_id", "drugs.id"],
@@ -54,15 +54,13 @@ def upgrade() -> None:
         sa.Column("par_level_units", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("sequence", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint("on_hand_units >= 0", name=op.f("ck_stock_levels_on_hand_units_not_negative")),
         sa.CheckConstraint(
             "par_level_units >= reorder_point_units",
             name=op.f("ck_stock_levels_par_level_units_above_reorder_point"),
         ),
-        sa.CheckConstraint(
-            "reorder_point_units >= 0", name=op.f("ck_stock_levels_reorder_point_units_not_negative")
-        ),
+        sa.CheckConstraint("reorder_point_units >= 0", name=op.f("ck_stock_levels_reorder_point_units_not_negative")),
         sa.ForeignKeyConstraint(
             ["organization_id", "drug_id"],
             ["drugs.organization_id", "drugs.id"],
@@ -93,7 +91,7 @@ def upgrade() -> None:
         sa.Column("lot_id", sa.Uuid(), nullable=False),
         sa.Column("quantity_units", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint("quantity_units >= 0", name=op.f("ck_stock_lots_quantity_units_not_negative")),
         sa.ForeignKeyConstraint(
             ["organization_id", "lot_id"],

@@ -47,7 +47,7 @@ def upgrade() -> None:
         sa.Column("discontinued_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("discontinue_reason", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint(
             "(status = 'completed') = (completed_at IS NOT NULL)",
             name=op.f("ck_medication_orders_completed_at_with_status"),
@@ -69,12 +69,8 @@ def upgrade() -> None:
             name=op.f("ck_medication_orders_verified_by_with_time"),
         ),
         sa.CheckConstraint("doses > 0", name=op.f("ck_medication_orders_doses_positive")),
-        sa.CheckConstraint(
-            "doses_given BETWEEN 0 AND doses", name=op.f("ck_medication_orders_doses_given_range")
-        ),
-        sa.CheckConstraint(
-            "interval_minutes > 0", name=op.f("ck_medication_orders_interval_minutes_positive")
-        ),
+        sa.CheckConstraint("doses_given BETWEEN 0 AND doses", name=op.f("ck_medication_orders_doses_given_range")),
+        sa.CheckConstraint("interval_minutes > 0", name=op.f("ck_medication_orders_interval_minutes_positive")),
         sa.CheckConstraint("units_per_dose > 0", name=op.f("ck_medication_orders_units_per_dose_positive")),
         sa.ForeignKeyConstraint(
             ["organization_id", "discontinued_by_id"],
@@ -122,7 +118,7 @@ def upgrade() -> None:
         sa.Column("administered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint(
             "(outcome = 'given') = (quantity_units > 0)",
             name=op.f("ck_medication_administrations_given_has_units"),
@@ -131,15 +127,11 @@ def upgrade() -> None:
             "(outcome = 'given') = (reason IS NULL)",
             name=op.f("ck_medication_administrations_not_given_has_reason"),
         ),
-        sa.CheckConstraint(
-            "dose_number > 0", name=op.f("ck_medication_administrations_dose_number_positive")
-        ),
+        sa.CheckConstraint("dose_number > 0", name=op.f("ck_medication_administrations_dose_number_positive")),
         sa.CheckConstraint(
             "quantity_units >= 0", name=op.f("ck_medication_administrations_quantity_units_not_negative")
         ),
-        sa.CheckConstraint(
-            "witness_id <> nurse_id", name=op.f("ck_medication_administrations_witness_is_another")
-        ),
+        sa.CheckConstraint("witness_id <> nurse_id", name=op.f("ck_medication_administrations_witness_is_another")),
         sa.ForeignKeyConstraint(
             ["organization_id", "nurse_id"],
             ["users.organization_id", "users.id"],

@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("received_by_id", sa.Uuid(), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint(
             "(status = 'received') = (received_at IS NOT NULL)",
             name=op.f("ck_stock_transfers_received_at_with_status"),
@@ -40,9 +40,7 @@ def upgrade() -> None:
             name=op.f("ck_stock_transfers_dispatched_at_with_status"),
         ),
         sa.CheckConstraint("received_by_id <> dispatched_by_id", name=op.f("ck_stock_transfers_two_people")),
-        sa.CheckConstraint(
-            "source_ward_id <> destination_ward_id", name=op.f("ck_stock_transfers_two_wards")
-        ),
+        sa.CheckConstraint("source_ward_id <> destination_ward_id", name=op.f("ck_stock_transfers_two_wards")),
         sa.ForeignKeyConstraint(
             ["organization_id", "destination_ward_id"],
             ["wards.organization_id", "wards.id"],
@@ -82,14 +80,12 @@ def upgrade() -> None:
         sa.Column("dispatched_units", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("received_units", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint(
             "dispatched_units BETWEEN 0 AND quantity_units",
             name=op.f("ck_stock_transfer_lines_dispatched_units_range"),
         ),
-        sa.CheckConstraint(
-            "quantity_units > 0", name=op.f("ck_stock_transfer_lines_quantity_units_positive")
-        ),
+        sa.CheckConstraint("quantity_units > 0", name=op.f("ck_stock_transfer_lines_quantity_units_positive")),
         sa.CheckConstraint(
             "received_units BETWEEN 0 AND dispatched_units",
             name=op.f("ck_stock_transfer_lines_received_units_range"),

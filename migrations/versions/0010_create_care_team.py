@@ -22,10 +22,8 @@ def upgrade() -> None:
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.CheckConstraint(
-            "removed_at >= assigned_at", name=op.f("ck_care_team_assignments_removed_after_assigned")
-        ),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint("removed_at >= assigned_at", name=op.f("ck_care_team_assignments_removed_after_assigned")),
         sa.ForeignKeyConstraint(
             ["organization_id", "patient_id"],
             ["patients.organization_id", "patients.id"],

@@ -1,0 +1,37 @@
+"""ValMed: medication-inventory ordering for hospitals. Stock and orders always agree."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from backend.config import Config
+
+__version__ = "0.1.0"
+
+
+def create_app(config: "Config | None" = None) -> "Flask":
+    """The WSGI application for `config`, or for the settings of the environment."""
+    from flask import Flask
+
+    from backend import api, models
+    from backend.administrations.board import BoardCache
+    from backend.config import Config
+    from backend.db import Database
+    from backend.db.provision import application_url
+    from backend.http import health, lifecycle, problems
+    from backend.observability import configure_logging
+
+    config = config or Config.from_env()
+    configure_logging(config.log_level)
+    assert models.Base.metadata.tables  # noqa: S101 - every model is loaded before the first statement
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = config.body_bytes_max
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["valmed"] = Database(config.per_worker(), application_url(config))
+    app.extensions["valmed_boards"] = BoardCache(config.board_cache_wards_max)
+    lifecycle.install(app)
+    problems.install(app)
+    app.register_blueprint(health.blueprint)
+    api.install(app)
+    return app

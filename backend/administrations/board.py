@@ -1,0 +1,145 @@
+"""The MAR board: a ward's active orders grouped by patient (mission row A7).
+
+Decision: every change of what a board shows raises a version in its own transaction: the shelf's level for orders and
+stock, the ward for its patients, the organization for its formulary. The board's version is their sum, read in the
+same snapshot as the board. Because versions only rise and commit or vanish with their change, a cached board is right
+exactly when the sum is the same: a rollback invalidates nothing, a commit on any node invalidates everywhere, and
+nobody is told a stale board even once. No Redis, no messages. Cost: one small query a poll.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from backend.actor import Actor, Role
+from backend.db import Prepared, Session
+from backend.errors import Forbidden
+from backend.observability import BOARD_CACHE
+from backend.organizations.organizations import WardNotFound
+
+ORDERS_MAX = 2_000
+
+
+class NotOnThisWard(Forbidden):
+    """You do not work on this ward. An admin adds you to it."""
+
+    code = "forbidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A ward's board as JSON, and the version of everything on it."""
+
+    version: int
+    body: bytes
+
+
+class BoardCache:
+    """The newest boards of one process, at most `wards_max` of them, the least recently read dropped first."""
+
+    def __init__(self, wards_max: int) -> None:
+        self._wards_max = wards_max
+        self._boards: OrderedDict[tuple[UUID, UUID], Board] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, organization_id: UUID, ward_id: UUID, version: int) -> Board | None:
+        """The board of this version, if it is kept."""
+        with self._lock:
+            board = self._boards.get((organization_id, ward_id))
+            if board is None or board.version != version:
+                return None
+            self._boards.move_to_end((organization_id, ward_id))
+            return board
+
+    def put(self, organization_id: UUID, ward_id: UUID, board: Board) -> None:
+        """Keeps `board`, unless a newer one is kept already."""
+        with self._lock:
+            kept = self._boards.get((organization_id, ward_id))
+            if kept is not None and kept.version > board.version:
+                return
+            self._boards[organization_id, ward_id] = board
+            self._boards.move_to_end((organization_id, ward_id))
+            while len(self._boards) > self._wards_max:
+                self._boards.popitem(last=False)
+
+
+_VERSION = Prepared(
+    "board_version",
+    ("uuid", "uuid", "uuid"),
+    """SELECT w.name, h.version + w.version + coalesce(
+        (SELECT sum(l.version) FROM stock_levels l WHERE l.organization_id = $1 AND l.ward_id = $2), 0)::bigint,
+      EXISTS (SELECT FROM ward_memberships m
+        WHERE m.organization_id = $1 AND m.ward_id = $2 AND m.user_id = $3)
+    FROM wards w JOIN organizations h ON h.id = $1
+    WHERE w.organization_id = $1 AND w.id = $2""",
+)
+
+_ORDERS = Prepared(
+    "board_orders",
+    ("uuid", "uuid", "int"),
+    """SELECT p.id AS patient_id, p.name, p.mrn, p.date_of_birth, p.bed, p.allergies, jsonb_build_object(
+      'order_id', o.id, 'drug_id', d.id, 'drug_name', d.name, 'strength', d.strength, 'form', d.form,
+      'unit', d.unit, 'controlled', d.controlled_schedule IS NOT NULL, 'high_alert', d.high_alert,
+      'quantity_units', o.units_per_dose, 'dose_text', o.dose_text, 'route', o.route, 'priority', o.priority,
+      'dose', o.doses_given + 1, 'doses', o.doses, 'due_at', o.due_at, 'verified', o.verified_at IS NOT NULL,
+      'on_hand_units', l.on_hand_units)
+    FROM medication_orders o
+    JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
+    JOIN drugs d ON d.organization_id = $1 AND d.id = o.drug_id
+    JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = $2 AND l.drug_id = o.drug_id
+    WHERE o.organization_id = $1 AND o.ward_id = $2 AND o.status = 'active'
+    ORDER BY p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT $3""",
+)
+
+
+def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCache) -> Board:
+    """The board of a ward as it is now, in at most two queries whatever its size.
+
+    A nurse reads the boards of her wards. Raises WardNotFound, NotOnThisWard.
+    """
+    organization_id = actor.organization_id
+    rows = session.run(_VERSION, (organization_id, ward_id, actor.user_id))
+    if not rows:
+        raise WardNotFound()
+    ward_name, version, member = rows[0]
+    if actor.role is Role.NURSE and not member:
+        raise NotOnThisWard()
+    kept = cache.get(organization_id, ward_id, version)
+    BOARD_CACHE.labels("hit" if kept else "miss").inc()
+    if kept is not None:
+        return kept
+    orders = session.run(_ORDERS, (organization_id, ward_id, ORDERS_MAX + 1))
+    board = Board(version, _to_json(ward_id, ward_name, version, orders))
+    cache.put(organization_id, ward_id, board)
+    return board
+
+
+def _to_json(ward_id: UUID, ward_name: str, version: int, orders: list[tuple[Any, ...]]) -> bytes:
+    patients: dict[UUID, dict[str, Any]] = {}
+    for patient_id, name, mrn, date_of_birth, bed, allergies, order in orders[:ORDERS_MAX]:
+        patient = patients.setdefault(
+            patient_id,
+            {
+                "patient_id": patient_id,
+                "name": name,
+                "mrn": mrn,
+                "date_of_birth": date_of_birth,
+                "bed": bed,
+                "allergies": allergies,
+                "orders": [],
+            },
+        )
+        patient["orders"].append(order)
+    return orjson.dumps(
+        {
+            "ward_id": ward_id,
+            "ward_name": ward_name,
+            "version": version,
+            "patients": list(patients.values()),
+            "truncated": len(orders) > ORDERS_MAX,
+        }
+    )

@@ -1,0 +1,116 @@
+"""The formulary."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from backend.actor import Role
+from backend.db import Session
+from backend.formulary import drugs
+from backend.formulary.drugs import DrugExists, DrugNotFound
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource
+from backend.http.fields import Body, Count, Flag, Line, PageQuery
+from backend.stock import queries
+
+resource = Resource("drugs")
+PHARMACIST = frozenset({Role.PHARMACIST})
+
+
+def _codes() -> dict[str, Any]:
+    return {
+        "gtin": Line(length=14, allow_none=True, validate_also=validate.Regexp(r"\d{8}(\d{4,6})?\Z")),
+        "ndc": Line(length=14, allow_none=True, validate_also=validate.Regexp(r"[0-9-]+\Z")),
+        "atc": Line(length=7, allow_none=True, validate_also=validate.Regexp(r"[A-Z0-9]+\Z")),
+        "controlled_schedule": Count(high=5, allow_none=True),
+        "high_alert": Flag(),
+    }
+
+
+DrugIn = Body.from_dict(
+    {
+        "name": Line(required=True),
+        "generic_name": Line(required=True),
+        "strength": Line(required=True, length=64),
+        "form": Line(required=True, length=64),
+        "unit": Line(required=True, length=32),
+        **_codes(),
+    },
+    name="DrugIn",
+)
+DrugChangeIn = Body.from_dict(
+    {
+        "name": Line(),
+        "generic_name": Line(),
+        "strength": Line(length=64),
+        "form": Line(length=64),
+        "unit": Line(length=32),
+        **_codes(),
+    },
+    name="DrugChangeIn",
+)
+
+
+class DrugOut(Body):
+    """A formulary entry; `current_stock` is what the whole hospital holds, in units."""
+
+    id = fields.UUID()
+    name = fields.String()
+    generic_name = fields.String()
+    strength = fields.String()
+    form = fields.String()
+    unit = fields.String()
+    gtin = fields.String(allow_none=True)
+    ndc = fields.String(allow_none=True)
+    atc = fields.String(allow_none=True)
+    controlled_schedule = fields.Integer(allow_none=True)
+    high_alert = fields.Boolean()
+    current_stock = fields.Integer()
+
+
+class DrugQuery(PageQuery):
+    """Which drugs."""
+
+    q = Line(length=100)
+
+
+@resource.get("/drugs", "Drugs by name", query=DrugQuery(), answer=DrugOut(), page=cursors.BY_NAME)
+def list_drugs(session: Session, call: Call) -> Any:
+    """Drugs whose name or generic name begins with `q`, else contains it, with the hospital's stock."""
+    return queries.list_drugs(session, organization_id=call.organization_id, q=call.query.get("q"), page=call.page)
+
+
+@resource.post(
+    "/drugs",
+    "Add a drug",
+    body=DrugIn(),
+    answer=DrugOut(),
+    status=201,
+    roles=PHARMACIST,
+    raises=(DrugExists,),
+)
+def add_drug(session: Session, call: Call) -> Any:
+    """A new formulary entry."""
+    drug_id = drugs.add_drug(session, organization_id=call.organization_id, **call.body)
+    return queries.get_drug_with_stock(session, organization_id=call.organization_id, drug_id=drug_id)
+
+
+@resource.get("/drugs/<uuid:drug_id>", "One drug", answer=DrugOut(), raises=(DrugNotFound,))
+def read_drug(session: Session, call: Call) -> Any:
+    """One drug with the hospital's stock."""
+    return queries.get_drug_with_stock(session, organization_id=call.organization_id, **call.path)
+
+
+@resource.patch(
+    "/drugs/<uuid:drug_id>",
+    "Change a drug",
+    body=DrugChangeIn(),
+    answer=DrugOut(),
+    roles=PHARMACIST,
+    raises=(DrugNotFound, DrugExists),
+)
+def change_drug(session: Session, call: Call) -> Any:
+    """Changes the fields that are sent."""
+    if call.body:
+        drugs.change_drug(session, organization_id=call.organization_id, **call.path, **call.body)
+    return queries.get_drug_with_stock(session, organization_id=call.organization_id, **call.path)

@@ -1,0 +1,82 @@
+"""The MAR board."""
+
+from typing import Any
+
+from flask import current_app
+from marshmallow import fields
+
+from backend.actor import Role
+from backend.administrations import board
+from backend.administrations.board import BoardCache, NotOnThisWard
+from backend.db import Session
+from backend.db.idempotency import Answer
+from backend.http.endpoint import Call, Resource
+from backend.http.fields import Body, Id
+from backend.organizations.organizations import WardNotFound
+
+resource = Resource("mar")
+
+
+class BoardQuery(Body):
+    """Which ward."""
+
+    ward_id = Id(required=True)
+
+
+class DueOut(Body):
+    """An active order and its next dose."""
+
+    order_id = fields.UUID()
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    strength = fields.String()
+    form = fields.String()
+    unit = fields.String()
+    controlled = fields.Boolean()
+    high_alert = fields.Boolean()
+    quantity_units = fields.Integer()
+    dose_text = fields.String(allow_none=True)
+    route = fields.String(allow_none=True)
+    priority = fields.String()
+    dose = fields.Integer()
+    doses = fields.Integer()
+    due_at = fields.AwareDateTime()
+    verified = fields.Boolean()
+    on_hand_units = fields.Integer()
+
+
+class BoardPatientOut(Body):
+    """A patient with active orders, STAT first, then by time due."""
+
+    patient_id = fields.UUID()
+    name = fields.String()
+    mrn = fields.String()
+    date_of_birth = fields.Date()
+    bed = fields.String(allow_none=True)
+    allergies = fields.List(fields.String())
+    orders = fields.List(fields.Nested(DueOut))
+
+
+class BoardOut(Body):
+    """A ward's board; `version` rises with everything on it, `truncated` says that it holds more orders."""
+
+    ward_id = fields.UUID()
+    ward_name = fields.String()
+    version = fields.Integer()
+    patients = fields.List(fields.Nested(BoardPatientOut))
+    truncated = fields.Boolean()
+
+
+@resource.get(
+    "/mar",
+    "A ward's active orders by patient",
+    query=BoardQuery(),
+    answer=BoardOut(),
+    roles=frozenset({Role.NURSE, Role.PHARMACIST}),
+    raises=(WardNotFound, NotOnThisWard),
+)
+def read_mar(session: Session, call: Call) -> Any:
+    """The board as it is now. Poll with If-None-Match: 304 while nothing on it has changed."""
+    cache: BoardCache = current_app.extensions["valmed_boards"]
+    found = board.read_board(session, actor=call.actor, ward_id=call.query["ward_id"], cache=cache)
+    return Answer(200, found.body, etag=str(found.version))

@@ -1,0 +1,269 @@
+"""Medication orders."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import g
+from marshmallow import fields
+
+from backend.actor import Role
+from backend.api.tokens import CredentialsIn
+from backend.db import Database, Session
+from backend.errors import NotAuthenticated
+from backend.formulary.drugs import DrugNotFound
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource
+from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery
+from backend.identity import tokens
+from backend.identity.tokens import Credentials
+from backend.orders import errors, fulfilment, ordering, queries
+from backend.orders.models import OrderStatus, Priority
+from backend.organizations.organizations import WardNotFound
+from backend.patients.patients import PatientNotFound
+from backend.stock.picking import InsufficientStock
+
+resource = Resource("orders")
+DOCTOR, PHARMACIST, NURSE = (frozenset({role}) for role in (Role.DOCTOR, Role.PHARMACIST, Role.NURSE))
+DOSES_MAX, INTERVAL_MINUTES_MAX = 1_000, 60 * 24 * 366
+
+
+class OrderIn(Body):
+    """A new order: `quantity_units` of the drug, `doses` times, every `interval_minutes` from `first_due_at`."""
+
+    patient_id = Id(required=True)
+    drug_id = Id(required=True)
+    ward_id = Id(required=True)
+    quantity_units = Count(required=True)
+    dose_text = Line(allow_none=True, load_default=None)
+    route = Line(length=64, allow_none=True, load_default=None)
+    priority = Choice(Priority, load_default=Priority.ROUTINE)
+    doses = Count(high=DOSES_MAX, load_default=1)
+    interval_minutes = Count(high=INTERVAL_MINUTES_MAX, allow_none=True, load_default=None)
+    first_due_at = Moment(allow_none=True, load_default=None)
+
+
+class OrderOut(Body):
+    """An order as it stands."""
+
+    id = fields.UUID()
+    status = fields.Enum(OrderStatus, by_value=True)
+    patient_id = fields.UUID()
+    patient_name = fields.String()
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    ward_id = fields.UUID()
+    ward_name = fields.String()
+    quantity_units = fields.Integer()
+    dose_text = fields.String(allow_none=True)
+    route = fields.String(allow_none=True)
+    priority = fields.Enum(Priority, by_value=True)
+    doses = fields.Integer()
+    doses_given = fields.Integer()
+    interval_minutes = fields.Integer(allow_none=True)
+    first_due_at = fields.AwareDateTime()
+    due_at = fields.AwareDateTime()
+    prescriber_id = fields.UUID()
+    prescriber_name = fields.String()
+    verified_by = fields.String(allow_none=True)
+    verified_at = fields.AwareDateTime(allow_none=True)
+    completed_at = fields.AwareDateTime(allow_none=True)
+    discontinued_at = fields.AwareDateTime(allow_none=True)
+    discontinue_reason = fields.String(allow_none=True)
+    created_at = fields.AwareDateTime()
+
+
+class OrderQuery(PageQuery):
+    """Which orders."""
+
+    status = Choice(OrderStatus)
+    ward_id = Id()
+    patient_id = Id()
+    drug_id = Id()
+    prescriber_id = Id()
+
+
+class StatisticsQuery(Body):
+    """Of one ward, or of all."""
+
+    ward_id = Id()
+
+
+class StatisticsOut(Body):
+    """How many orders there are."""
+
+    total = fields.Integer()
+    active = fields.Integer()
+    completed = fields.Integer()
+    discontinued = fields.Integer()
+    active_stat = fields.Integer()
+    active_overdue = fields.Integer()
+    active_unverified = fields.Integer()
+
+
+class WitnessIn(CredentialsIn):
+    """The second person's own credentials; the organization is the caller's."""
+
+    class Meta(CredentialsIn.Meta):
+        """marshmallow's options."""
+
+        exclude = ("organization",)
+
+
+class FulfilIn(Body):
+    """Which dose, where the order has several, and who witnessed it, where that is asked for."""
+
+    dose = Count(high=DOSES_MAX)
+    witness = fields.Nested(WitnessIn)
+
+
+class TakenOut(Body):
+    """What was taken of one lot."""
+
+    lot_number = fields.String()
+    expires_on = fields.Date()
+    quantity_units = fields.Integer()
+
+
+class FulfilledOut(Body):
+    """The dose that was given; `remaining_stock` is what the ward still holds of the drug."""
+
+    order_id = fields.UUID()
+    status = fields.Enum(OrderStatus, by_value=True)
+    patient_name = fields.String()
+    drug_name = fields.String()
+    dose = fields.Integer()
+    quantity_units = fields.Integer()
+    remaining_stock = fields.Integer()
+    lots = fields.List(fields.Nested(TakenOut))
+    administration_id = fields.UUID()
+    fulfilled_by = fields.String()
+    fulfilled_at = fields.AwareDateTime()
+
+
+class ReasonIn(Body):
+    """Why."""
+
+    reason = Line(required=True, length=500)
+
+
+def _ordered_from(body: dict[str, Any]) -> tuple[UUID, UUID]:
+    return body["ward_id"], body["drug_id"]
+
+
+def _order_of(session: Session, call: Call) -> Any:
+    return queries.get_order(session, organization_id=call.organization_id, order_id=call.path["order_id"])
+
+
+@resource.get("/orders", "Orders, newest first", query=OrderQuery(), answer=OrderOut(), page=cursors.BY_TIME)
+def list_orders(session: Session, call: Call) -> Any:
+    """Orders; `prescriber_id` with your own id gives a doctor's own."""
+    return queries.list_orders(session, organization_id=call.organization_id, page=call.page, **call.query)
+
+
+@resource.post(
+    "/orders",
+    "Place an order",
+    body=OrderIn(),
+    answer=OrderOut(),
+    status=201,
+    roles=DOCTOR,
+    shelf=_ordered_from,
+    raises=(PatientNotFound, DrugNotFound, WardNotFound),
+)
+def place(session: Session, call: Call) -> Any:
+    """A new active order."""
+    values = {name: value for name, value in call.body.items() if name not in {"ward_id", "drug_id"}}
+    order_id = ordering.place(session, actor=call.actor, shelf=call.shelf, now=call.now, **values)
+    return queries.get_order(session, organization_id=call.organization_id, order_id=order_id)
+
+
+@resource.get("/orders/statistics", "How many orders", query=StatisticsQuery(), answer=StatisticsOut())
+def statistics(session: Session, call: Call) -> Any:
+    """Orders by state, and the active ones that are urgent, overdue or unverified."""
+    return queries.order_statistics(session, organization_id=call.organization_id, ward_id=call.query.get("ward_id"))
+
+
+@resource.get("/orders/<uuid:order_id>", "One order", answer=OrderOut(), raises=(errors.OrderNotFound,))
+def read_order(session: Session, call: Call) -> Any:
+    """One order."""
+    return _order_of(session, call)
+
+
+@resource.post(
+    "/orders/<uuid:order_id>/verify",
+    "Verify an order",
+    answer=OrderOut(),
+    roles=PHARMACIST,
+    raises=(errors.OrderNotFound, errors.OrderAlreadyCompleted, errors.OrderDiscontinued),
+)
+def verify(session: Session, call: Call) -> Any:
+    """A pharmacist has checked the order; a second time changes nothing."""
+    ordering.verify(session, actor=call.actor, shelf=call.shelf, order_id=call.path["order_id"], now=call.now)
+    return _order_of(session, call)
+
+
+@resource.post(
+    "/orders/<uuid:order_id>/discontinue",
+    "Discontinue an order",
+    body=ReasonIn(),
+    answer=OrderOut(),
+    roles=DOCTOR,
+    raises=(errors.OrderNotFound, errors.OrderAlreadyCompleted, errors.OrderDiscontinued),
+)
+def discontinue(session: Session, call: Call) -> Any:
+    """A doctor ends the order with a reason; no further dose is given."""
+    ordering.discontinue(
+        session,
+        actor=call.actor,
+        shelf=call.shelf,
+        order_id=call.path["order_id"],
+        reason=call.body["reason"],
+        now=call.now,
+    )
+    return _order_of(session, call)
+
+
+def _check_witness(database: Database, call: Call) -> UUID | None:
+    """The second person, whose own credentials came with the request. Raises NotAuthenticated."""
+    if "witness" not in call.body:
+        return None
+    organization = tokens.organization_slug(database, call.actor)
+    credentials = Credentials(organization=organization, **call.body["witness"])
+    return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
+
+
+@resource.post(
+    "/orders/<uuid:order_id>/fulfill",
+    "Fulfil an order",
+    body=FulfilIn(),
+    answer=FulfilledOut(),
+    roles=NURSE,
+    prepare=_check_witness,
+    answers_itself=True,
+    raises=(
+        errors.OrderNotFound,
+        errors.OrderAlreadyCompleted,
+        errors.DoseAlreadyGiven,
+        errors.DoseOutOfSequence,
+        errors.OrderDiscontinued,
+        errors.OrderNotVerified,
+        errors.WitnessRequired,
+        InsufficientStock,
+        NotAuthenticated,
+    ),
+)
+def fulfil(session: Session, call: Call) -> Any:
+    """Gives the next dose from the first expiring lots of the order's ward and closes the order with the last.
+
+    Stock, ledger, order and administration change in one transaction, or nothing does.
+    """
+    return fulfilment.fulfil(
+        session,
+        actor=call.actor,
+        order_id=call.path["order_id"],
+        shelf=call.shelf,
+        dose=call.body.get("dose"),
+        witness_id=call.prepared,
+        key=call.key,
+        now=call.now,
+    )

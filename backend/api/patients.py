@@ -1,0 +1,80 @@
+"""Patients."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from backend.actor import Role
+from backend.db import Session
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource
+from backend.http.fields import Body, Day, Id, Line, PageQuery
+from backend.organizations.organizations import WardNotFound
+from backend.patients import patients
+from backend.patients.patients import MrnTaken, PatientNotFound
+
+resource = Resource("patients")
+
+
+class PatientIn(Body):
+    """A new patient."""
+
+    name = Line(required=True)
+    mrn = Line(required=True, length=64)
+    date_of_birth = Day(required=True)
+    ward_id = Id(allow_none=True, load_default=None)
+    bed = Line(length=32, allow_none=True)
+    allergies = fields.List(Line(length=100), validate=validate.Length(max=50))
+
+
+class PatientOut(Body):
+    """A patient."""
+
+    id = fields.UUID()
+    name = fields.String()
+    mrn = fields.String()
+    date_of_birth = fields.Date()
+    ward_id = fields.UUID(allow_none=True)
+    ward_name = fields.String(allow_none=True)
+    bed = fields.String(allow_none=True)
+    allergies = fields.List(fields.String())
+
+
+class PatientQuery(PageQuery):
+    """Which patients."""
+
+    q = Line(length=100)
+    ward_id = Id()
+
+
+@resource.get("/patients", "Patients by name", query=PatientQuery(), answer=PatientOut(), page=cursors.BY_NAME)
+def list_patients(session: Session, call: Call) -> Any:
+    """Patients whose name begins with `q`, else contains it; or the one with this MRN."""
+    return patients.list_patients(
+        session,
+        organization_id=call.organization_id,
+        ward_id=call.query.get("ward_id"),
+        q=call.query.get("q"),
+        page=call.page,
+    )
+
+
+@resource.post(
+    "/patients",
+    "Admit a patient",
+    body=PatientIn(),
+    answer=PatientOut(),
+    status=201,
+    roles=frozenset({Role.ADMIN}),
+    raises=(MrnTaken, WardNotFound),
+)
+def add_patient(session: Session, call: Call) -> Any:
+    """A new patient."""
+    patient_id = patients.add_patient(session, organization_id=call.organization_id, **call.body)
+    return patients.get_patient(session, organization_id=call.organization_id, patient_id=patient_id)
+
+
+@resource.get("/patients/<uuid:patient_id>", "One patient", answer=PatientOut(), raises=(PatientNotFound,))
+def read_patient(session: Session, call: Call) -> Any:
+    """One patient."""
+    return patients.get_patient(session, organization_id=call.organization_id, **call.path)

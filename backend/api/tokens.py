@@ -1,0 +1,76 @@
+"""Signing in and out."""
+
+from typing import Any
+
+from flask import g, request
+from marshmallow import ValidationError, fields
+
+from backend.actor import Actor
+from backend.db import Database, Session
+from backend.errors import NotAuthenticated
+from backend.http.authentication import bearer_of
+from backend.http.endpoint import Call, Resource, database_of_app
+from backend.http.fields import Body, Line
+from backend.identity import passwords, tokens
+from backend.identity.tokens import Credentials
+
+resource = Resource("tokens")
+
+
+def ensure_password(text: str) -> None:
+    """Raises ValidationError for what no password can be: empty, endless, with a NUL."""
+    if not 1 <= len(text) <= passwords.LENGTH_MAX or "\0" in text:
+        raise ValidationError(f"1 to {passwords.LENGTH_MAX} characters.")
+
+
+class CredentialsIn(Body):
+    """What a person types to sign in; `otp` where a second factor is enrolled and wanted."""
+
+    organization = Line(required=True, length=63)
+    email = Line(required=True, length=254)
+    password = fields.String(required=True, validate=ensure_password)
+    otp = Line(length=6)
+
+
+class SignedInOut(Body):
+    """Who signed in."""
+
+    id = fields.UUID()
+    name = fields.String()
+    role = fields.String()
+
+
+class TokenOut(Body):
+    """The token, shown once."""
+
+    token = fields.String()
+    expires_at = fields.AwareDateTime()
+    user = fields.Nested(SignedInOut)
+
+
+def _check(database: Database, body: dict[str, Any]) -> Actor:
+    return tokens.check_credentials(database, Credentials(**body), request_id=g.request_id)
+
+
+@resource.post(
+    "/tokens",
+    "Sign in",
+    body=CredentialsIn(),
+    answer=TokenOut(),
+    status=201,
+    identify=_check,
+    keyed=False,
+    raises=(NotAuthenticated,),
+)
+def sign_in(session: Session, call: Call) -> Any:
+    """A bearer token for the credentials. It is shown once: only its SHA-256 is stored."""
+    hours = database_of_app().config.token_hours
+    issued = tokens.issue_token(session, actor=call.actor, now=call.now, hours=hours)
+    user = {"id": issued.user_id, "name": issued.name, "role": issued.role}
+    return {"token": issued.token, "expires_at": issued.expires_at, "user": user}
+
+
+@resource.delete("/tokens/current", "Sign out", status=204, keyed=False)
+def sign_out(session: Session, call: Call) -> Any:
+    """Ends the token of this request."""
+    tokens.revoke_token(session, actor=call.actor, token=bearer_of(request), now=call.now)

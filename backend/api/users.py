@@ -1,0 +1,100 @@
+"""Staff."""
+
+from typing import Any
+from uuid import UUID
+
+from marshmallow import fields, validate
+
+from backend.actor import Role
+from backend.api.tokens import ensure_password
+from backend.db import Session
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource
+from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery
+from backend.identity import queries, users
+from backend.identity.queries import UserNotFound
+from backend.identity.users import EmailTaken
+
+resource = Resource("users")
+ADMIN = frozenset({Role.ADMIN})
+WARDS_MAX = 200
+
+
+class UserChangeIn(Body):
+    """What an admin may change. A new password, another role or leaving ends every token."""
+
+    name = Line()
+    role = Choice(Role)
+    active = Flag()
+    password = fields.String(validate=ensure_password)
+    ward_ids = fields.List(Id(), validate=validate.Length(max=WARDS_MAX))
+
+
+class UserIn(Body):
+    """A new member of staff."""
+
+    email = Line(required=True, length=254, validate_also=validate.Email())
+    name = Line(required=True)
+    role = Choice(Role, required=True)
+    password = fields.String(required=True, validate=ensure_password)
+    ward_ids = fields.List(Id(), validate=validate.Length(max=WARDS_MAX), load_default=list)
+
+
+class UserOut(Body):
+    """A member of staff."""
+
+    id = fields.UUID()
+    email = fields.String()
+    name = fields.String()
+    role = fields.Enum(Role, by_value=True)
+    active = fields.Boolean()
+    ward_ids = fields.List(fields.UUID())
+
+
+class UserQuery(PageQuery):
+    """Which staff."""
+
+    role = Choice(Role)
+    q = Line(length=100)
+
+
+@resource.get("/users", "Staff by email", query=UserQuery(), answer=UserOut(), page=cursors.BY_TEXT)
+def list_users(session: Session, call: Call) -> Any:
+    """Staff, of one role and with `q` in name or email where given."""
+    return queries.list_users(
+        session,
+        organization_id=call.organization_id,
+        role=call.query.get("role"),
+        q=call.query.get("q"),
+        page=call.page,
+    )
+
+
+@resource.post(
+    "/users",
+    "Add a member of staff",
+    body=UserIn(),
+    answer=UserOut(),
+    status=201,
+    roles=ADMIN,
+    raises=(EmailTaken,),
+)
+def add_user(session: Session, call: Call) -> Any:
+    """A new member of staff, who works on `ward_ids`."""
+    user_id = users.add_user(session, organization_id=call.organization_id, **call.body)
+    return queries.get_user(session, organization_id=call.organization_id, user_id=user_id)
+
+
+@resource.patch(
+    "/users/<uuid:user_id>",
+    "Change a member of staff",
+    body=UserChangeIn(),
+    answer=UserOut(),
+    roles=ADMIN,
+    raises=(UserNotFound,),
+)
+def change_user(session: Session, call: Call) -> Any:
+    """Name, role, wards, password; `active` false for somebody who left."""
+    user_id: UUID = call.path["user_id"]
+    users.change_user(session, organization_id=call.organization_id, user_id=user_id, now=call.now, **call.body)
+    return queries.get_user(session, organization_id=call.organization_id, user_id=user_id)

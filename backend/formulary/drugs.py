@@ -1,0 +1,76 @@
+"""The formulary: adding and changing drugs."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, select, update
+
+from backend.db import Rows, Session, new_id
+from backend.errors import Conflict, NotFound
+from backend.formulary.models import Drug
+from backend.organizations.organizations import touch_organization
+
+
+class DrugNotFound(NotFound):
+    """There is no such drug in your organization's formulary."""
+
+
+class DrugExists(Conflict):
+    """The formulary has a drug of this name, strength and form."""
+
+
+def add_drug(session: Session, *, organization_id: UUID, **values: Any) -> UUID:
+    """A new formulary entry. Raises DrugExists."""
+    _ensure_new(session, organization_id, None, values)
+    drug_id = new_id()
+    session.execute(insert(Drug).values(organization_id=organization_id, id=drug_id, **values))
+    return drug_id
+
+
+def change_drug(session: Session, *, organization_id: UUID, drug_id: UUID, **changes: Any) -> None:
+    """Changes an entry; every board shows it from the next poll on. Raises DrugNotFound, DrugExists."""
+    before = get_drug(session, organization_id=organization_id, drug_id=drug_id)
+    _ensure_new(session, organization_id, drug_id, {**before._asdict(), **changes})
+    session.execute(
+        update(Drug)
+        .where(Drug.organization_id == organization_id, Drug.id == drug_id)
+        .values(version=Drug.version + 1, **changes)
+    )
+    touch_organization(session, organization_id=organization_id)
+
+
+def _ensure_new(session: Session, organization_id: UUID, drug_id: UUID | None, values: dict[str, Any]) -> None:
+    same = select(Drug.id).where(
+        Drug.organization_id == organization_id,
+        Drug.name == values["name"],
+        Drug.strength == values["strength"],
+        Drug.form == values["form"],
+        Drug.id.is_distinct_from(drug_id),
+    )
+    if session.execute(same).first() is not None:
+        raise DrugExists()
+
+
+def drugs_of(organization_id: UUID) -> Rows:
+    """The columns of a formulary entry."""
+    return select(
+        Drug.id,
+        Drug.name,
+        Drug.generic_name,
+        Drug.strength,
+        Drug.form,
+        Drug.unit,
+        Drug.gtin,
+        Drug.ndc,
+        Drug.atc,
+        Drug.controlled_schedule,
+        Drug.high_alert,
+    ).where(Drug.organization_id == organization_id, Drug.archived_at.is_(None))
+
+
+def get_drug(session: Session, *, organization_id: UUID, drug_id: UUID) -> Row[Any]:
+    """One drug. Raises DrugNotFound."""
+    row = session.execute(drugs_of(organization_id).where(Drug.id == drug_id)).one_or_none()
+    if row is None:
+        raise DrugNotFound()
+    return row

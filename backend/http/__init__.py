@@ -1,0 +1,1 @@
+"""How HTTP is done, once: who asks, what is asked, one transaction, one answer."""

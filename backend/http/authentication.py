@@ -1,0 +1,30 @@
+"""Who asks: the bearer token of a request becomes an Actor."""
+
+import re
+from uuid import UUID
+
+from flask import Request, g
+
+from backend.actor import Actor
+from backend.db import Database
+from backend.errors import NotAuthenticated
+from backend.identity import tokens
+from backend.identity.tokens import OrderPlace
+from backend.observability import bind_contextvars
+
+_BEARER = re.compile(r"Bearer ([\x21-\x7e]+)", re.IGNORECASE)
+
+
+def bearer_of(request: Request) -> str:
+    """The token of the Authorization header. Raises NotAuthenticated."""
+    match = _BEARER.fullmatch(request.headers.get("Authorization", ""))
+    if match is None:
+        raise NotAuthenticated()
+    return match[1]
+
+
+def actor_of(database: Database, request: Request, order_id: UUID | None) -> tuple[Actor, OrderPlace | None]:
+    """Who asks and, for `order_id`, where that order lies. Raises NotAuthenticated."""
+    actor, place = tokens.authenticate(database, bearer_of(request), request_id=g.request_id, order_id=order_id)
+    bind_contextvars(organization_id=str(actor.organization_id), user_id=str(actor.user_id))
+    return actor, place

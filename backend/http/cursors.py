@@ -1,0 +1,82 @@
+"""Opaque cursors of keyset lists: the key of the last row, as base64url of JSON."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX, PageRequest
+from backend.errors import ValidationFailed
+
+CURSOR_LENGTH_MAX = 1_000
+MODES = frozenset({"all", "begins", "contains"})
+
+KeyPart = Callable[[Any], Any]
+
+
+def text_part(value: Any) -> str:
+    """A text without NUL, which the database could not compare."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError
+    return value
+
+
+def mode_part(value: Any) -> str:
+    """How a search was done (db/searching.py)."""
+    if value not in MODES:
+        raise ValueError
+    return str(value)
+
+
+def time_part(value: Any) -> datetime:
+    """A time with its offset."""
+    moment = datetime.fromisoformat(text_part(value))
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment
+
+
+def id_part(value: Any) -> UUID:
+    """An id."""
+    return UUID(text_part(value))
+
+
+BY_TIME = (time_part, id_part)
+BY_NAME = (mode_part, text_part, id_part)
+BY_TEXT = (text_part, id_part)
+
+
+def encode(key: tuple[Any, ...] | None) -> str | None:
+    """The cursor that stands for `key`."""
+    return None if key is None else base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+def page_request(limit: str | None, cursor: str | None, parts: Sequence[KeyPart]) -> PageRequest:
+    """The page that `?limit=` and `?cursor=` ask for. Raises ValidationFailed."""
+    return PageRequest(_limit(limit), _decode(cursor, parts))
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
+        raise ValidationFailed.of("limit", f"a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _decode(cursor: str | None, parts: Sequence[KeyPart]) -> tuple[Any, ...] | None:
+    if cursor is None:
+        return None
+    try:
+        if len(cursor) > CURSOR_LENGTH_MAX:
+            raise ValueError
+        values = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        if not isinstance(values, list) or len(values) != len(parts):
+            raise ValueError
+        return tuple(part(value) for part, value in zip(parts, values, strict=True))
+    except (ValueError, binascii.Error, OverflowError):
+        raise ValidationFailed.of("cursor", "not a cursor of this list") from None

@@ -1,0 +1,118 @@
+"""Fields that refuse what a column could not hold or a person could not mean.
+
+marshmallow's own would take "5" and true as 5, a date as naive midnight, and any control character in a text.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+UNITS_MAX = 1_000_000
+YEAR_MIN, YEAR_MAX = 1900, 2200
+
+
+class Body(Schema):
+    """A request body or query: unknown fields are refused."""
+
+    class Meta:
+        """marshmallow's options."""
+
+        unknown = RAISE
+
+
+class Line(fields.String):
+    """One line of text: no control characters, no blank edges, `length` characters at most."""
+
+    def __init__(self, *, length: int = 200, validate_also: Any = None, **kwargs: Any) -> None:
+        checks = [validate.Length(min=1, max=length)] + ([validate_also] if validate_also else [])
+        super().__init__(validate=checks, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text != text.strip():
+            raise ValidationError("Blank at the beginning or end.")
+        if any(unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn"} for character in text):
+            raise ValidationError("Control characters are not allowed.")
+        return text
+
+
+class Count(fields.Integer):
+    """A whole number that is a JSON number without a fraction."""
+
+    def __init__(self, *, low: int = 1, high: int = UNITS_MAX, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(min=low, max=high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if type(value) is not int:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Moment(fields.AwareDateTime):
+    """A time with its offset from UTC."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", default_timezone=None, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        if not isinstance(value, str):
+            raise self.make_error("invalid", input=value, obj_type="datetime")
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        ensure_year(moment)
+        return moment.astimezone(UTC)
+
+
+class Day(fields.Date):
+    """A calendar day."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> date:
+        if not isinstance(value, str) or len(value) != len("2026-01-31"):
+            raise self.make_error("invalid", input=value, obj_type="date")
+        day = super()._deserialize(value, attr, data, **kwargs)
+        ensure_year(day)
+        return day
+
+
+def ensure_year(value: date) -> None:
+    """Raises ValidationError for a year that no record of a hospital can have."""
+    if not YEAR_MIN < value.year < YEAR_MAX:
+        raise ValidationError(f"The year must lie between {YEAR_MIN} and {YEAR_MAX}.")
+
+
+class Flag(fields.Boolean):
+    """true or false, and nothing that merely looks like it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Choice(fields.Enum[StrEnum]):
+    """One of an enumeration's values."""
+
+    def __init__(self, kind: type[StrEnum], **kwargs: Any) -> None:
+        super().__init__(kind, by_value=fields.String, **kwargs)
+
+
+class PageQuery(Body):
+    """The parameters of a keyset list; read by http/cursors.py."""
+
+    limit = fields.String(metadata={"description": "1 to 200, 50 if not given"})
+    cursor = fields.String(metadata={"description": "`next_cursor` of the page before"})
+
+
+class Id(fields.UUID):
+    """An id, as a string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise self.make_error("invalid_uuid")
+        return super()._deserialize(value, attr, data, **kwargs)

@@ -1,0 +1,31 @@
+"""The Idempotency-Key of a request: the caller's, or one made here so that a lost COMMIT can be looked for."""
+
+import hashlib
+import re
+
+import orjson
+from flask import Request
+
+from backend.actor import Actor
+from backend.db import new_id
+from backend.db.idempotency import IdempotencyKey
+from backend.errors import ValidationFailed
+
+_FORM = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def key_of(request: Request, actor: Actor, body: dict[str, object]) -> IdempotencyKey:
+    """The key and the fingerprint of who asks for what.
+
+    The fingerprint covers the parsed body, so that another spelling of the same JSON is the same request.
+    Raises ValidationFailed for a key that is not 1 to 128 visible ASCII characters.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        key = f"server-{new_id()}"
+    elif not _FORM.fullmatch(key):
+        raise ValidationFailed.of("Idempotency-Key", "1 to 128 visible ASCII characters")
+    digest = hashlib.sha256(f"{actor.user_id} {request.method} {request.path} ".encode())
+    if body:
+        digest.update(orjson.dumps(body, option=orjson.OPT_SORT_KEYS, default=str))
+    return IdempotencyKey(key, digest.digest())

@@ -1,0 +1,83 @@
+"""Reads of staff and memberships."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, tuple_
+
+from backend.actor import Role
+from backend.db import Rows, Session
+from backend.db.paging import Page, PageRequest, page_of
+from backend.errors import NotFound
+from backend.identity.models import User, WardMembership
+from backend.organizations.models import Ward
+
+
+class UserNotFound(NotFound):
+    """There is no such user in your organization."""
+
+
+def _users(organization_id: UUID) -> Rows:
+    wards = (
+        select(func.coalesce(func.array_agg(WardMembership.ward_id), "{}"))
+        .where(WardMembership.organization_id == organization_id, WardMembership.user_id == User.id)
+        .scalar_subquery()
+    )
+    return select(User.id, User.email, User.name, User.role, User.active, wards.label("ward_ids")).where(
+        User.organization_id == organization_id
+    )
+
+
+def list_users(session: Session, *, organization_id: UUID, role: Role | None, q: str | None, page: PageRequest) -> Page:
+    """Staff by email, of one `role` and with `q` in name or email where given."""
+    statement = _users(organization_id).order_by(User.email, User.id).limit(page.limit + 1)
+    if role is not None:
+        statement = statement.where(User.role == role)
+    if q:
+        needle = q.lower()
+        statement = statement.where(
+            (func.strpos(func.lower(User.name), needle) > 0) | (func.strpos(User.email, needle) > 0)
+        )
+    if page.after is not None:
+        statement = statement.where(tuple_(User.email, User.id) > page.after)
+    return page_of(session.execute(statement).all(), page, lambda row: (row.email, row.id))
+
+
+def get_user(session: Session, *, organization_id: UUID, user_id: UUID) -> Row[Any]:
+    """One user. Raises UserNotFound."""
+    row = session.execute(_users(organization_id).where(User.id == user_id)).one_or_none()
+    if row is None:
+        raise UserNotFound()
+    return row
+
+
+def wards_of(session: Session, *, organization_id: UUID, user_id: UUID) -> Sequence[Row[Any]]:
+    """The wards a user works on, by name."""
+    return session.execute(
+        select(Ward.id, Ward.name, Ward.kind)
+        .join(
+            WardMembership,
+            (WardMembership.organization_id == Ward.organization_id) & (WardMembership.ward_id == Ward.id),
+        )
+        .where(
+            Ward.organization_id == organization_id,
+            WardMembership.organization_id == organization_id,
+            WardMembership.user_id == user_id,
+        )
+        .order_by(Ward.name)
+    ).all()
+
+
+def works_on(session: Session, *, organization_id: UUID, user_id: UUID | None, ward_id: UUID) -> bool:
+    """Whether the user is a member of the ward."""
+    return (
+        session.execute(
+            select(WardMembership.id).where(
+                WardMembership.organization_id == organization_id,
+                WardMembership.user_id == user_id,
+                WardMembership.ward_id == ward_id,
+            )
+        ).first()
+        is not None
+    )

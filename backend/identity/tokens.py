@@ -1,0 +1,139 @@
+"""Bearer tokens: `vmd_` and 256 random bits, of which the database keeps only the SHA-256."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pyotp
+from sqlalchemy import insert, select, update
+
+from backend.actor import Actor, Role
+from backend.db import Database, Prepared, Session, new_id
+from backend.errors import NotAuthenticated
+from backend.identity.models import AccessToken
+from backend.identity.passwords import is_password
+from backend.organizations.models import Organization
+
+TOKEN_LENGTH_MAX = 128
+
+_CANDIDATE = Prepared("sign_in_candidate", ("text", "text"), "SELECT * FROM sign_in_candidate($1, $2)")
+_AUTHENTICATE = Prepared("authenticate", ("bytea", "uuid"), "SELECT * FROM authenticate($1, $2)")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a person types to sign in."""
+
+    organization: str
+    email: str
+    password: str
+    otp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """The token, shown once, and whose it is."""
+
+    token: str
+    expires_at: datetime
+    user_id: UUID
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlace:
+    """The ward and drug of an order: which shelf, and so which lane, it needs."""
+
+    ward_id: UUID
+    drug_id: UUID
+
+
+def organization_slug(database: Database, actor: Actor) -> str:
+    """The name by which the actor's organization signs in."""
+    slug = select(Organization.slug).where(Organization.id == actor.organization_id)
+    found: str = database.transact(lambda session: session.execute(slug).scalar_one(), actor=actor, read_only=True)
+    return found
+
+
+def check_credentials(database: Database, credentials: Credentials, *, request_id: str) -> Actor:
+    """Who `credentials` belong to. Raises NotAuthenticated, the same for every reason."""
+    rows = database.lookup(_CANDIDATE, (credentials.organization, credentials.email.lower()))
+    organization_id, user_id, role, name, password_hash, totp_secret = rows[0] if rows else (None,) * 6
+    if not is_password(password_hash, credentials.password):
+        raise NotAuthenticated("Organization, email or password is wrong.")
+    if credentials.otp is not None and not _is_otp(totp_secret, credentials.otp):
+        raise NotAuthenticated("The one-time code is wrong or has expired.")
+    return Actor(organization_id, user_id, Role(role), name, request_id, second_factor=credentials.otp is not None)
+
+
+def _is_otp(secret: str | None, otp: str) -> bool:
+    return secret is not None and pyotp.TOTP(secret).verify(otp, valid_window=1)
+
+
+def issue_token(session: Session, *, actor: Actor, now: datetime, hours: int) -> IssuedToken:
+    """A new token for `actor`, valid for `hours`."""
+    assert actor.user_id is not None  # noqa: S101 - an operator has no sign-in
+    token = "vmd_" + secrets.token_urlsafe(32)
+    expires_at = now + timedelta(hours=hours)
+    session.execute(
+        insert(AccessToken).values(
+            organization_id=actor.organization_id,
+            id=new_id(),
+            user_id=actor.user_id,
+            token_sha256=_sha256(token),
+            second_factor=actor.second_factor,
+            created_at=now,
+            expires_at=expires_at,
+        )
+    )
+    return IssuedToken(token, expires_at, actor.user_id, actor.name, actor.role)
+
+
+def revoke_token(session: Session, *, actor: Actor, token: str, now: datetime) -> None:
+    """Ends `token`; a second time changes nothing."""
+    session.execute(
+        update(AccessToken)
+        .where(
+            AccessToken.organization_id == actor.organization_id,
+            AccessToken.token_sha256 == _sha256(token),
+            AccessToken.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+    )
+
+
+def revoke_tokens_of(session: Session, *, organization_id: UUID, user_id: UUID, now: datetime) -> None:
+    """Ends every token of a user: after a new password, another role, or leaving."""
+    session.execute(
+        update(AccessToken)
+        .where(
+            AccessToken.organization_id == organization_id,
+            AccessToken.user_id == user_id,
+            AccessToken.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+    )
+
+
+def authenticate(
+    database: Database, token: str, *, request_id: str, order_id: UUID | None = None
+) -> tuple[Actor, OrderPlace | None]:
+    """Whose `token` this is and, for `order_id`, where that order lies: one round trip, before any transaction.
+
+    The place is None for no order, an unknown one and another organization's. Raises NotAuthenticated.
+    """
+    if len(token) > TOKEN_LENGTH_MAX:
+        raise NotAuthenticated()
+    rows = database.lookup(_AUTHENTICATE, (_sha256(token), order_id))
+    if not rows:
+        raise NotAuthenticated("The token is unknown, has expired or was signed out.")
+    organization_id, user_id, role, name, second_factor, ward_id, drug_id = rows[0]
+    actor = Actor(organization_id, user_id, Role(role), name, request_id, second_factor)
+    return actor, OrderPlace(ward_id, drug_id) if ward_id else None
+
+
+def _sha256(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

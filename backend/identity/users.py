@@ -1,0 +1,106 @@
+"""Staff: joining, changing, leaving."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+
+from backend.actor import Role
+from backend.db import Session, new_id
+from backend.errors import Conflict, ValidationFailed
+from backend.identity.models import User, WardMembership
+from backend.identity.passwords import hash_password
+from backend.identity.queries import get_user
+from backend.identity.tokens import revoke_tokens_of
+from backend.organizations.models import Ward
+
+
+class EmailTaken(Conflict):
+    """Another user of your organization has this email address."""
+
+
+def add_user(
+    session: Session,
+    *,
+    organization_id: UUID,
+    email: str,
+    name: str,
+    role: Role,
+    password: str,
+    ward_ids: Collection[UUID] = (),
+    totp_secret: str | None = None,
+) -> UUID:
+    """A new member of staff, who works on `ward_ids`. Raises EmailTaken, ValidationFailed."""
+    _ensure_free(session, organization_id, email.lower())
+    user_id = new_id()
+    session.execute(
+        insert(User).values(
+            organization_id=organization_id,
+            id=user_id,
+            email=email.lower(),
+            name=name,
+            role=role,
+            password_hash=hash_password(password),
+            totp_secret=totp_secret,
+        )
+    )
+    set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=ward_ids)
+    return user_id
+
+
+def change_user(
+    session: Session,
+    *,
+    organization_id: UUID,
+    user_id: UUID,
+    now: datetime,
+    password: str | None = None,
+    ward_ids: Collection[UUID] | None = None,
+    **changes: Any,
+) -> None:
+    """Changes name, role, active, password and wards. A new password, another role or leaving ends every token.
+
+    Raises UserNotFound, ValidationFailed.
+    """
+    before = get_user(session, organization_id=organization_id, user_id=user_id)
+    if password is not None:
+        changes["password_hash"] = hash_password(password)
+    if changes:
+        session.execute(
+            update(User)
+            .where(User.organization_id == organization_id, User.id == user_id)
+            .values(version=User.version + 1, **changes)
+        )
+    if ward_ids is not None:
+        set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=ward_ids)
+    other_role = changes.get("role", before.role) != before.role
+    if password is not None or other_role or changes.get("active") is False:
+        revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
+
+
+def set_wards(session: Session, *, organization_id: UUID, user_id: UUID, ward_ids: Collection[UUID]) -> None:
+    """Makes `ward_ids` the wards of a user. Raises ValidationFailed for a ward that does not exist."""
+    wanted = set(ward_ids)
+    known = set(
+        session.execute(select(Ward.id).where(Ward.organization_id == organization_id, Ward.id.in_(wanted))).scalars()
+    )
+    if known != wanted:
+        raise ValidationFailed.of("ward_ids", "no such ward in your organization")
+    member = WardMembership
+    mine = (member.organization_id == organization_id, member.user_id == user_id)
+    session.execute(delete(member).where(*mine, member.ward_id.not_in(wanted)))
+    present = set(session.execute(select(member.ward_id).where(*mine)).scalars())
+    rows = [
+        {"organization_id": organization_id, "id": new_id(), "user_id": user_id, "ward_id": ward_id}
+        for ward_id in sorted(wanted - present)
+    ]
+    if rows:
+        session.execute(insert(member), rows)
+
+
+def _ensure_free(session: Session, organization_id: UUID, email: str) -> None:
+    taken = session.execute(select(User.id).where(User.organization_id == organization_id, User.email == email))
+    if taken.first() is not None:
+        raise EmailTaken()

@@ -1,0 +1,93 @@
+"""Reads of orders."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy.orm import aliased
+
+from backend.db import Rows, Session
+from backend.db.paging import Page, PageRequest, page_of
+from backend.formulary.models import Drug
+from backend.identity.models import User
+from backend.orders.errors import OrderNotFound
+from backend.orders.models import MedicationOrder, OrderStatus
+from backend.organizations.models import Ward
+from backend.patients.models import Patient
+
+
+def _orders(organization_id: UUID) -> Rows:
+    order, verifier = MedicationOrder, aliased(User)
+
+    def same(table: Any, column: Any) -> Any:
+        return (table.organization_id == order.organization_id) & (table.id == column)
+
+    return (
+        select(
+            order.id,
+            order.status,
+            order.patient_id,
+            Patient.name.label("patient_name"),
+            order.drug_id,
+            Drug.name.label("drug_name"),
+            order.ward_id,
+            Ward.name.label("ward_name"),
+            order.units_per_dose.label("quantity_units"),
+            order.dose_text,
+            order.route,
+            order.priority,
+            order.doses,
+            order.doses_given,
+            order.interval_minutes,
+            order.first_due_at,
+            order.due_at,
+            order.prescriber_id,
+            User.name.label("prescriber_name"),
+            verifier.name.label("verified_by"),
+            order.verified_at,
+            order.completed_at,
+            order.discontinued_at,
+            order.discontinue_reason,
+            order.created_at,
+        )
+        .join(Patient, same(Patient, order.patient_id))
+        .join(Drug, same(Drug, order.drug_id))
+        .join(Ward, same(Ward, order.ward_id))
+        .join(User, same(User, order.prescriber_id))
+        .outerjoin(verifier, same(verifier, order.verified_by_id))
+        .where(order.organization_id == organization_id)
+    )
+
+
+def get_order(session: Session, *, organization_id: UUID, order_id: UUID) -> Row[Any]:
+    """One order. Raises OrderNotFound."""
+    row = session.execute(_orders(organization_id).where(MedicationOrder.id == order_id)).one_or_none()
+    if row is None:
+        raise OrderNotFound()
+    return row
+
+
+def list_orders(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
+    """Orders, newest first. `filters` are values of status, ward_id, patient_id, drug_id, prescriber_id."""
+    order = MedicationOrder
+    rows = _orders(organization_id).order_by(order.created_at.desc(), order.id.desc()).limit(page.limit + 1)
+    rows = rows.where(*(getattr(order, name) == value for name, value in filters.items() if value is not None))
+    if page.after is not None:
+        rows = rows.where(tuple_(order.created_at, order.id) < page.after)
+    return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))
+
+
+def order_statistics(session: Session, *, organization_id: UUID, ward_id: UUID | None) -> dict[str, int]:
+    """How many orders there are by state and, of the active ones, how many are urgent, overdue or unverified."""
+    order = MedicationOrder
+    rows = select(order.status, func.count()).where(order.organization_id == organization_id).group_by(order.status)
+    active = select(
+        func.count().filter(order.priority == "stat").label("active_stat"),
+        func.count().filter(order.due_at < func.now()).label("active_overdue"),
+        func.count().filter(order.verified_at.is_(None)).label("active_unverified"),
+    ).where(order.organization_id == organization_id, order.status == OrderStatus.ACTIVE)
+    if ward_id is not None:
+        rows, active = rows.where(order.ward_id == ward_id), active.where(order.ward_id == ward_id)
+    counts: dict[OrderStatus, int] = {row[0]: row[1] for row in session.execute(rows).all()}
+    by_status = {status.value: counts.get(status, 0) for status in OrderStatus}
+    return {"total": sum(by_status.values()), **by_status, **session.execute(active).one()._asdict()}

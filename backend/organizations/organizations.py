@@ -1,0 +1,117 @@
+"""Hospitals: opening one, its policies, its wards."""
+
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from sqlalchemy import Row, func, insert, select, update
+
+from backend.db import Database, Prepared, Rows, Session, new_id
+from backend.errors import Conflict, NotFound, ValidationFailed
+from backend.organizations.models import Organization, Ward, WardKind
+
+_NAMED = Prepared("organization_named", ("text",), "SELECT organization_named($1)")
+
+
+class OrganizationNotFound(NotFound):
+    """There is no organization of this name."""
+
+
+class OrganizationExists(Conflict):
+    """An organization of this name exists."""
+
+
+class WardNotFound(NotFound):
+    """There is no such ward in your organization."""
+
+
+class WardNameTaken(Conflict):
+    """Another ward of your organization has this name."""
+
+
+def find_organization(database: Database, slug: str) -> UUID | None:
+    """The id of the organization `slug`, or None. Asked before any tenant is known."""
+    found: UUID | None = database.lookup(_NAMED, (slug,))[0][0]
+    return found
+
+
+def open_organization(session: Session, *, organization_id: UUID, slug: str, name: str, time_zone: str) -> None:
+    """A new hospital; the session's tenant is already `organization_id`. Raises OrganizationExists."""
+    ensure_time_zone(time_zone)
+    if session.execute(select(func.organization_named(slug))).scalar() is not None:
+        raise OrganizationExists()
+    session.execute(insert(Organization).values(id=organization_id, slug=slug, name=name, time_zone=time_zone))
+
+
+def get_organization(session: Session, *, organization_id: UUID) -> Row[Any]:
+    """The hospital and its policies."""
+    columns = (
+        Organization.id,
+        Organization.slug,
+        Organization.name,
+        Organization.time_zone,
+        Organization.verification_required,
+        Organization.witness_required,
+    )
+    return session.execute(select(*columns).where(Organization.id == organization_id)).one()
+
+
+def change_organization(session: Session, *, organization_id: UUID, **changes: Any) -> None:
+    """Changes name, time zone and policies. Raises ValidationFailed for an unknown time zone."""
+    if "time_zone" in changes:
+        ensure_time_zone(changes["time_zone"])
+    session.execute(
+        update(Organization)
+        .where(Organization.id == organization_id)
+        .values(version=Organization.version + 1, **changes)
+    )
+
+
+def ensure_time_zone(name: str) -> ZoneInfo:
+    """The zone `name`. Raises ValidationFailed when there is none."""
+    if name not in available_timezones():
+        raise ValidationFailed.of("time_zone", "not a time zone of the IANA database, such as Europe/Berlin")
+    return ZoneInfo(name)
+
+
+def add_ward(session: Session, *, organization_id: UUID, name: str, kind: WardKind) -> UUID:
+    """A new ward. Raises WardNameTaken."""
+    taken = session.execute(select(Ward.id).where(Ward.organization_id == organization_id, Ward.name == name))
+    if taken.first() is not None:
+        raise WardNameTaken()
+    ward_id = new_id()
+    session.execute(insert(Ward).values(organization_id=organization_id, id=ward_id, name=name, kind=kind))
+    return ward_id
+
+
+def _wards(organization_id: UUID) -> Rows:
+    return select(Ward.id, Ward.name, Ward.kind).where(
+        Ward.organization_id == organization_id, Ward.archived_at.is_(None)
+    )
+
+
+def list_wards(session: Session, *, organization_id: UUID) -> list[Row[Any]]:
+    """Every ward, by name; a hospital has at most a few hundred."""
+    return list(session.execute(_wards(organization_id).order_by(Ward.name, Ward.id)).all())
+
+
+def get_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> Row[Any]:
+    """One ward. Raises WardNotFound."""
+    row = session.execute(_wards(organization_id).where(Ward.id == ward_id)).one_or_none()
+    if row is None:
+        raise WardNotFound()
+    return row
+
+
+def touch_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> None:
+    """Raises the ward's version: what its board shows of a patient has changed."""
+    session.execute(
+        update(Ward).where(Ward.organization_id == organization_id, Ward.id == ward_id).values(version=Ward.version + 1)
+    )
+
+
+def touch_organization(session: Session, *, organization_id: UUID) -> None:
+    """Raises the organization's version: what every board shows of a drug has changed."""
+    session.execute(
+        update(Organization).where(Organization.id == organization_id).values(version=Organization.version + 1)
+    )

