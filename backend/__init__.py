@@ -23,7 +23,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     from backend.observability import configure_logging
 
     config = config or Config.from_env()
-    configure_logging(config.log_level)
+    configure_logging(config.log_level, config.log_file)
     assert models.Base.metadata.tables  # noqa: S101 - every model is loaded before the first statement
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.body_bytes_max

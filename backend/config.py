@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 PREFIX = "VALMED_"
+LOAD_PREFIX = "VALMED_LOAD_"  # the load tests' own, read by load/
 
 
 class ConfigError(Exception):
@@ -47,6 +48,8 @@ class Config:
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve a database that holds the demo's published sign-ins
     log_level: str = "INFO"
+    log_file: str = ""  # append log lines to this file instead of standard output
+    embedded_data_dir: str = ""  # the private PostgreSQL that stops together with the server (valmed demo)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ, **changes: Any) -> Self:
@@ -55,7 +58,8 @@ class Config:
         Raises ConfigError for a value of the wrong type, an unknown `VALMED_` name or a figure out of range.
         """
         known = {PREFIX + field.name.upper(): field for field in fields(cls)}
-        unknown = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
+        ours = (name for name in env if name.startswith(PREFIX) and not name.startswith(LOAD_PREFIX))
+        unknown = sorted(name for name in ours if name not in known)
         if unknown:
             raise ConfigError(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known))}")
         values = {

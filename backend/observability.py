@@ -7,7 +7,8 @@ PROMETHEUS_MULTIPROC_DIR is set (http/metrics.py).
 
 import logging
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -35,8 +36,13 @@ def _to_json(event: dict[str, Any], **_: Any) -> bytes:
     return orjson.dumps(event, default=str)
 
 
-def configure_logging(level: str) -> None:
-    """Sends every log line, ours and the libraries', to standard output as JSON from `level` (a name) upwards."""
+def _stream(file: str) -> BinaryIO:
+    """Unbuffered, so that several workers can append whole lines to one file."""
+    return Path(file).open("ab", buffering=0) if file else sys.stdout.buffer
+
+
+def configure_logging(level: str, file: str = "") -> None:
+    """Sends log lines as JSON from `level` (a name) upwards to standard output, or appends them to `file`."""
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
         processors=[
@@ -47,6 +53,6 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(serializer=_to_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(_stream(file)),
         cache_logger_on_first_use=True,
     )

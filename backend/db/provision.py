@@ -37,7 +37,7 @@ def application_url(config: Config) -> URL:
 def provision_role(config: Config) -> None:
     """Makes the application role of `config` or brings it in order. Raises RoleProblem with the statements to run."""
     owner = normalised_url(config.database_url)
-    with _connected(owner) as connection, connection.cursor() as cursor:
+    with connect(owner) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT current_user = %s", (config.application_role,))
         if cursor.fetchone() == (True,):
             raise RoleProblem(
@@ -52,7 +52,7 @@ def provision_role(config: Config) -> None:
 
 def check_role(url: URL) -> None:
     """Raises RoleProblem unless `url` signs in and its role owns nothing and cannot bypass row-level security."""
-    with _connected(url) as connection, connection.cursor() as cursor:
+    with connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT rolsuper OR rolbypassrls, EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid)"
             " FROM pg_roles r WHERE rolname = current_user"
@@ -64,7 +64,8 @@ def check_role(url: URL) -> None:
         )
 
 
-def _connected(url: URL) -> psycopg2.extensions.connection:
+def connect(url: URL) -> psycopg2.extensions.connection:
+    """A plain autocommitting connection to `url`, for what is not the application's."""
     arguments: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
     connection: psycopg2.extensions.connection = psycopg2.connect(**arguments, connect_timeout=5)
     connection.autocommit = True

@@ -52,7 +52,7 @@ class Session:
             self._cursor.execute(self._first(statement.inline), statement.named(values))
         return self._cursor.fetchall() if self._cursor.description else []
 
-    def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+    def execute(self, statement: Executable, values: Any = None) -> CursorResult[*tuple[Any, ...]]:
         """The result of a SQLAlchemy Core statement."""
         self._open()
         if self._core is None:

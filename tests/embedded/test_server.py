@@ -42,12 +42,19 @@ server = Server(Path(sys.argv[1]))
 server.start()
 print(server.postmaster_pid(), server.bin_dir, flush=True)
 """
+ASK_BIN_DIR = """
+import sys
+from pathlib import Path
+from embedded import Server
+
+print(Server(Path(sys.argv[1])).bin_dir)
+"""
 MakeServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[Path]:
-    """A folder that every user can enter, with a copy of the package in `code/`; pytest's tmp_path is private."""
+    """A folder that all users can enter, unlike tmp_path, with a copy of the package in `code/`."""
     folder = Path(tempfile.mkdtemp(prefix="valmed-test-")).resolve()
     folder.chmod(0o755)
     try:
@@ -73,14 +80,24 @@ def make_server(base: Path) -> Iterator[MakeServer]:
 
 
 @pytest.fixture(scope="module")
-def shared(base: Path) -> Iterator[Server]:
-    """One server for the tests that leave it in order: creating a cluster is most of a test's time."""
-    server = Server(base / "shared")
+def only_cluster(base: Path) -> Iterator[Server]:
+    """One cluster, in a path with a space, for the tests that need none of their own: making one is slow."""
+    server = Server(base / "the data")
     try:
-        server.start()
         yield server
     finally:
         server.destroy()
+
+
+@pytest.fixture
+def shared(only_cluster: Server) -> Server:
+    """The shared cluster's server; it runs, with the default settings."""
+    only_cluster.start()
+    if query(only_cluster, "show max_connections") != "100":
+        only_cluster.stop()
+        only_cluster.start()
+    query(only_cluster, "drop table if exists kept")
+    return only_cluster
 
 
 def copy_for_all(source: Path, target: Path) -> None:
@@ -89,26 +106,28 @@ def copy_for_all(source: Path, target: Path) -> None:
         path.chmod(0o755)
 
 
+def find_wheel() -> Path:
+    return next(Path(entry) for entry in sys.path if Path(entry, PROGRAMS).is_dir())
+
+
 def copy_wheel(target: Path) -> None:
-    site = next(Path(entry) for entry in sys.path if Path(entry, PROGRAMS).is_dir())
-    for source in site.glob(f"{PACKAGE}*"):
+    for source in find_wheel().glob(f"{PACKAGE}*"):
         copy_for_all(source, target / source.name)
 
 
 def query(server: Server, statement: str) -> Any:
     """The first value of the answer, or None."""
-    with closing(
-        psycopg2.connect(host=str(server.socket_dir), user="postgres", dbname="postgres")
-    ) as session:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchone()[0] if cursor.description else None
+    session = psycopg2.connect(host=str(server.socket_dir), user="postgres", dbname="postgres")
+    session.autocommit = True
+    with closing(session), session.cursor() as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
 
 
 def start_child(base: Path, data_dir: Path, code: str = START, **options: Any) -> subprocess.Popen[str]:
-    """A Python process that starts the server of `data_dir`; its output ends when the last holder of it does."""
-    paths = [*options.pop("paths", []), base / "code"]
+    """A Python process that starts the server of `data_dir`; its output ends with its last holder."""
+    paths = [*options.pop("paths", [find_wheel()]), base / "code"]
     return subprocess.Popen(
         [*options.pop("python", [sys.executable]), "-c", code, str(data_dir)],
         env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(map(str, paths))},
@@ -134,34 +153,30 @@ def kill_postmaster(server: Server) -> int:
     return pid
 
 
-def run_as_server_user(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-    user = {"user": ACCOUNT.uid, "group": ACCOUNT.gid, "extra_groups": []} if ROOT else {}
-    return subprocess.Popen(command, cwd="/", **user, **options)
+def run_as_server_user(command: list[str], **options: Any) -> subprocess.Popen[str]:
+    if ROOT:
+        options |= {"user": ACCOUNT.uid, "group": ACCOUNT.gid, "extra_groups": []}
+    return subprocess.Popen(command, cwd="/", text=True, **options)
 
 
 def list_modes(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.lstat().st_mode, path.lstat().st_uid) for path in (folder, *folder.rglob("*"))}
 
 
-def test_rows_survive_every_way_to_stop(make_server: MakeServer) -> None:
-    server = make_server()
-    server.stop()
-    assert not server.is_running()
-    server.start()
-    query(server, "create table kept as select 1 as value")
+def test_rows_survive_every_way_to_stop(shared: Server) -> None:
+    query(shared, "create table kept as select 1 as value")
     for mode in ("smart", "fast", "immediate"):
-        server.stop(mode)
-        server.stop(mode)
-        assert not server.is_running()
-        assert server.postmaster_pid() is None
-        server.start()
-        assert query(server, "select count(*) from kept") == 1
+        shared.stop(mode)
+        shared.stop(mode)
+        assert not shared.is_running()
+        assert shared.postmaster_pid() is None
+        shared.start()
+        assert query(shared, "select count(*) from kept") == 1
     with pytest.raises(EmbeddedError, match="smart, fast, immediate"):
-        server.stop("gently")
+        shared.stop("gently")
 
 
 def test_the_cluster_is_what_the_project_expects(shared: Server) -> None:
-    shared.start()
     assert query(shared, "show server_version").startswith("18.")
     assert query(shared, "show server_encoding") == "UTF8"
     assert query(shared, "show data_checksums") == "on"
@@ -174,65 +189,71 @@ def test_the_cluster_is_what_the_project_expects(shared: Server) -> None:
 
 
 def test_nobody_else_gets_in(shared: Server) -> None:
-    shared.start()
     status = shared.socket_dir.stat()
     assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o700, ACCOUNT.uid)
     assert query(shared, "show listen_addresses") == ""
     open_rules = "select count(*) from pg_hba_file_rules where type <> 'local' and auth_method <> 'reject'"
     assert query(shared, open_rules) == 0
     if ROOT and ACCOUNT.name != "nobody":
-        command = [shared.bin_dir / "psql", "-h", shared.socket_dir, "-U", "postgres", "-c", "select 1"]
-        refused = subprocess.run(command, cwd="/", capture_output=True, check=False, **NOBODY)
-        assert b"Permission denied" in refused.stderr
+        command = [
+            str(shared.bin_dir / "psql"),
+            "-h",
+            str(shared.socket_dir),
+            "-U",
+            "postgres",
+            "-c",
+            "select 1",
+        ]
+        refused = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **NOBODY)
+        assert "Permission denied" in refused.stderr
 
 
-def test_a_second_server_object_finds_the_first(make_server: MakeServer, base: Path) -> None:
-    first = make_server()
-    first.start()
+def test_a_second_server_object_finds_the_first(shared: Server, base: Path) -> None:
     link = base / "link"
-    link.symlink_to(first.data_dir)
-    for second in (Server(first.data_dir), Server(link)):
+    link.symlink_to(shared.data_dir)
+    for second in (Server(shared.data_dir), Server(link)):
         second.start()
-        assert second.postmaster_pid() == first.postmaster_pid()
+        assert second.postmaster_pid() == shared.postmaster_pid()
     Server(link).stop()
-    assert not first.is_running()
+    assert not shared.is_running()
 
 
 def test_processes_that_start_at_once_share_one_server(make_server: MakeServer, base: Path) -> None:
-    server = make_server()
+    # PostgreSQL would read the comma in its list of socket folders as two of them.
+    server = make_server(base / "at once, all")
     children = [start_child(base, server.data_dir) for _ in range(4)]
     pids = {finish(child).split()[0] for child in children}
     assert pids == {str(server.postmaster_pid())}
+    assert query(server, "select 1") == 1
 
 
-def test_a_killed_postmaster_is_recovered(make_server: MakeServer) -> None:
-    server = make_server()
-    server.start()
-    query(server, "create table kept as select 1 as value")
+def test_a_killed_postmaster_is_recovered(shared: Server) -> None:
+    query(shared, "create table kept as select 1 as value")
 
     def compute() -> None:
         with suppress(psycopg2.OperationalError):
-            query(server, "select count(*) from generate_series(1, 1e15)")
+            query(shared, "select count(*) from generate_series(1, 1e15)")
 
     # A busy backend does not notice the end of its postmaster, and holds its shared memory.
     busy = threading.Thread(target=compute)
     busy.start()
-    while query(server, "select count(*) from pg_stat_activity where query like '%1e15%'") < 2:
+    while query(shared, "select count(*) from pg_stat_activity where query like '%1e15%'") < 2:
         time.sleep(0.02)
-    killed = kill_postmaster(server)
-    server.start()
+    killed = kill_postmaster(shared)
+    shared.start()
     busy.join(30)
-    assert server.postmaster_pid() != killed
-    assert query(server, "select count(*) from kept") == 1
-    query(server, "insert into kept values (2)")
-    kill_postmaster(server)
-    server.stop()
-    assert find_processes(server.data_dir / "pgdata", ACCOUNT) == set()
+    assert shared.postmaster_pid() != killed
+    assert query(shared, "select count(*) from kept") == 1
+    query(shared, "insert into kept values (2)")
+    kill_postmaster(shared)
+    shared.stop()
+    assert find_processes(shared.data_dir / "pgdata", ACCOUNT) == set()
+    shared.start()
+    assert query(shared, "select count(*) from kept") == 2
 
 
 @pytest.mark.parametrize("torn", ["", "12", "garbage\n", "99999999\n/nowhere\n"])
 def test_a_torn_pid_file_is_recovered(shared: Server, torn: str) -> None:
-    shared.start()
     kill_postmaster(shared)
     (shared.data_dir / "pgdata" / "postmaster.pid").write_text(torn)
     assert not shared.is_running()
@@ -242,7 +263,6 @@ def test_a_torn_pid_file_is_recovered(shared: Server, torn: str) -> None:
 
 @pytest.mark.parametrize("command", [["sleep", "600"], ["true"]], ids=["stranger", "zombie"])
 def test_a_reused_process_id_is_recovered(shared: Server, command: list[str]) -> None:
-    shared.start()
     pid = kill_postmaster(shared)
     stranger = run_as_server_user(command)
     try:
@@ -261,7 +281,6 @@ def test_a_reused_process_id_is_recovered(shared: Server, command: list[str]) ->
 
 
 def test_a_server_whose_pid_file_is_lost_is_replaced(shared: Server) -> None:
-    shared.start()
     pid = shared.postmaster_pid()
     (shared.data_dir / "pgdata" / "postmaster.pid").unlink()
     shared.start()
@@ -270,7 +289,6 @@ def test_a_server_whose_pid_file_is_lost_is_replaced(shared: Server) -> None:
 
 
 def test_a_server_that_lost_its_socket_is_restarted(shared: Server) -> None:
-    shared.start()
     (shared.socket_dir / ".s.PGSQL.5432").unlink()
     shared.start()
     assert query(shared, "select 1") == 1
@@ -295,34 +313,31 @@ def test_a_killed_initdb_leaves_no_half_cluster(make_server: MakeServer, base: P
     assert not list(server.data_dir.glob("*.new-*"))
 
 
-def test_the_server_outlives_the_process_that_started_it(make_server: MakeServer, base: Path) -> None:
-    server = make_server()
+def test_the_server_outlives_the_process_that_started_it(shared: Server, base: Path) -> None:
     code = START + "import time; time.sleep(600)"
-    with start_child(base, server.data_dir, code, start_new_session=True) as child:
-        assert child.stdout is not None
-        pid = int(child.stdout.readline().split()[0])
-        os.killpg(child.pid, signal.SIGINT)
-        child.wait(30)
-        assert "KeyboardInterrupt" in child.stdout.read()  # which ends: the server does not hold our output
-    with start_child(base, server.data_dir, code, start_new_session=True) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        os.killpg(child.pid, signal.SIGKILL)
-    assert server.postmaster_pid() == pid
-    assert os.getsid(pid) == pid
-    assert query(server, "select 1") == 1
+    for way_to_end in (signal.SIGINT, signal.SIGKILL):
+        shared.stop()
+        with start_child(base, shared.data_dir, code, start_new_session=True) as child:
+            assert child.stdout is not None
+            pid = int(child.stdout.readline().split()[0])
+            os.killpg(child.pid, way_to_end)
+            child.stdout.read()  # ends, so the server does not hold our output
+        assert shared.postmaster_pid() == pid
+        assert os.getsid(pid) == pid
+        assert query(shared, "select 1") == 1
 
 
-def test_settings_apply_at_the_next_start(make_server: MakeServer) -> None:
-    server = make_server(settings={"max_connections": "33", "cluster_name": "o'clock \\ 5"})
-    server.start()
-    assert query(server, "show max_connections") == "33"
-    assert query(server, "show cluster_name") == "o'clock \\ 5"
-    server.stop()
-    other = Server(server.data_dir, settings={"fsync": "off"})
-    other.start()
-    assert query(server, "show max_connections") == "100"
-    assert query(server, "show fsync") == "off"
+def test_settings_apply_at_the_next_start(shared: Server) -> None:
+    special = Server(shared.data_dir, settings={"max_connections": "33", "cluster_name": "o'clock \\ 5"})
+    special.start()
+    assert query(special, "show max_connections") == "100"
+    special.stop()
+    special.start()
+    assert query(special, "show max_connections") == "33"
+    assert query(special, "show cluster_name") == "o'clock \\ 5"
+    shared.stop()
+    shared.start()
+    assert query(shared, "show max_connections") == "100"
 
 
 @pytest.mark.parametrize("name", ["listen_addresses", "Port", "unix_socket_directories", "a b", "x\n"])
@@ -331,22 +346,24 @@ def test_settings_cannot_open_the_server(base: Path, name: str) -> None:
         Server(base / "unused", settings={name: "*"})
 
 
-def test_a_failed_start_quotes_the_log(make_server: MakeServer) -> None:
-    server = make_server(settings={"shared_buffers": "much"})
+def test_a_failed_start_quotes_the_log(shared: Server) -> None:
+    shared.stop()
     with pytest.raises(EmbeddedError, match='invalid value for parameter "shared_buffers"'):
-        server.start()
-    assert not server.is_running()
-    Server(server.data_dir).start()
-    assert query(server, "select 1") == 1
+        Server(shared.data_dir, settings={"shared_buffers": "much"}).start()
+    assert not shared.is_running()
+    shared.start()
+    assert query(shared, "select 1") == 1
 
 
-def test_a_cluster_of_another_version_is_refused(make_server: MakeServer) -> None:
-    server = make_server()
-    server.start()
-    server.stop()
-    (server.data_dir / "pgdata" / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EmbeddedError, match="made by PostgreSQL 17"):
-        server.start()
+def test_a_cluster_of_another_version_is_refused(shared: Server) -> None:
+    shared.stop()
+    version = shared.data_dir / "pgdata" / "PG_VERSION"
+    version.write_text("17\n")
+    try:
+        with pytest.raises(EmbeddedError, match="made by PostgreSQL 17"):
+            shared.start()
+    finally:
+        version.write_text("18\n")
 
 
 def test_what_we_did_not_make_is_left_alone(make_server: MakeServer) -> None:
@@ -372,8 +389,6 @@ def test_destroy_removes_ours_and_nothing_else(make_server: MakeServer) -> None:
     server.destroy()
     assert [path.name for path in server.data_dir.iterdir()] == ["letter.txt"]
     assert not server.is_running()
-    server.start()
-    assert query(server, "select 1") == 1
 
 
 def test_a_long_path_gets_a_short_private_socket(make_server: MakeServer, base: Path, tmp_path: Path) -> None:
@@ -408,10 +423,7 @@ def test_a_long_path_gets_a_short_private_socket(make_server: MakeServer, base: 
     assert not moved.exists()
 
 
-def test_a_path_with_spaces_works(make_server: MakeServer, base: Path) -> None:
-    server = make_server(base / "a b, c")
-    server.start()
-    assert query(server, "select 1") == 1
+def test_a_path_that_a_shell_would_change_is_refused(base: Path) -> None:
     with pytest.raises(EmbeddedError, match="quote"):
         Server(base / "$HOME")
 
@@ -432,20 +444,23 @@ def test_programs_that_cannot_be_run_are_copied(make_server: MakeServer, base: P
     server = make_server()
     site = base / uuid.uuid4().hex
     copy_wheel(site)
+    code = START
     if fault == "private folder":
         site.chmod(0o700)
     else:
+        code = ASK_BIN_DIR
         for program in (site / PROGRAMS).iterdir():
             program.chmod(0o644)
     before = list_modes(site)
-    first = finish(start_child(base, server.data_dir, paths=[site])).split()
-    copy = Path(first[1])
+    first = finish(start_child(base, server.data_dir, code, paths=[site])).split()
+    copy = Path(first[-1])
     assert copy.is_relative_to(server.data_dir)
     made_at = copy.stat().st_mtime_ns
-    assert finish(start_child(base, server.data_dir, paths=[site])).split() == first
+    assert finish(start_child(base, server.data_dir, code, paths=[site])).split() == first
     assert copy.stat().st_mtime_ns == made_at
     assert list_modes(site) == before
-    assert query(server, "select 1") == 1
+    if fault == "private folder":
+        assert query(server, "select 1") == 1
     # psql loads libpq from beside the copy.
     with run_as_server_user([str(copy / "psql"), "--version"], stdout=subprocess.DEVNULL) as psql:
         assert psql.wait(30) == 0
@@ -454,9 +469,8 @@ def test_programs_that_cannot_be_run_are_copied(make_server: MakeServer, base: P
 
 
 def test_a_missing_package_says_what_to_install(base: Path) -> None:
-    code = START.replace("server.start()", "print(server.bin_dir)")
     without_site_packages = [sys.executable, "-S"]
-    with start_child(base, base / "unused", code, python=without_site_packages) as child:
+    with start_child(base, base / "unused", ASK_BIN_DIR, python=without_site_packages, paths=[]) as child:
         output, _ = child.communicate(timeout=60)
     assert "PostgreSQL binaries not found: pip install 'valmed[demo]'" in output
 
@@ -470,7 +484,7 @@ def test_an_ordinary_user_gets_a_server_too(make_server: MakeServer, base: Path)
     os.chown(home, NOBODY["user"], NOBODY["group"])
     code = START + (
         "import subprocess\n"
-        "ask = [server.bin_dir / 'psql', '-h', server.socket_dir, '-U', 'postgres', '-Atc', 'select 41 + 1']\n"
+        "ask = [server.bin_dir / 'psql', '-h', server.socket_dir, '-U', 'postgres', '-Atc', 'select 40+2']\n"
         "try:\n"
         "    print(subprocess.check_output(ask, text=True))\n"
         "    server.stop()\n"

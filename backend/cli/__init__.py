@@ -1,0 +1,53 @@
+"""The `valmed` command: thin calls to the packages below. An error is one clear line."""
+
+import sys
+
+import click
+import psycopg2
+import sqlalchemy.exc
+
+from backend import __version__
+from backend.cli import db, demo, openapi, serve, staff, verify
+from backend.config import ConfigError
+from backend.embedded import EmbeddedError
+from backend.errors import DomainError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def valmed() -> None:
+    """ValMed: medication ordering for hospitals. Stock and orders always agree."""
+
+
+for command in (
+    demo.demo,
+    serve.serve,
+    db.db,
+    staff.organization,
+    staff.ward,
+    staff.user,
+    verify.verify,
+    openapi.openapi,
+):
+    valmed.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line; exits 1 with one line for every foreseeable error."""
+    try:
+        valmed()
+    except (ConfigError, EmbeddedError) as error:
+        _fail(str(error))
+    except DomainError as error:
+        _fail(error.detail)
+    except (psycopg2.OperationalError, sqlalchemy.exc.OperationalError) as error:
+        cause = getattr(error, "orig", None) or error
+        _fail(f"the database is out of reach: {str(cause).strip().splitlines()[0]}")
+    except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
+        cause = getattr(error, "orig", None) or error
+        _fail(f"the database refused: {str(cause).strip().splitlines()[0]}")
+
+
+def _fail(message: str) -> None:
+    click.echo(f"valmed: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,116 @@
+"""`valmed demo`: everything on one machine with one command."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from psycopg2 import sql
+from sqlalchemy.engine.url import make_url
+
+from backend.cli.connection import DATABASE, OWNER, data_dir_option, open_database
+from backend.cli.serve import ensure_port_free, ensure_serviceable, run_gunicorn
+from backend.config import Config
+from backend.db import migrate
+from backend.db.provision import connect
+from backend.demo import build_hospitals
+from backend.demo.people import DOMAIN, PASSWORD, TOTP_SECRET
+from backend.embedded import Server, default_data_dir
+
+HOST = "127.0.0.1"
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@data_dir_option
+@click.option("--reset", is_flag=True, help="Throw the demo's data away and start anew.")
+def demo(port: int, data_dir: Path | None, reset: bool) -> None:
+    """Start a private PostgreSQL, a sample hospital and the application; Ctrl-C stops them all.
+
+    The data stay: the next start takes them up again. With VALMED_DATABASE_URL set, that PostgreSQL is used.
+    """
+    config = replace(Config.from_env(), demo=True)
+    ensure_port_free(HOST, port)
+    place = (data_dir or default_data_dir()).absolute()
+    if not config.database_url:
+        config = _start_postgresql(config, place, reset)
+    elif reset:
+        raise click.UsageError("--reset empties the private PostgreSQL only; VALMED_DATABASE_URL is set")
+    with _step("Migrations"):
+        migrate.upgrade(config)
+    database = open_database(config)
+    with _step("Sample hospitals") as say:
+        build_hospitals(database, now=datetime.now(UTC), report=say)
+    database.engine.dispose()
+    ensure_serviceable(config)
+    _greet(config, port, place)
+    run_gunicorn(config, HOST, port)
+
+
+def _start_postgresql(config: Config, place: Path, reset: bool) -> Config:
+    with _step("PostgreSQL") as say:
+        server = Server(place, report=say)
+        if reset:
+            server.destroy()
+        server.start()
+        _create_database(server)
+    log_file = server.socket_dir.parent / "log" / "valmed.log"
+    log_file = log_file if log_file.parent.is_dir() else place / "valmed.log"
+    return replace(
+        config,
+        database_url=server.url(DATABASE, OWNER),
+        embedded_data_dir=str(place),
+        log_file=config.log_file or str(log_file),
+    )
+
+
+def _create_database(server: Server) -> None:
+    """The owner, who is no superuser, and its database, unless they exist."""
+    connection = connect(make_url(server.url()))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,))
+        if cursor.fetchone() is None:
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(OWNER)))
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+        if cursor.fetchone() is None:
+            names = (sql.Identifier(DATABASE), sql.Identifier(OWNER))
+            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+    connection.close()
+
+
+class _Progress:
+    """Prints what a step does while it does it."""
+
+    def __call__(self, line: str) -> None:
+        click.echo(f"    {line}")
+
+
+@contextmanager
+def _step(name: str) -> Iterator[_Progress]:
+    click.echo(f"  {name} ...")
+    started = time.monotonic()
+    yield _Progress()
+    click.echo(f"  {name}: ready ({time.monotonic() - started:.1f} s)")
+
+
+def _greet(config: Config, port: int, place: Path) -> None:
+    address = f"http://{HOST}:{port}"
+    click.echo(f"""
+  ValMed is at {address}   (API pages: {address}/api/v1/docs)
+
+  Sign in to organization riverside, or lakeside, with password {PASSWORD} as
+    nurse@{DOMAIN}  nurse2@{DOMAIN}  pharmacist@{DOMAIN}
+    doctor@{DOMAIN}  doctor2@ ... doctor11@{DOMAIN}  admin@{DOMAIN}
+  Second factor of doctors and admins: secret {TOTP_SECRET}, a code now:
+    python -c "import pyotp; print(pyotp.TOTP('{TOTP_SECRET}').now())"
+""")
+    if config.embedded_data_dir:
+        click.echo(f"  Data and logs: {place}    Check them: valmed verify{_data_dir_hint(place)}")
+    click.echo("  Ctrl-C stops everything.\n")
+
+
+def _data_dir_hint(place: Path) -> str:
+    return "" if place == default_data_dir() else f" --data-dir {place}"

@@ -1,0 +1,89 @@
+"""`valmed serve`: the application under gunicorn."""
+
+import os
+import socket
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from backend.cli.connection import open_database
+from backend.config import Config, ConfigError
+from backend.db import Prepared, migrate
+from backend.db.provision import application_url, check_role
+from backend.demo import has_demo_sign_ins
+
+_MAX_CONNECTIONS = Prepared(
+    "max_connections",
+    (),
+    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int",
+)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer; VALMED_WORKERS if not given.")
+def serve(host: str, port: int, workers: int | None) -> None:
+    """Serve the application on HOST:PORT until Ctrl-C."""
+    config = Config.from_env()
+    if workers is not None:
+        config = replace(config, workers=workers)
+    if not (config.database_url or config.application_database_url):
+        raise ConfigError("set VALMED_DATABASE_URL (or VALMED_APPLICATION_DATABASE_URL), or use `valmed demo`")
+    ensure_port_free(host, port)
+    ensure_serviceable(config)
+    run_gunicorn(config, host, port)
+
+
+def ensure_port_free(host: str, port: int) -> None:
+    """Raises ConfigError that says what to do when something else listens on the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port} ({error.strerror}): stop what runs there, or choose another port "
+                f"with --port {port + 1 if port < 65_535 else 8000}"
+            ) from None
+
+
+def ensure_serviceable(config: Config) -> None:
+    """Raises ConfigError unless role, migration, sign-ins and pool are fit to serve."""
+    check_role(application_url(config))
+    database = open_database(config)
+    revision = migrate.served_revision(database)
+    if revision != migrate.newest():
+        raise ConfigError(f"the database stands at {revision}, this code needs {migrate.newest()}: valmed db upgrade")
+    ((available,),) = database.lookup(_MAX_CONNECTIONS)
+    share = config.per_worker()
+    wanted = config.workers * (share.pool_size + share.pool_max_overflow)
+    if wanted > available:
+        raise ConfigError(
+            f"the pool may open {wanted} connections and the server allows {available}: lower VALMED_POOL_SIZE, "
+            "VALMED_POOL_MAX_OVERFLOW or VALMED_WORKERS, or raise max_connections"
+        )
+    if not config.demo and has_demo_sign_ins(database):
+        raise ConfigError("this database holds the demo's published sign-ins; VALMED_DEMO=1 serves it all the same")
+    database.engine.dispose()
+
+
+def run_gunicorn(config: Config, host: str, port: int) -> None:
+    """Becomes gunicorn: same process, so that a signal to it or its end is the server's."""
+    package = Path(str(find_spec("backend").origin)).parent  # type: ignore[union-attr]
+    environment = {
+        **os.environ,
+        "VALMED_DATABASE_URL": config.database_url,
+        "VALMED_WORKERS": str(config.workers),
+        "VALMED_DEMO": str(int(config.demo)),
+        "VALMED_EMBEDDED_DATA_DIR": config.embedded_data_dir,
+        "VALMED_LOG_FILE": config.log_file,
+    }
+    sys.stdout.flush()
+    arguments = ["--config", str(package / "gunicorn.conf.py"), "--bind", f"{host}:{port}"]
+    command = [sys.executable, "-m", "gunicorn", *arguments, "backend:create_app()"]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell

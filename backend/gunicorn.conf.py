@@ -1,0 +1,50 @@
+"""How gunicorn runs ValMed. An option file: bind and workers come from the command line or VALMED_WORKERS.
+
+Decision: sync workers. Because on few cores threads cost more than they give (each request is one short transaction,
+and the pool has a connection per worker). Cost: a connection per request, which the reverse proxy in front hides.
+"""
+
+import gc
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+METRICS = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="valmed-metrics-"))
+
+worker_class = "sync"
+workers = int(os.environ.get("VALMED_WORKERS", "4"))
+preload_app = True
+backlog = 1024
+timeout = 30
+graceful_timeout = 20
+limit_request_line = 4094
+limit_request_fields = 50
+limit_request_field_size = 8190
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heartbeats must not wait for a disk
+accesslog = None
+loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "warning")
+
+
+def when_ready(_server):
+    """What the master has loaded is shared by the workers and looked at no more by their collectors."""
+    gc.collect()
+    gc.freeze()
+
+
+def child_exit(_server, worker):
+    """Takes the gauges of a worker that has gone out of the sums."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(_server):
+    """The metrics of this run end with it, and so does the private PostgreSQL of a demo."""
+    shutil.rmtree(METRICS, ignore_errors=True)
+    if data_dir := os.environ.get("VALMED_EMBEDDED_DATA_DIR"):
+        from backend.embedded import Server
+
+        Server(Path(data_dir)).stop()
+        print("ValMed has stopped; its data stay in", data_dir)  # noqa: T201 - the demo's terminal

@@ -1,0 +1,1 @@
+"""Reports: what can be said of a whole hospital, the proof of its invariants first."""

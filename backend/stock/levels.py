@@ -1,0 +1,25 @@
+"""How much of a drug a ward wants to hold."""
+
+from sqlalchemy import update
+
+from backend.db import Session
+from backend.errors import ValidationFailed
+from backend.stock import ledger
+from backend.stock.ledger import Shelf
+from backend.stock.models import StockLevel
+
+
+def set_levels(session: Session, shelf: Shelf, *, reorder_point_units: int, par_level_units: int) -> None:
+    """Sets the reorder point and par of a shelf; the caller has taken its lane. Raises ValidationFailed."""
+    if par_level_units < reorder_point_units:
+        raise ValidationFailed.of("par_level_units", "not below the reorder point")
+    ledger.lock_shelf(session, shelf)
+    session.execute(
+        update(StockLevel)
+        .where(
+            StockLevel.organization_id == shelf.organization_id,
+            StockLevel.ward_id == shelf.ward_id,
+            StockLevel.drug_id == shelf.drug_id,
+        )
+        .values(reorder_point_units=reorder_point_units, par_level_units=par_level_units)
+    )

@@ -1,0 +1,147 @@
+"""A real PostgreSQL for every test: the private one of the demo, or the one VALMED_DATABASE_URL names.
+
+Each test that asks for `config` works on the session's database, migrated as a non-superuser owner; tests make their
+own hospital in it (`hospital`), so they do not see each other. Tests that change the schema take `fresh_config`,
+a database of their own.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+from sqlalchemy.engine.url import URL, make_url
+
+from backend import create_app
+from backend.config import Config
+from backend.db import Database, migrate
+from backend.db.engine import normalised_url
+from backend.db.provision import application_url, connect
+from backend.embedded import Server
+from tests.hospital import Hospital, open_hospital
+
+GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
+OWNER = "valmed_test_owner"
+OWNER_PASSWORD = "only-for-tests"
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[URL]:
+    """A URL that may create databases and roles."""
+    if GIVEN_URL:
+        yield normalised_url(GIVEN_URL)
+        return
+    place = Path(tempfile.mkdtemp(prefix="valmed-tests-"))
+    place.chmod(0o755)
+    server = Server(place, settings=FAST)
+    server.start()
+    yield make_url(server.url())
+    server.destroy()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def owner_url(server_url: URL) -> URL:
+    """The same server as an owner who is no superuser, where the given user may make one; else the given user."""
+    connection = connect(server_url)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        if cursor.fetchone() != (True,):
+            return server_url
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,))
+        verb = "ALTER" if cursor.fetchone() else "CREATE"
+        options = "LOGIN CREATEDB CREATEROLE PASSWORD"
+        cursor.execute(
+            sql.SQL(f"{verb} ROLE {{}} {options} {{}}").format(sql.Identifier(OWNER), sql.Literal(OWNER_PASSWORD))
+        )
+    connection.close()
+    return server_url.set(username=OWNER, password=OWNER_PASSWORD)
+
+
+def create_database(owner_url: URL) -> Config:
+    """A new empty database's settings, for tests: small pool, one worker."""
+    name = f"valmed_test_{uuid.uuid4().hex[:12]}"
+    connection = connect(owner_url)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    connection.close()
+    url = owner_url.set(database=name).render_as_string(hide_password=False)
+    return Config(database_url=url, workers=1, log_level="CRITICAL")
+
+
+def drop_database(server_url: URL, config: Config) -> None:
+    """Drops the database of `config`, whoever is still connected."""
+    connection = connect(server_url)
+    with connection.cursor() as cursor:
+        name = sql.Identifier(str(make_url(config.database_url).database))
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def config(server_url: URL, owner_url: URL) -> Iterator[Config]:
+    """The settings of the session's migrated database."""
+    made = create_database(owner_url)
+    migrate.upgrade(made)
+    yield made
+    drop_database(server_url, made)
+
+
+@pytest.fixture
+def empty_config(server_url: URL, owner_url: URL) -> Iterator[Config]:
+    """The settings of an empty database of the test's own."""
+    made = create_database(owner_url)
+    yield made
+    drop_database(server_url, made)
+
+
+@pytest.fixture
+def fresh_config(empty_config: Config) -> Config:
+    """The settings of a migrated database of the test's own."""
+    migrate.upgrade(empty_config)
+    return empty_config
+
+
+@pytest.fixture
+def database(config: Config) -> Iterator[Database]:
+    """The session's database as the application role sees it, with a pool for 32 threads."""
+    made = Database(replace(config, pool_size=32, pool_max_overflow=8), application_url(config))
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def hospital(database: Database) -> Hospital:
+    """A hospital of the test's own."""
+    return open_hospital(database)
+
+
+@pytest.fixture
+def owner(config: Config) -> Iterator[psycopg2.extensions.connection]:
+    """A connection to the session's database as its owner, autocommitting."""
+    connection = connect(normalised_url(config.database_url))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def superuser(server_url: URL, config: Config) -> Iterator[psycopg2.extensions.connection]:
+    """A connection to the session's database as the user who started the session, a superuser where there is one."""
+    connection = connect(server_url.set(database=make_url(config.database_url).database))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def app(config: Config):
+    """The application on the session's database, with a pool for 32 threads."""
+    made = create_app(replace(config, pool_size=32, pool_max_overflow=8))
+    yield made
+    made.extensions["valmed"].engine.dispose()

@@ -1,0 +1,266 @@
+"""A small hospital for a test, made by the use cases themselves, and a client that acts in it over HTTP."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from backend.actor import Actor, Role
+from backend.db import Database, Session, new_id
+from backend.db.idempotency import Answer, IdempotencyKey
+from backend.formulary.drugs import add_drug
+from backend.identity import tokens
+from backend.identity.users import add_user
+from backend.orders import fulfilment, ordering
+from backend.orders.models import Priority
+from backend.organizations import organizations
+from backend.organizations.models import WardKind
+from backend.patients.patients import add_patient
+from backend.stock import receipts
+from backend.stock.ledger import Shelf
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Hospital:
+    """One organization with a ward, a nurse, a pharmacist, a doctor, an admin, a patient and a drug."""
+
+    database: Database
+    organization_id: UUID
+    slug: str
+    ward_id: UUID
+    patient_id: UUID
+    drug_id: UUID
+    staff: dict[str, Actor] = field(default_factory=dict)
+
+    @property
+    def nurse(self) -> Actor:
+        """The nurse of the ward."""
+        return self.staff["nurse"]
+
+    @property
+    def shelf(self) -> Shelf:
+        """The ward's shelf of the drug."""
+        return Shelf(self.organization_id, self.ward_id, self.drug_id)
+
+    @property
+    def operator(self) -> Actor:
+        """The person at the command line."""
+        return Actor.operator(self.organization_id)
+
+    def run(self, work: Any, actor: Actor | None = None) -> Any:
+        """What `work(session)` returns."""
+        return self.database.transact(work, actor=actor or self.operator)
+
+    def add_ward(self, name: str = "") -> UUID:
+        """Another ward."""
+        return self.run(
+            lambda session: organizations.add_ward(
+                session, organization_id=self.organization_id, name=name or uuid.uuid4().hex, kind=WardKind.WARD
+            )
+        )
+
+    def add_drug(self, name: str = "", **values: Any) -> UUID:
+        """Another drug."""
+        name = name or f"Drug {uuid.uuid4().hex[:8]}"
+        values = {"strength": "5 mg", "form": "tablet", "unit": "tablet", "generic_name": name.lower(), **values}
+        return self.run(lambda session: add_drug(session, organization_id=self.organization_id, name=name, **values))
+
+    def add_staff(self, login: str, role: Role, wards: tuple[UUID, ...] = ()) -> Actor:
+        """Another member of staff, who signs in as `login`@slug.example."""
+        user_id = self.run(
+            lambda session: add_user(
+                session,
+                organization_id=self.organization_id,
+                email=f"{login}@{self.slug}.example",
+                name=login.title(),
+                role=role,
+                password=PASSWORD,
+                ward_ids=wards,
+            )
+        )
+        self.staff[login] = Actor(self.organization_id, user_id, role, login.title(), "test")
+        return self.staff[login]
+
+    def receive(
+        self, units: int, *, lot: str = "L1", expires_on: date | None = None, shelf: Shelf | None = None
+    ) -> receipts.Receipt:
+        """Puts units of a lot on the shelf."""
+        where = shelf or self.shelf
+
+        def work(session: Session) -> receipts.Receipt:
+            session.take_lanes([where.lane])
+            return receipts.receive(
+                session,
+                actor=self.staff["pharmacist"],
+                shelf=where,
+                lot_number=lot,
+                expires_on=expires_on or (now() + timedelta(days=365)).date(),
+                quantity_units=units,
+                now=now(),
+            )
+
+        return self.run(work, self.staff["pharmacist"])
+
+    def place(self, *, units: int = 1, doses: int = 1, shelf: Shelf | None = None, **values: Any) -> UUID:
+        """An order for the patient."""
+        where = shelf or self.shelf
+        defaults: dict[str, Any] = {
+            "priority": Priority.ROUTINE,
+            "interval_minutes": 60 if doses > 1 else None,
+            "first_due_at": None,
+            "dose_text": None,
+            "route": None,
+        }
+
+        def work(session: Session) -> UUID:
+            session.take_lanes([where.lane])
+            return ordering.place(
+                session,
+                actor=self.staff["doctor"],
+                shelf=where,
+                patient_id=self.patient_id,
+                quantity_units=units,
+                doses=doses,
+                now=now(),
+                **{**defaults, **values},
+            )
+
+        return self.run(work, self.staff["doctor"])
+
+    def place_many(self, count: int, **values: Any) -> list[UUID]:
+        """Several orders alike."""
+        return [self.place(**values) for _ in range(count)]
+
+    def fulfil(
+        self,
+        order_id: UUID,
+        *,
+        key: str = "",
+        fingerprint: bytes = b"fingerprint",
+        dose: int | None = None,
+        shelf: Shelf | None = None,
+        **changes: Any,
+    ) -> Answer:
+        """The nurse gives a dose, straight through `transact`."""
+        values: dict[str, Any] = {
+            "actor": self.nurse,
+            "order_id": order_id,
+            "shelf": shelf or self.shelf,
+            "dose": dose,
+            "witness_id": None,
+            "key": IdempotencyKey(key or uuid.uuid4().hex, fingerprint),
+            "now": now(),
+            **changes,
+        }
+        return self.database.transact(
+            lambda session: fulfilment.fulfil(session, **values), actor=values["actor"], repeatable=True
+        )
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows as the application role sees them for this hospital."""
+
+        def work(session: Session) -> list[tuple[Any, ...]]:
+            session.take_lanes([])
+            return [tuple(row) for row in session.execute(_text(query, values)).all()]
+
+        return self.database.transact(work, actor=self.operator, read_only=True)
+
+    def change(self, statement: str, *values: object) -> None:
+        """Runs `statement` as the application role for this hospital: a state that no use case makes yet."""
+        self.run(lambda session: session.execute(_text(statement, values)))
+
+    def on_hand(self, shelf: Shelf | None = None) -> int:
+        """The units of a shelf by its level."""
+        where = shelf or self.shelf
+        found = self.rows(
+            "SELECT on_hand_units FROM stock_levels WHERE ward_id = :p1 AND drug_id = :p2", where.ward_id, where.drug_id
+        )
+        return found[0][0] if found else 0
+
+    def counts(self) -> dict[str, int]:
+        """How many rows there are of everything a fulfilment writes."""
+        tables = ("stock_movements", "medication_administrations", "idempotency_keys", "audit_events")
+        return {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+
+
+def _text(query: str, values: tuple[object, ...]) -> Any:
+    return text(query).bindparams(**{f"p{number}": value for number, value in enumerate(values, start=1)})
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def open_hospital(database: Database, **policies: Any) -> Hospital:
+    """A hospital with an empty shelf. `policies` are columns of organizations."""
+    organization_id, slug = new_id(), f"h-{uuid.uuid4().hex[:12]}"
+    operator = Actor.operator(organization_id)
+
+    def work(session: Session) -> tuple[UUID, UUID]:
+        organizations.open_organization(
+            session, organization_id=organization_id, slug=slug, name="Test", time_zone="Europe/Berlin"
+        )
+        if policies:
+            organizations.change_organization(session, organization_id=organization_id, **policies)
+        ward_id = organizations.add_ward(session, organization_id=organization_id, name="1 North", kind=WardKind.WARD)
+        patient_id = add_patient(
+            session,
+            organization_id=organization_id,
+            ward_id=ward_id,
+            name="Okafor, Grace",
+            mrn="M-1",
+            date_of_birth=date(1980, 2, 3),
+            bed="1",
+            allergies=[],
+        )
+        return ward_id, patient_id
+
+    ward_id, patient_id = database.transact(work, actor=operator)
+    hospital = Hospital(database, organization_id, slug, ward_id, patient_id, new_id())
+    hospital.drug_id = hospital.add_drug("Amoxicillin")
+    for role in Role:
+        hospital.add_staff(role.value, role, (ward_id,) if role is Role.NURSE else ())
+    return hospital
+
+
+class Client:
+    """A member of staff at a screen."""
+
+    def __init__(self, app: Flask, actor: Actor, token: str) -> None:
+        self.actor = actor
+        self.token = token
+        self._app = app
+
+    def request(self, method: str, path: str, **options: Any) -> TestResponse:
+        """The answer to `method path` with the token, below /api/v1."""
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return self._app.test_client().open(f"/api/v1{path}", method=method, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """GET."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        """POST `body` as JSON."""
+        if body is not None:
+            options["json"] = body
+        return self.request("POST", path, **options)
+
+    def patch(self, path: str, body: Any, **options: Any) -> TestResponse:
+        """PATCH `body` as JSON."""
+        return self.request("PATCH", path, json=body, **options)
+
+
+def sign_in(app: Flask, hospital: Hospital, login: str) -> Client:
+    """A client of `login`, with a token issued by the use case."""
+    actor = hospital.staff[login]
+    issued = hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
+    return Client(app, actor, issued.token)
