@@ -27,7 +27,7 @@ class MedicationAdministration(Tenant, Timestamped, Base):
         belongs_to("medication_orders", "order_id"),
         belongs_to("users", "nurse_id"),
         belongs_to("users", "witness_id"),
-        UniqueConstraint("organization_id", "order_id", "dose_number"),
+        UniqueConstraint("organization_id", "order_id", "dose_number", name="uq_administration_dose"),
         CheckConstraint("dose_number > 0", name="dose_number_positive"),
         CheckConstraint("(outcome = 'given') = (quantity_units > 0)", name="given_has_units"),
         CheckConstraint("quantity_units >= 0", name="quantity_units_not_negative"),

@@ -10,11 +10,12 @@ the statement timeout of a request. Cost: a second place that begins and commits
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from io import StringIO
-from typing import Any
 from uuid import UUID
 
-import psycopg2
+import psycopg2.extensions
 from sqlalchemy.engine.url import URL
+
+from backend.db.provision import connect
 
 REQUEST_ID = "seed"  # what the audit trail shows as the request
 
@@ -69,9 +70,8 @@ class Loader:
 @contextmanager
 def loading(url: URL, organization_id: UUID) -> Iterator[Loader]:
     """A Loader on a new connection to `url`, closed at the end. Raises psycopg2.OperationalError."""
-    arguments: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
-    with closing(psycopg2.connect(**arguments, application_name="valmed seed", connect_timeout=5)) as connection:
-        connection.set_session(isolation_level="REPEATABLE READ")
+    with closing(connect(url)) as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", autocommit=False)
         yield Loader(connection, organization_id)
 
 

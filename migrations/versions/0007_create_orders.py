@@ -152,7 +152,7 @@ def upgrade() -> None:
             "organization_id",
             "order_id",
             "dose_number",
-            name=op.f("uq_medication_administrations_organization_id_order_id_dose_number"),
+            name=op.f("uq_administration_dose"),
         ),
     )
     ddl.protect("medication_administrations", grants="SELECT, INSERT, UPDATE")

@@ -1,0 +1,208 @@
+"""Connections that die before, in and after COMMIT: acknowledged once, committed once, whatever the client saw.
+
+After a COMMIT without an answer, "committed" and "not committed" look the same. Only the idempotency row, written in
+the same transaction, tells them apart.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine.url import URL
+
+from backend.actor import Actor
+from backend.config import Config
+from backend.db import Database, Session
+from backend.db.engine import normalised_url
+from backend.db.idempotency import IdempotencyKey
+from backend.db.provision import application_url, connect
+from backend.db.transaction import OutcomeUnknown
+from backend.errors import Busy
+from backend.orders import fulfilment
+from tests.concurrency.crowd import together
+from tests.concurrency.proxy import Cut, Proxy
+from tests.hospital import Hospital, now, open_hospital
+
+pytestmark = pytest.mark.concurrency
+
+
+@pytest.fixture
+def proxy(server_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Path, int]]:
+    folder = tmp_path_factory.mktemp("p")
+    host, port = str(server_url.query.get("host") or server_url.host or ""), _port(server_url)
+    upstream: str | tuple[str, int] = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+    made = Proxy(folder, port, upstream)
+    yield made, folder, port
+    made.close()
+
+
+def _port(url: URL) -> int:
+    return int(str(url.query.get("port") or url.port or 5432))
+
+
+@pytest.fixture
+def shaky(proxy: tuple[Proxy, Path, int], config: Config) -> Iterator[tuple[Database, Proxy]]:
+    """The session's database, reached through a proxy that breaks connections."""
+    made, folder, port = proxy
+    url = application_url(config)
+    query = {name: value for name, value in url.query.items() if name not in {"host", "port"}}
+    through = url.set(host=None, port=None, query={**query, "host": str(folder), "port": str(port)})
+    database = Database(replace(config, pool_size=32), through)
+    yield database, made
+    database.engine.dispose()
+
+
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+def test_a_commit_without_an_answer_is_resolved_and_the_dose_given_once(
+    hospital: Hospital, shaky: tuple[Database, Proxy], cut: Cut
+) -> None:
+    database, proxy = shaky
+    hospital.receive(10)
+    order_id = hospital.place(doses=3)
+    hospital.database = database
+    proxy.cut, proxy.cuts = cut, 1
+
+    answer = hospital.fulfil(order_id, dose=1)
+
+    assert proxy.cuts == 0, "the connection was broken"
+    assert answer.status == 200
+    assert answer.replayed is (cut is Cut.AFTER), "a replay where the first COMMIT had gone through"
+    assert hospital.on_hand() == 9
+    assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(1,)]
+
+
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+def test_work_that_cannot_be_repeated_says_that_its_outcome_is_unknown(
+    hospital: Hospital, shaky: tuple[Database, Proxy], cut: Cut
+) -> None:
+    database, proxy = shaky
+    name = uuid.uuid4().hex
+    proxy.cut, proxy.cuts = cut, 1
+
+    def rename(session: Session) -> None:
+        session.execute(text("UPDATE wards SET name = :name"), {"name": name})
+
+    with pytest.raises(OutcomeUnknown):
+        database.transact(rename, actor=hospital.operator)
+    committed = hospital.rows("SELECT count(*) FROM wards WHERE name = :p1", name) == [(1,)]
+    assert committed is (cut is Cut.AFTER)
+
+
+def test_32_clients_over_a_line_that_breaks_every_few_commits_lose_and_double_nothing(
+    hospital: Hospital, shaky: tuple[Database, Proxy]
+) -> None:
+    database, proxy = shaky
+    hospital.receive(500)
+    orders = hospital.place_many(128)
+    hospital.database = database
+    stop = threading.Event()
+
+    def saboteur() -> int:
+        cuts = 0
+        while not stop.wait(0.02):
+            proxy.cut, proxy.cuts = (Cut.BEFORE, Cut.AFTER)[cuts % 2], 1
+            cuts += 1
+        return cuts
+
+    def nurse(mine: list) -> list[int]:
+        try:
+            return [hospital.fulfil(order_id).status for order_id in mine]
+        finally:
+            finished.append(1)
+            if len(finished) == 32:
+                stop.set()
+
+    finished: list[int] = []
+    results = together(saboteur, *[lambda share=orders[n::32]: nurse(share) for n in range(32)])
+    proxy.cuts = 0
+
+    assert results[0] > 3, "connections were broken"
+    assert [status for mine in results[1:] for status in mine] == [200] * 128
+    assert hospital.on_hand() == 500 - 128
+    assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(128,)]
+
+
+def test_a_backend_killed_before_commit_is_replaced_and_the_dose_given_once(hospital: Hospital, superuser) -> None:
+    hospital.receive(10)
+    order_id = hospital.place()
+    killed: list[int] = []
+
+    def give_and_kill_once(session: Session):
+        answer = fulfilment.fulfil(
+            session,
+            actor=hospital.nurse,
+            order_id=order_id,
+            shelf=hospital.shelf,
+            dose=None,
+            witness_id=None,
+            key=IdempotencyKey("k", b"f"),
+            now=now(),
+        )
+        if not killed:
+            killed.append(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            _terminate(superuser, killed[0])
+        return answer
+
+    answer = hospital.database.transact(give_and_kill_once, actor=hospital.nurse, repeatable=True)
+
+    assert killed
+    assert (answer.status, answer.replayed) == (200, False)
+    assert hospital.on_hand() == 9
+
+
+def test_a_backend_killed_in_commit_is_replaced_and_the_dose_given_once(fresh_config: Config, server_url: URL) -> None:
+    """A deferred trigger holds the COMMIT of one order open for long enough to kill it there."""
+    url = normalised_url(fresh_config.database_url)
+    with connect(url) as setup, setup.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;"
+            "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON medication_administrations DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION dawdle()"
+        )
+    database = Database(fresh_config, application_url(fresh_config))
+    hospital = open_hospital(database)
+    hospital.receive(10)
+    order_id = hospital.place()
+    killer = connect(server_url.set(database=url.database))
+
+    def kill_in_commit() -> int:
+        with killer.cursor() as cursor:
+            for _ in range(200):
+                cursor.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+                    " AND query = 'COMMIT' AND wait_event = 'PgSleep'"
+                )
+                found = cursor.fetchone()
+                if found:
+                    _terminate(killer, found[0])
+                    return int(found[0])
+                time.sleep(0.01)
+        return 0
+
+    pid, answer = together(kill_in_commit, lambda: hospital.fulfil(order_id))
+
+    assert pid, "the COMMIT was caught"
+    assert answer.status == 200
+    assert hospital.on_hand() == 9
+    assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(1,)]
+    database.engine.dispose()
+    killer.close()
+
+
+def _terminate(connection, pid: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        assert cursor.fetchone() == (True,)
+
+
+def test_a_database_that_is_gone_is_busy_not_a_bug(config: Config) -> None:
+    nowhere = normalised_url("postgresql://nobody@/nothing?host=/nonexistent&port=5432")
+    database = Database(config, nowhere)
+    with pytest.raises(Busy):
+        database.transact(lambda session: session.execute(text("SELECT 1")), actor=Actor.operator(uuid.uuid4()))
