@@ -23,7 +23,9 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-FULFILMENTS = Counter("valmed_fulfilments_total", "Fulfilments by outcome: fulfilled or a problem code.", ["outcome"])
+FULFILMENTS = Counter(
+    "valmed_fulfilments_total", "Fulfilments by outcome: done, replayed or a problem code.", ["outcome"]
+)
 RETRIES = Counter("valmed_transaction_retries_total", "Transactions run again, by reason.", ["reason"])
 BUSY = Counter("valmed_busy_total", "Requests answered 503 by the database module, by reason.", ["reason"])
 VIOLATIONS = Counter("valmed_constraint_violations_total", "Constraints that stopped a write.", ["constraint"])

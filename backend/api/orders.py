@@ -16,6 +16,7 @@ from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery
 from backend.identity import tokens
 from backend.identity.tokens import Credentials
+from backend.observability import FULFILMENTS, log
 from backend.orders import errors, fulfilment, ordering, queries
 from backend.orders.models import OrderStatus, Priority
 from backend.organizations.organizations import WardNotFound
@@ -232,6 +233,13 @@ def _check_witness(database: Database, call: Call) -> UUID | None:
     return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
 
 
+def _report_fulfilment(path: dict[str, Any], outcome: str) -> None:
+    """Counts and logs every fulfilment and every refusal of one (mission row A12)."""
+    FULFILMENTS.labels(outcome).inc()
+    event = "order_fulfilled" if outcome in {"done", "replayed"} else "fulfilment_refused"
+    log.info(event, order_id=str(path["order_id"]), outcome=outcome)
+
+
 @resource.post(
     "/orders/<uuid:order_id>/fulfill",
     "Fulfil an order",
@@ -240,6 +248,7 @@ def _check_witness(database: Database, call: Call) -> UUID | None:
     roles=NURSE,
     prepare=_check_witness,
     answers_itself=True,
+    report=_report_fulfilment,
     raises=(
         errors.OrderNotFound,
         errors.OrderAlreadyCompleted,

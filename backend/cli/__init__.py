@@ -7,7 +7,7 @@ import psycopg2
 import sqlalchemy.exc
 
 from backend import __version__
-from backend.cli import db, demo, openapi, serve, staff, verify
+from backend.cli import db, demo, openapi, seed, serve, staff, verify
 from backend.config import ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
@@ -23,6 +23,7 @@ for command in (
     demo.demo,
     serve.serve,
     db.db,
+    seed.seed,
     staff.organization,
     staff.ward,
     staff.user,

@@ -77,6 +77,7 @@ class Operation:
     prepare: Callable[[Database, Call], Any] | None = None  # slow or preliminary work outside the transaction
     identify: Callable[[Database, dict[str, Any]], Actor] | None = None  # body -> who asks; else the bearer token
     keyed: bool = True  # a write stores its answer under its Idempotency-Key
+    report: Callable[[dict[str, Any], str], None] | None = None  # told the path and how it ended, after the commit
     raises: tuple[type[DomainError], ...] = ()
     description: str = ""
 
@@ -148,21 +149,32 @@ def database_of_app() -> Database:
 
 
 def _view(operation: Operation) -> Callable[..., Response]:
+    report = operation.report or (lambda path, outcome: None)
+
     def view(**path: Any) -> Response:
-        database = database_of_app()
-        call = _call(database, operation, path)
-        if operation.prepare is not None:
-            call.prepared = operation.prepare(database, call)
-        return _response(
-            database.transact(
-                lambda session: _run(session, operation, call),
-                actor=call.actor,
-                repeatable=operation.keyed,
-                read_only=not operation.writes,
-            )
-        )
+        try:
+            answer = _perform(operation, path)
+        except DomainError as refusal:
+            report(path, refusal.code)
+            raise
+        report(path, "replayed" if answer.replayed else "done")
+        return _response(answer)
 
     return view
+
+
+def _perform(operation: Operation, path: dict[str, Any]) -> Answer:
+    """The answer to the current request, after its transaction has committed."""
+    database = database_of_app()
+    call = _call(database, operation, path)
+    if operation.prepare is not None:
+        call.prepared = operation.prepare(database, call)
+    return database.transact(
+        lambda session: _run(session, operation, call),
+        actor=call.actor,
+        repeatable=operation.keyed,
+        read_only=not operation.writes,
+    )
 
 
 def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Call:

@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from backend.seeding import seed
 
 SETTINGS = {"max_wal_size": "4GB", "checkpoint_timeout": "30min", "shared_buffers": "512MB"}
 OWNER, DATABASE = "valmed_owner", "valmed"
-PASSWORD = "only for the bench"
+PASSWORD = "only for the bench"  # noqa: S105 - of a nurse who is gone with the run
 WARDS = 4
 TOKEN_HOURS = 24
 
@@ -66,7 +66,7 @@ def standing(database_url: str | None, *, drugs: int, orders: int, workers: int)
         if database_url is None:
             server.start()
             database_url = _create_database(server)
-        config = replace(Config.from_env({}), database_url=database_url, workers=workers)
+        config = Config.from_env(database_url=database_url, workers=workers)
         migrate.upgrade(config)
         nurse = _seed(config, drugs, orders)
         yield Stand(config, nurse, _issue_token(config, nurse), folder, server.bin_dir)

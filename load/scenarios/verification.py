@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenarios.settings import SETTINGS
+from load.scenarios.settings import SETTINGS
 
 SECONDS_MAX = 1_800
 NO_COMMAND = "none"

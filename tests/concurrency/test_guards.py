@@ -8,6 +8,7 @@ import dataclasses
 import uuid
 from dataclasses import replace
 
+import psycopg2.errors
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -74,6 +75,24 @@ def test_row_locks_and_retry_alone_give_exactly_the_stock(config: Config, monkey
     before = retries()
     assert storm(hospital, 30, 48) == ["InsufficientStock"] * 18 + ["given"] * 30
     assert retries() > before
+
+
+@pytest.mark.parametrize("table", ["medication_orders", "stock_levels", "stock_lots"])
+def test_a_fulfilment_holds_the_rows_it_decides_on(hospital: Hospital, superuser, table: str) -> None:
+    """SELECT ... FOR UPDATE: a writer that knows nothing of lanes cannot touch order, level or lots meanwhile."""
+    hospital.receive(5)
+    order_id = hospital.place()
+    shelf = hospital.shelf
+    values = (hospital.organization_id, order_id, shelf.ward_id, shelf.drug_id, hospital.nurse.user_id, "k", now())
+
+    def lock_and_look(session: Session) -> None:
+        session.run(fulfilment._LOCK, values)
+        with superuser.cursor() as stranger, pytest.raises(psycopg2.errors.LockNotAvailable):
+            stranger.execute(
+                f"SELECT 1 FROM {table} WHERE organization_id = %s FOR UPDATE NOWAIT", (str(hospital.organization_id),)
+            )
+
+    hospital.run(lock_and_look, hospital.nurse)
 
 
 def test_without_lanes_and_retry_nurses_are_turned_away_but_nothing_is_oversold(

@@ -1,0 +1,208 @@
+"""One valid request for every operation of the API.
+
+The tables of tests in this folder walk `OPERATIONS`: a new route without an entry in `VALID` fails them.
+"""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+from backend.api import RESOURCES
+from backend.http.endpoint import Operation
+from backend.models import Base
+from tests.hospital import PASSWORD, Client, Hospital
+
+OPERATIONS: dict[str, Operation] = {
+    f"{operation.method} {operation.path}": operation for resource in RESOURCES for operation in resource.operations
+}
+READS = [name for name, operation in OPERATIONS.items() if not operation.writes]
+WRITES = [name for name, operation in OPERATIONS.items() if operation.writes]
+WITH_BODY = [name for name in WRITES if OPERATIONS[name].body is not None]
+WITH_KEY = [name for name in WRITES if OPERATIONS[name].keyed]
+LISTS = [name for name in READS if OPERATIONS[name].page]
+
+
+@dataclass
+class Ask:
+    """What one request carries."""
+
+    path: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    query: dict[str, Any] = field(default_factory=dict)
+
+
+def _unique(prefix: str) -> str:
+    return f"{prefix} {uuid.uuid4().hex[:12]}"
+
+
+def _credentials(hospital: Hospital) -> dict[str, Any]:
+    return {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
+
+
+def _new_user(hospital: Hospital) -> dict[str, Any]:
+    email = f"{uuid.uuid4().hex}@{hospital.slug}.example"
+    wards = [str(hospital.ward_id)]
+    return {"email": email, "name": "Sam Weir", "role": "nurse", "password": "long enough for a ward", "ward_ids": wards}
+
+
+def _new_patient(hospital: Hospital) -> dict[str, Any]:
+    return {
+        "name": "Ada Osei",
+        "mrn": _unique("M"),
+        "date_of_birth": "1951-12-31",
+        "ward_id": str(hospital.ward_id),
+        "bed": "4B",
+        "allergies": ["penicillin"],
+    }
+
+
+def _new_drug(_hospital: Hospital) -> dict[str, Any]:
+    return {
+        "name": _unique("Morphine"),
+        "generic_name": "morphine",
+        "strength": "10 mg",
+        "form": "tablet",
+        "unit": "tablet",
+        "gtin": "04006381333931",
+        "ndc": "0054-0236-25",
+        "atc": "N02AA01",
+        "controlled_schedule": 2,
+        "high_alert": True,
+    }
+
+
+def _new_order(hospital: Hospital) -> dict[str, Any]:
+    return {
+        "patient_id": str(hospital.patient_id),
+        "drug_id": str(hospital.drug_id),
+        "ward_id": str(hospital.ward_id),
+        "quantity_units": 2,
+        "dose_text": "two tablets",
+        "route": "oral",
+        "priority": "stat",
+        "doses": 3,
+        "interval_minutes": 480,
+        "first_due_at": "2030-01-02T03:04:05+01:00",
+    }
+
+
+def _new_receipt(hospital: Hospital) -> dict[str, Any]:
+    return {
+        "ward_id": str(hospital.ward_id),
+        "drug_id": str(hospital.drug_id),
+        "lot_number": _unique("L"),
+        "expires_on": "2031-05-31",
+        "quantity_units": 10,
+    }
+
+
+def _fulfillable(hospital: Hospital) -> dict[str, Any]:
+    hospital.receive(1)
+    return {"order_id": hospital.place()}
+
+
+VALID: dict[str, Callable[[Hospital], Ask]] = {
+    "POST /tokens": lambda h: Ask(body=_credentials(h)),
+    "DELETE /tokens/current": lambda h: Ask(),
+    "GET /me": lambda h: Ask(),
+    "GET /organization": lambda h: Ask(),
+    "PATCH /organization": lambda h: Ask(
+        body={"name": "Test", "time_zone": "Europe/Paris", "verification_required": False, "witness_required": False}
+    ),
+    "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse"}),
+    "POST /users": lambda h: Ask(body=_new_user(h)),
+    "PATCH /users/<uuid:user_id>": lambda h: Ask(
+        path={"user_id": h.staff["spare"].user_id},
+        body={
+            "name": "Spare Hand",
+            "role": "nurse",
+            "active": True,
+            "password": "long enough for a ward",
+            "ward_ids": [str(h.ward_id)],
+        },
+    ),
+    "GET /wards": lambda h: Ask(),
+    "POST /wards": lambda h: Ask(body={"name": _unique("Ward"), "kind": "pharmacy"}),
+    "GET /patients": lambda h: Ask(query={"q": "okaf", "ward_id": h.ward_id}),
+    "POST /patients": lambda h: Ask(body=_new_patient(h)),
+    "GET /patients/<uuid:patient_id>": lambda h: Ask(path={"patient_id": h.patient_id}),
+    "GET /drugs": lambda h: Ask(query={"q": "amox"}),
+    "POST /drugs": lambda h: Ask(body=_new_drug(h)),
+    "GET /drugs/<uuid:drug_id>": lambda h: Ask(path={"drug_id": h.drug_id}),
+    "PATCH /drugs/<uuid:drug_id>": lambda h: Ask(path={"drug_id": h.add_drug()}, body=_new_drug(h)),
+    "GET /orders": lambda h: Ask(
+        query={
+            "status": "active",
+            "ward_id": h.ward_id,
+            "patient_id": h.patient_id,
+            "drug_id": h.drug_id,
+            "prescriber_id": h.staff["doctor"].user_id,
+        }
+    ),
+    "POST /orders": lambda h: Ask(body=_new_order(h)),
+    "GET /orders/statistics": lambda h: Ask(query={"ward_id": h.ward_id}),
+    "GET /orders/<uuid:order_id>": lambda h: Ask(path={"order_id": h.place()}),
+    "POST /orders/<uuid:order_id>/verify": lambda h: Ask(path={"order_id": h.place()}),
+    "POST /orders/<uuid:order_id>/discontinue": lambda h: Ask(
+        path={"order_id": h.place()}, body={"reason": "allergic"}
+    ),
+    "POST /orders/<uuid:order_id>/fulfill": lambda h: Ask(
+        path=_fulfillable(h),
+        body={"dose": 1, "witness": {"email": f"witness@{h.slug}.example", "password": PASSWORD}},
+    ),
+    "GET /mar": lambda h: Ask(query={"ward_id": h.ward_id}),
+    "GET /stock": lambda h: Ask(query={"ward_id": h.ward_id, "drug_id": h.drug_id, "q": "amox", "state": "low"}),
+    "POST /stock/receipts": lambda h: Ask(body=_new_receipt(h)),
+    "GET /stock/movements": lambda h: Ask(
+        query={
+            "ward_id": h.ward_id,
+            "drug_id": h.drug_id,
+            "from": "2026-01-01T00:00:00Z",
+            "to": "2100-01-01T00:00:00+02:00",
+        }
+    ),
+}
+
+
+def url_of(name: str, ask: Ask) -> str:
+    """The path of the request below /api/v1."""
+    return re.sub(r"<uuid:(\w+)>", lambda found: str(ask.path[found[1]]), name.split(" ", 1)[1])
+
+
+def send(client: Client, name: str, ask: Ask, **options: Any) -> TestResponse:
+    """The answer to the request."""
+    if ask.body is not None:
+        options.setdefault("json", ask.body)
+    return client.request(name.split(" ", 1)[0], url_of(name, ask), query_string=ask.query, **options)
+
+
+def login_for(name: str) -> str:
+    """A member of staff who may send the request."""
+    return sorted(OPERATIONS[name].roles, reverse=True)[0].value
+
+
+def everything(hospital: Hospital) -> dict[str, tuple[int, int]]:
+    """How many rows each table holds of the hospital, and a checksum of their content."""
+    return {table: (count, checksum) for table, count, checksum in hospital.rows(_EVERYTHING)}
+
+
+_EVERYTHING = " UNION ALL ".join(
+    f"SELECT '{name}', count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM {name} t"
+    for name in sorted(Base.metadata.tables)
+)
+
+
+def assert_problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
+    """The problem document of the answer, which is complete and says `code`."""
+    assert (response.status_code, response.content_type) == (status, "application/problem+json"), response.text
+    document: dict[str, Any] = response.get_json()
+    assert {"type", "title", "status", "detail", "code", "instance"} <= set(document)
+    assert (document["status"], document["code"]) == (status, code), document
+    assert document["type"] == f"/api/v1/problems/{code}"
+    assert document["instance"] == f"urn:valmed:request:{response.headers['X-Request-ID']}"
+    assert document["title"] and document["detail"]
+    return document

@@ -1,0 +1,54 @@
+"""Hospitals that several tests of the API share; who needs exact counts opens one of their own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+from backend import create_app
+from backend.actor import Role
+from backend.config import Config
+from backend.db import Database
+from tests.hospital import Client, Hospital, open_hospital, sign_in
+
+
+@pytest.fixture(scope="session")
+def standing_app(config: Config) -> Iterator[Flask]:
+    """One application for the tests that do not care which."""
+    made = create_app(replace(config, pool_size=4))
+    yield made
+    made.extensions["valmed"].engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def standing_database(standing_app: Flask) -> Database:
+    """Its database."""
+    return standing_app.extensions["valmed"]
+
+
+def _populated(database: Database) -> Hospital:
+    hospital = open_hospital(database)
+    hospital.add_staff("witness", Role.NURSE, (hospital.ward_id,))
+    hospital.add_staff("spare", Role.NURSE, (hospital.ward_id,))
+    hospital.receive(50)
+    hospital.place()
+    return hospital
+
+
+@pytest.fixture(scope="session")
+def ours(standing_database: Database) -> Hospital:
+    """A hospital with staff, stock and an order, in which many tests act."""
+    return _populated(standing_database)
+
+
+@pytest.fixture(scope="session")
+def theirs(standing_database: Database) -> Hospital:
+    """Another one like it, in which nobody acts."""
+    return _populated(standing_database)
+
+
+@pytest.fixture(scope="session")
+def staff(standing_app: Flask, ours: Hospital) -> dict[str, Client]:
+    """Our staff, signed in."""
+    return {login: sign_in(standing_app, ours, login) for login in ours.staff}

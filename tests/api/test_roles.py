@@ -1,0 +1,88 @@
+"""Who may do what, for every operation and every role (mission row A6, api.md)."""
+
+import pytest
+from flask import Flask
+
+from backend.actor import Role
+from tests.api.asking import OPERATIONS, VALID, Ask, assert_problem, everything, login_for, send
+from tests.hospital import Client, Hospital, sign_in
+
+EVERYBODY = {"nurse", "pharmacist", "doctor", "admin"}
+MAY = {
+    "POST /tokens": EVERYBODY,
+    "DELETE /tokens/current": EVERYBODY,
+    "GET /me": EVERYBODY,
+    "GET /organization": EVERYBODY,
+    "PATCH /organization": {"admin"},
+    "GET /users": EVERYBODY,
+    "POST /users": {"admin"},
+    "PATCH /users/<uuid:user_id>": {"admin"},
+    "GET /wards": EVERYBODY,
+    "POST /wards": {"admin"},
+    "GET /patients": EVERYBODY,
+    "POST /patients": {"admin"},
+    "GET /patients/<uuid:patient_id>": EVERYBODY,
+    "GET /drugs": EVERYBODY,
+    "POST /drugs": {"pharmacist"},
+    "GET /drugs/<uuid:drug_id>": EVERYBODY,
+    "PATCH /drugs/<uuid:drug_id>": {"pharmacist"},
+    "GET /orders": EVERYBODY,
+    "POST /orders": {"doctor"},
+    "GET /orders/statistics": EVERYBODY,
+    "GET /orders/<uuid:order_id>": EVERYBODY,
+    "POST /orders/<uuid:order_id>/verify": {"pharmacist"},
+    "POST /orders/<uuid:order_id>/discontinue": {"doctor"},
+    "POST /orders/<uuid:order_id>/fulfill": {"nurse"},
+    "GET /mar": {"nurse", "pharmacist"},
+    "GET /stock": EVERYBODY,
+    "POST /stock/receipts": {"pharmacist"},
+    "GET /stock/movements": EVERYBODY,
+}
+ALLOWED = [(name, role) for name in sorted(MAY) for role in sorted(MAY[name])]
+REFUSED = [(name, role) for name in sorted(MAY) for role in sorted(EVERYBODY - MAY[name])]
+
+
+def test_every_operation_has_its_roles_here_and_a_valid_request() -> None:
+    assert set(MAY) == set(VALID) == set(OPERATIONS)
+    assert {role.value for role in Role} == EVERYBODY
+    assert {name: {role.value for role in operation.roles} for name, operation in OPERATIONS.items()} == MAY
+
+
+@pytest.mark.parametrize(("name", "role"), ALLOWED)
+def test_the_role_may(standing_app: Flask, ours: Hospital, name: str, role: str) -> None:
+    client = sign_in(standing_app, ours, role)
+    response = send(client, name, VALID[name](ours))
+    assert response.status_code == OPERATIONS[name].status, response.text
+
+
+@pytest.mark.parametrize(("name", "role"), REFUSED)
+def test_the_role_may_not_and_nothing_changes(
+    staff: dict[str, Client], ours: Hospital, name: str, role: str
+) -> None:
+    ask = VALID[name](ours)
+    before = everything(ours)
+    refusal = assert_problem(send(staff[role], name, ask), 403, "forbidden")
+    assert refusal["detail"].endswith(f"you are signed in as {role}.")
+    assert everything(ours) == before
+
+
+@pytest.mark.parametrize(("name", "role"), REFUSED)
+def test_a_role_that_may_not_learns_nothing_about_the_request(
+    staff: dict[str, Client], name: str, role: str
+) -> None:
+    """Neither whether the thing exists nor what is wrong with the body."""
+    nowhere = Ask({key: "00000000-0000-7000-8000-000000000000" for key in ("order_id", "drug_id", "user_id")})
+    assert_problem(send(staff[role], name, nowhere, data=b"{", content_type="text/plain"), 403, "forbidden")
+
+
+@pytest.mark.parametrize("name", sorted(set(OPERATIONS) - {"POST /tokens"}))
+def test_without_a_token_nothing_is_answered_and_nothing_changes(
+    standing_app: Flask, ours: Hospital, name: str
+) -> None:
+    ask = VALID[name](ours)
+    before = everything(ours)
+    nobody = Client(standing_app, ours.staff[login_for(name)], "")
+    response = send(nobody, name, ask, headers={"Authorization": ""})
+    assert_problem(response, 401, "not_authenticated")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="valmed"'
+    assert everything(ours) == before
