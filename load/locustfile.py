@@ -48,7 +48,8 @@ class Conclusions:
         verdict = verify()
         problems = problems_of(environment) + [verdict.problem] * bool(verdict.problem)
         result = "FAILED: " + "; ".join(problems) if problems else "passed"
-        self.text = f"\n{summary_of(environment)}\n\n{verdict.text}\n\nload test {result}\n"
+        result += "" if verdict.verified else ", stock and orders not verified"
+        self.text = f"\n{verdict.text}\n\n{summary_of(environment)}\n\nload test {result}\n"
         self.passed = self.passed is not False and not problems
 
     def draw_and_show(self, environment: Environment) -> None:

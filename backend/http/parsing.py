@@ -9,6 +9,8 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from backend.errors import ValidationFailed
 
+NO_PARAMETERS = Schema()
+
 
 def parse_body(request: Request, schema: Schema | None) -> dict[str, Any]:
     """The body as `schema` reads it; an absent body counts as an empty object.
@@ -46,9 +48,7 @@ def parse_query(request: Request, schema: Schema | None) -> dict[str, Any]:
     pairs = {name: values[0] for name, values in request.args.lists() if len(values) == 1}
     if len(pairs) != len(request.args):
         raise ValidationFailed([{"pointer": "", "detail": "a query parameter is given more than once"}])
-    if schema is None:
-        schema = Schema()
-    return load(schema, pairs)
+    return load(schema or NO_PARAMETERS, pairs) if pairs or schema is not None else {}
 
 
 def _pointers(messages: Any, pointer: str = "") -> list[dict[str, str]]:

@@ -46,7 +46,6 @@ ANSWER = orjson.dumps(
 )
 
 
-
 def fulfil_script(stand: Stand, *, prepared: bool) -> str:
     """The script of one fulfilment; its variables are `clients`, `now`, `turn` and `ready` (both 0 at first)."""
     begin = prologue(stand.nurse, stand.config, read_only=False)

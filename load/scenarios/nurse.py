@@ -12,7 +12,7 @@ from load.scenarios.outcomes import OUTCOMES
 from load.scenarios.person import Person, new_key, ponder, thinking
 from load.scenarios.settings import SETTINGS
 
-DUE_FIRST = 8  # a nurse takes one of the first orders that are due
+DUE_FIRST = 20  # a nurse takes one of the first orders that are due
 DOUBLE_TAP_SHARE, REPEAT_SHARE, EMPTY_SHELF_SHARE = 0.05, 0.05, 0.1
 REFUSALS = frozenset(
     {

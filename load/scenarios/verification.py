@@ -18,6 +18,7 @@ class Verdict:
 
     text: str
     problem: str = ""
+    verified: bool = True
 
 
 def command() -> list[str]:
@@ -29,7 +30,7 @@ def command() -> list[str]:
 def verify() -> Verdict:
     """Runs the command on the database that it finds by itself: VALMED_DATABASE_URL, else the demo's."""
     if SETTINGS.verify.strip().lower() == NO_COMMAND:
-        return Verdict("not verified, as VALMED_LOAD_VERIFY asks: run `valmed verify` on the server's database")
+        return Verdict("VALMED_LOAD_VERIFY=none: run `valmed verify` on the server's database", verified=False)
     arguments = command()
     line = shlex.join(arguments)
     try:

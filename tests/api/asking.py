@@ -81,7 +81,7 @@ def _new_order(hospital: Hospital) -> dict[str, Any]:
         "drug_id": str(hospital.drug_id),
         "ward_id": str(hospital.ward_id),
         "quantity_units": 2,
-        "dose_text": "two tablets",
+        "dose_text": _unique("two tablets"),
         "route": "oral",
         "priority": "stat",
         "doses": 3,
@@ -111,14 +111,19 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "GET /me": lambda h: Ask(),
     "GET /organization": lambda h: Ask(),
     "PATCH /organization": lambda h: Ask(
-        body={"name": "Test", "time_zone": "Europe/Paris", "verification_required": False, "witness_required": False}
+        body={
+            "name": _unique("Test"),
+            "time_zone": "Europe/Paris",
+            "verification_required": False,
+            "witness_required": False,
+        }
     ),
     "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse"}),
     "POST /users": lambda h: Ask(body=_new_user(h)),
     "PATCH /users/<uuid:user_id>": lambda h: Ask(
         path={"user_id": h.staff["spare"].user_id},
         body={
-            "name": "Spare Hand",
+            "name": _unique("Spare"),
             "role": "nurse",
             "active": True,
             "password": "long enough for a ward",

@@ -74,6 +74,18 @@ def test_the_same_key_16_times_at_once_gives_16_equal_answers_and_one_movement(
     assert hospital.on_hand() == 99
 
 
+def test_the_same_key_at_once_where_no_lane_is_taken_is_run_again_and_replayed(app: Flask, hospital: Hospital) -> None:
+    """All of them miss the key, one stores it, the others meet the unique key (23505) and run again."""
+    admin = sign_in(app, hospital, "admin")
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+
+    answers = together(*[lambda: admin.post("/wards", {"name": "9 South"}, headers=headers) for _ in range(16)])
+
+    assert outcomes(answers) == {"201": 16}
+    assert len({answer.data for answer in answers}) == 1
+    assert hospital.rows("SELECT count(*) FROM wards WHERE name = '9 South'") == [(1,)]
+
+
 def test_every_dose_of_a_schedule_is_given_once(hospital: Hospital, nurse: Client) -> None:
     hospital.receive(100)
     order_id = hospital.place(doses=8)

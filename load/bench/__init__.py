@@ -1,0 +1,21 @@
+"""The bench: ValMed, its baseline and PostgreSQL itself do the same fulfilments, in turn, on one machine.
+
+    python -m load.bench --rounds 5 --seconds 10 --clients 16,32 --json result.json
+
+Contestants:
+
+- `pgbench_prepared`, `pgbench_simple`: ValMed's own statements sent by pgbench (scripts.py), the limit.
+- `valmed`: `POST /api/v1/orders/<id>/fulfill` through gunicorn with sync workers, every order once.
+- `baseline`: the design that ValMed succeeds (load/baseline), through the same gunicorn and the same clients.
+
+Loads: `spread` over all drugs of one ward, `skewed` with 80 % of the orders on 1 % of them, `one_drug`.
+
+Decision: within a round the contestants take turns, the first of a round is the last of the next, and every figure is
+the median over the rounds; a ratio is the median of the ratios within a round. Because on a shared machine the drift
+of minutes is larger than the differences, and it then hits all alike. Cost: a run takes rounds x loads x client counts
+x contestants x (seconds + a few).
+
+Nothing but the window counts: one second of warm-up and half a second at the end are cut off, and orders are refilled
+between the intervals. At the end the invariants are checked, and every interval compares the answers that clients got
+with the orders that the database completed.
+"""

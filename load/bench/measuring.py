@@ -1,0 +1,89 @@
+"""The rounds: every contestant in turn, orders refilled and processor time read around each interval."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Protocol
+from uuid import UUID
+
+from load.bench.figures import Setting
+from load.bench.machine import busy_seconds, cpu_seconds_of, find_postmaster
+from load.bench.orders import OrderStock
+from load.bench.pgbench import Pgbench
+from load.bench.samples import Interval, Sample, length_of, sample_of
+from load.bench.served import serving_baseline, serving_valmed
+from load.bench.stand import Stand
+
+SPARE = 1.6  # orders provided for each that the fastest interval so far would use
+SPARE_ORDERS = 500
+
+
+class Contestant(Protocol):
+    """What can be measured."""
+
+    name: str
+    guessed_per_second: float  # so that the first interval has orders enough
+    master: int | None  # the process whose tree is the application; None without one
+
+    def run(self, orders: Sequence[UUID], *, clients: int, seconds: float) -> Interval:
+        """Fulfils `orders` in their order, each at most once, for longer than `seconds`."""
+
+
+STARTERS: Mapping[str, Callable[[Stand, ExitStack], Contestant]] = {
+    "pgbench_prepared": lambda stand, stack: Pgbench(stand, prepared=True),
+    "pgbench_simple": lambda stand, stack: Pgbench(stand, prepared=False),
+    "valmed": lambda stand, stack: stack.enter_context(serving_valmed(stand)),
+    "baseline": lambda stand, stack: stack.enter_context(serving_baseline(stand)),
+}
+
+
+class Measurement:
+    """All samples of a run, by setting."""
+
+    def __init__(self, stand: Stand, contestants: Sequence[Contestant], seconds: float) -> None:
+        self.samples: dict[Setting, list[Sample]] = defaultdict(list)
+        self.discrepancies: list[str] = []  # where clients were told something else than what is in the database
+        self._contestants = contestants
+        self._seconds = seconds
+        self._orders = OrderStock(stand)
+        self._postmaster = find_postmaster(stand)
+        self._fastest: dict[tuple[str, str], float] = {}
+
+    def run(
+        self, *, rounds: int, loads: Sequence[str], clients: Sequence[int]
+    ) -> Iterator[tuple[int, Setting, Sample]]:
+        """Measures every setting once in each round; yields each sample as it is taken."""
+        for number in range(rounds):
+            order = self._contestants if number % 2 == 0 else self._contestants[::-1]
+            for load in loads:
+                for many in clients:
+                    for contestant in order:
+                        setting = Setting(contestant.name, load, many)
+                        sample = self._measure(contestant, setting)
+                        self.samples[setting].append(sample)
+                        yield number + 1, setting, sample
+        self._orders.drop()
+
+    def _measure(self, contestant: Contestant, setting: Setting) -> Sample:
+        kind = (setting.contestant, setting.load)
+        guess = self._fastest.get(kind, contestant.guessed_per_second)
+        number = int(guess * SPARE * length_of(self._seconds)) + SPARE_ORDERS
+        orders = self._orders.provide(setting.load, number)
+        before = self._cpu(contestant)
+        interval = contestant.run(orders, clients=setting.clients, seconds=self._seconds)
+        spent = {who: after - before[who] for who, after in self._cpu(contestant).items()}
+        spent["client"] = interval.client_cpu_seconds
+        spent["other"] = max(0.0, spent.pop("machine") - sum(spent.values()))
+        completed = self._orders.settle(setting.load)
+        if completed != interval.acknowledged:
+            self.discrepancies.append(f"{setting}: {interval.acknowledged} good answers, {completed} orders completed")
+        sample = sample_of(interval, clients=setting.clients, seconds=self._seconds, cpu_seconds=spent)
+        self._fastest[kind] = max(self._fastest.get(kind, 0.0), (sample.requests / self._seconds) or guess)
+        return sample
+
+    def _cpu(self, contestant: Contestant) -> dict[str, float]:
+        return {
+            "application": cpu_seconds_of(contestant.master),
+            "postgresql": cpu_seconds_of(self._postmaster),
+            "machine": busy_seconds(),
+        }

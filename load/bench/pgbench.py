@@ -1,0 +1,64 @@
+"""pgbench as a contestant: how many fulfilments PostgreSQL does when nothing stands in front of it."""
+
+import resource
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from load.bench.samples import Completion, Interval, length_of
+from load.bench.scripts import fulfil_script
+from load.bench.stand import Stand
+
+
+class Pgbench:
+    """pgbench with the script of scripts.py; one process, one thread: it uses a twentieth of a core per client core."""
+
+    guessed_per_second = 3_000.0
+    master: int | None = None
+
+    def __init__(self, stand: Stand, *, prepared: bool) -> None:
+        self.name = "pgbench_prepared" if prepared else "pgbench_simple"
+        self._stand = stand
+        self._script = stand.folder / f"{self.name}.sql"
+        self._script.write_text(fulfil_script(stand, prepared=prepared))
+
+    def run(self, orders: Sequence[UUID], *, clients: int, seconds: float) -> Interval:
+        """Fulfils the rows of `bench.orders` in their order. Raises RuntimeError when a client had to give up.
+
+        A failed transaction counts as an error: pgbench would run it again only with the same order.
+        """
+        logs = self._stand.folder / "pgbench"
+        logs.mkdir(exist_ok=True)
+        url = self._stand.application_url
+        variables = {"clients": clients, "turn": 0, "ready": 0, "now": datetime.now(UTC).isoformat()}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [
+                *(self._stand.programs / "pgbench", "--no-vacuum", f"--file={self._script}", f"--client={clients}"),
+                *(f"--time={round(length_of(seconds) + 0.5)}", "--log", f"--log-prefix={logs / 'log'}"),
+                *(f"--define={name}={value}" for name, value in variables.items()),
+                url.render_as_string(hide_password=False).replace("+psycopg2", ""),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode:
+            raise RuntimeError(f"pgbench: {done.stderr.strip()[-2000:]}")
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Interval(list(_read(logs)), client_cpu_seconds=spent)
+
+
+def _read(logs: Path) -> Iterator[Completion]:
+    """The transactions in pgbench's log, which is removed."""
+    lines = [line.split() for path in logs.iterdir() for line in path.read_text().splitlines()]
+    for path in logs.iterdir():
+        path.unlink()
+    times = [int(line[4]) + int(line[5]) / 1e6 for line in lines]
+    began = min(times, default=0.0)
+    for line, at in zip(lines, times, strict=True):
+        good = line[2].isdigit()
+        yield Completion(int(line[0]), at - began, int(line[2]) / 1000 if good else 0.0, good)

@@ -1,0 +1,682 @@
+"""The contract of api.md over HTTP: every endpoint's answer with exactly its keys, tokens, request ids, replays."""
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pyotp
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from backend import create_app
+from backend.actor import Role
+from backend.config import Config
+from backend.identity import tokens
+from backend.identity.users import add_user
+from tests.api.asking import (
+    OPERATIONS,
+    READS,
+    VALID,
+    WITH_KEY,
+    assert_problem,
+    everything,
+    login_for,
+    send,
+    url_of,
+)
+from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_in
+
+WARD = ["id", "name", "kind"]
+USER = ["id", "email", "name", "role", "active", "ward_ids"]
+ORGANIZATION = ["id", "slug", "name", "time_zone", "verification_required", "witness_required"]
+PATIENT = ["id", "name", "mrn", "date_of_birth", "ward_id", "ward_name", "bed", "allergies"]
+DRUG = [
+    *("id", "name", "generic_name", "strength", "form", "unit", "gtin", "ndc", "atc", "controlled_schedule"),
+    *("high_alert", "current_stock"),
+]
+ORDER = [
+    *("id", "status", "patient_id", "patient_name", "drug_id", "drug_name", "ward_id", "ward_name", "quantity_units"),
+    *("dose_text", "route", "priority", "doses", "doses_given", "interval_minutes", "first_due_at", "due_at"),
+    *("prescriber_id", "prescriber_name", "verified_by", "verified_at", "completed_at", "discontinued_at"),
+    *("discontinue_reason", "created_at"),
+]
+FULFILLED = [
+    *("order_id", "status", "patient_name", "drug_name", "dose", "quantity_units", "remaining_stock", "lots"),
+    *("administration_id", "fulfilled_by", "fulfilled_at"),
+]
+LEVEL = [
+    *("ward_id", "ward_name", "drug_id", "drug_name", "strength", "form", "unit", "on_hand_units", "available_units"),
+    *("reorder_point_units", "par_level_units", "lots"),
+]
+RECEIPT = [
+    *("id", "ward_id", "drug_id", "drug_name", "lot_id", "lot_number", "expires_on", "quantity_units"),
+    *("on_hand_units", "received_at"),
+]
+MOVEMENT = [
+    *("id", "ward_id", "ward_name", "drug_id", "drug_name", "lot_id", "lot_number", "expires_on", "sequence", "units"),
+    *("balance_after_units", "reason", "reference_id", "actor_id", "actor_name", "occurred_at", "recorded_at"),
+]
+BOARD = ["ward_id", "ward_name", "version", "patients", "truncated"]
+BOARD_PATIENT = ["patient_id", "name", "mrn", "date_of_birth", "bed", "allergies", "orders"]
+DUE = {
+    *("order_id", "drug_id", "drug_name", "strength", "form", "unit", "controlled", "high_alert", "quantity_units"),
+    *("dose_text", "route", "priority", "dose", "doses", "due_at", "verified", "on_hand_units"),
+}
+LOT_ON_SHELF = ["lot_id", "lot_number", "expires_on", "status", "quantity_units"]
+
+
+def answer_of(response: TestResponse, status: int, keys: list[str]) -> dict[str, Any]:
+    """The body of the answer, which has exactly `keys`."""
+    assert (response.status_code, response.content_type) == (status, "application/json"), response.text
+    body: dict[str, Any] = response.get_json()
+    assert list(body) == keys
+    return body
+
+
+def rows_of(response: TestResponse, keys: list[str]) -> list[dict[str, Any]]:
+    """The rows of a list, each of which has exactly `keys`."""
+    body = answer_of(response, 200, ["items", "next_cursor"])
+    assert body["next_cursor"] is None
+    items: list[dict[str, Any]] = body["items"]
+    assert all(list(item) == keys for item in items)
+    return items
+
+
+@pytest.fixture
+def clients(app: Flask, hospital: Hospital) -> dict[str, Client]:
+    """The staff of a hospital of the test's own, signed in."""
+    return {login: sign_in(app, hospital, login) for login in hospital.staff}
+
+
+# Tokens
+
+
+def sign_in_over_http(app: Flask, hospital: Hospital, **changes: Any) -> TestResponse:
+    body = {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": PASSWORD, **changes}
+    return app.test_client().post("/api/v1/tokens", json=body)
+
+
+def test_sign_in_gives_a_token_for_one_shift_and_sign_out_ends_it(app: Flask, hospital: Hospital) -> None:
+    response = sign_in_over_http(app, hospital)
+    body = answer_of(response, 201, ["token", "expires_at", "user"])
+    assert body["user"] == {"id": str(hospital.nurse.user_id), "name": "Nurse", "role": "nurse"}
+    assert response.headers["Cache-Control"] == "no-store"
+    ((hours,),) = hospital.rows("SELECT expires_at - created_at FROM access_tokens")
+    assert hours == timedelta(hours=12)
+
+    mine, other = (Client(app, hospital.nurse, sign_in_over_http(app, hospital).get_json()["token"]) for _ in "12")
+    signed_out = mine.request("DELETE", "/tokens/current")
+    assert (signed_out.status_code, signed_out.data) == (204, b"")
+    assert_problem(mine.get("/me"), 401, "not_authenticated")
+    assert_problem(mine.request("DELETE", "/tokens/current"), 401, "not_authenticated")
+    assert other.get("/me").status_code == 200
+
+
+def test_the_life_of_a_token_is_a_setting(config: Config, hospital: Hospital) -> None:
+    app = create_app(replace(config, token_hours=1))
+    assert sign_in_over_http(app, hospital).status_code == 201
+    ((hours,),) = hospital.rows("SELECT expires_at - created_at FROM access_tokens")
+    assert hours == timedelta(hours=1)
+    app.extensions["valmed"].engine.dispose()
+
+
+def test_an_email_signs_in_in_any_case(app: Flask, hospital: Hospital) -> None:
+    assert sign_in_over_http(app, hospital, email=f"NURSE@{hospital.slug.upper()}.EXAMPLE").status_code == 201
+
+
+def test_wrong_credentials_are_refused_alike_and_leave_nothing(app: Flask, hospital: Hospital) -> None:
+    hospital.change("UPDATE users SET active = false WHERE role = 'doctor'")
+    before = everything(hospital)
+    refusals = [
+        sign_in_over_http(app, hospital, **wrong)
+        for wrong in (
+            {"password": PASSWORD + " "},
+            {"password": "x"},
+            {"email": "nobody@nowhere.example"},
+            {"organization": "no-such-hospital"},
+            {"email": f"doctor@{hospital.slug}.example"},
+        )
+    ]
+    documents = [assert_problem(response, 401, "not_authenticated") for response in refusals]
+    assert len({document["detail"] for document in documents}) == 1
+    assert all(response.headers["WWW-Authenticate"] for response in refusals)
+    assert everything(hospital) == before
+
+
+def test_the_same_person_elsewhere_is_somebody_else(app: Flask, hospital: Hospital) -> None:
+    twin = open_hospital(hospital.database)
+    email, password = f"nurse@{hospital.slug}.example", "another password"
+
+    def join_the_twin(session: Any) -> None:
+        values = {"email": email, "name": "Nurse", "role": Role.NURSE, "password": password}
+        add_user(session, organization_id=twin.organization_id, **values)
+
+    twin.run(join_the_twin)
+    assert sign_in_over_http(app, hospital, password=password).status_code == 401
+    assert sign_in_over_http(app, twin, email=email).status_code == 401
+    assert sign_in_over_http(app, twin, email=email, password=password).status_code == 201
+
+
+def test_a_one_time_code_gives_a_second_factor(app: Flask, hospital: Hospital) -> None:
+    secret = pyotp.random_base32()
+    hospital.change("UPDATE users SET totp_secret = :p1 WHERE role = 'nurse'", secret)
+    assert_problem(sign_in_over_http(app, hospital, otp="000000x"[:6]), 401, "not_authenticated")
+    for otp, second_factor in ((None, False), (pyotp.TOTP(secret).now(), True)):
+        response = sign_in_over_http(app, hospital, **({"otp": otp} if otp else {}))
+        me = Client(app, hospital.nurse, response.get_json()["token"]).get("/me").get_json()
+        assert me["second_factor"] is second_factor
+
+
+def test_a_code_of_somebody_without_a_second_factor_is_refused(app: Flask, hospital: Hospital) -> None:
+    assert_problem(sign_in_over_http(app, hospital, otp="123456"), 401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer vmd_garbage",
+        "Bearer " + "x" * 5_000,
+        "Bearer ",
+        "Bearer",
+        "Bearer  two-blanks",
+        "Bearer a b",
+        "Basic bnVyc2U6c2VjcmV0",
+        "Bearer ' OR 1=1 --",
+        "Bearer caf\xe9",
+        "garbage",
+        "",
+    ],
+)
+def test_garbage_for_a_token_is_401(standing_app: Flask, header: str) -> None:
+    response = standing_app.test_client().get("/api/v1/me", headers={"Authorization": header})
+    assert_problem(response, 401, "not_authenticated")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="valmed"'
+
+
+def test_an_expired_token_is_401(app: Flask, hospital: Hospital) -> None:
+    actor = hospital.nurse
+
+    def issue_one_that_ended(session: Any) -> str:
+        long_ago = now() - timedelta(hours=1, seconds=1)
+        return tokens.issue_token(session, actor=actor, now=long_ago, hours=1).token
+
+    expired = Client(app, actor, hospital.run(issue_one_that_ended, actor))
+    response = expired.get("/me")
+    assert_problem(response, 401, "not_authenticated")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="valmed"'
+
+
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ({"password": "another long password"}, True),
+        ({"role": "doctor"}, True),
+        ({"active": False}, True),
+        ({"role": "nurse"}, False),
+        ({"name": "Married Name"}, False),
+        ({"ward_ids": []}, False),
+        ({"active": True}, False),
+    ],
+)
+def test_a_new_password_another_role_and_leaving_end_every_token(
+    app: Flask, hospital: Hospital, clients: dict[str, Client], change: dict[str, Any], ends: bool
+) -> None:
+    screens = [sign_in(app, hospital, "nurse") for _ in range(2)]
+    changed = clients["admin"].patch(f"/users/{hospital.nurse.user_id}", change)
+    assert changed.status_code == 200
+    assert [screen.get("/me").status_code for screen in screens] == [401 if ends else 200] * 2
+
+
+# Every endpoint
+
+
+def test_me(hospital: Hospital, clients: dict[str, Client]) -> None:
+    hospital.add_ward("Elsewhere")
+    keys = ["id", "name", "email", "role", "organization", "organization_name", "second_factor", "wards"]
+    me = answer_of(clients["nurse"].get("/me"), 200, keys)
+    assert me == {
+        "id": str(hospital.nurse.user_id),
+        "name": "Nurse",
+        "email": f"nurse@{hospital.slug}.example",
+        "role": "nurse",
+        "organization": hospital.slug,
+        "organization_name": "Test",
+        "second_factor": False,
+        "wards": [{"id": str(hospital.ward_id), "name": "1 North", "kind": "ward"}],
+    }
+    assert clients["doctor"].get("/me").get_json()["wards"] == []
+
+
+def test_organization(hospital: Hospital, clients: dict[str, Client]) -> None:
+    before = answer_of(clients["nurse"].get("/organization"), 200, ORGANIZATION)
+    assert before == {
+        "id": str(hospital.organization_id),
+        "slug": hospital.slug,
+        "name": "Test",
+        "time_zone": "Europe/Berlin",
+        "verification_required": False,
+        "witness_required": False,
+    }
+    change = {"witness_required": True, "time_zone": "America/New_York"}
+    changed = answer_of(clients["admin"].patch("/organization", change), 200, ORGANIZATION)
+    assert changed == {**before, **change} == clients["nurse"].get("/organization").get_json()
+    refusal = assert_problem(clients["admin"].patch("/organization", {"time_zone": "Mars/Base"}), 422, "validation_failed")
+    assert [error["pointer"] for error in refusal["errors"]] == ["/time_zone"]
+    assert clients["nurse"].get("/organization").get_json() == changed
+
+
+def test_users(hospital: Hospital, clients: dict[str, Client]) -> None:
+    staff = rows_of(clients["doctor"].get("/users"), USER)
+    assert [user["role"] for user in staff] == ["admin", "doctor", "nurse", "pharmacist"]
+    assert [user["ward_ids"] for user in staff] == [[], [], [str(hospital.ward_id)], []]
+    body = {"email": "New.Nurse@example.org", "name": "New Nurse", "role": "nurse", "password": PASSWORD}
+    added = answer_of(clients["admin"].post("/users", body), 201, USER)
+    assert added == {**added, "email": "new.nurse@example.org", "name": "New Nurse", "active": True, "ward_ids": []}
+    change = {"ward_ids": [str(hospital.ward_id)], "name": "Old Nurse", "active": False}
+    changed = answer_of(clients["admin"].patch(f"/users/{added['id']}", change), 200, USER)
+    assert changed == {**added, **change}
+    assert rows_of(clients["doctor"].get("/users?role=nurse&q=old"), USER) == [changed]
+    taken = clients["admin"].post("/users", {**body, "email": "NEW.nurse@example.org"})
+    assert_problem(taken, 409, "email_taken")
+    short = assert_problem(
+        clients["admin"].post("/users", {**body, "email": "x@example.org", "password": "short"}),
+        422,
+        "validation_failed",
+    )
+    assert [error["pointer"] for error in short["errors"]] == ["/password"]
+    assert len(rows_of(clients["doctor"].get("/users"), USER)) == 5
+
+
+def test_wards(hospital: Hospital, clients: dict[str, Client]) -> None:
+    added = answer_of(clients["admin"].post("/wards", {"name": "0 Pharmacy", "kind": "pharmacy"}), 201, WARD)
+    wards = rows_of(clients["nurse"].get("/wards"), WARD)
+    assert wards == [added, {"id": str(hospital.ward_id), "name": "1 North", "kind": "ward"}]
+    assert_problem(clients["admin"].post("/wards", {"name": "0 Pharmacy"}), 409, "ward_name_taken")
+    assert rows_of(clients["nurse"].get("/wards"), WARD) == wards
+
+
+def test_patients(hospital: Hospital, clients: dict[str, Client]) -> None:
+    body = {"name": "Osei, Ada", "mrn": "M-2", "date_of_birth": "1951-12-31"}
+    added = answer_of(clients["admin"].post("/patients", body), 201, PATIENT)
+    assert added == {**added, **body, "ward_id": None, "ward_name": None, "bed": None, "allergies": []}
+    assert answer_of(clients["nurse"].get(f"/patients/{added['id']}"), 200, PATIENT) == added
+    okafor, osei = rows_of(clients["nurse"].get("/patients"), PATIENT)
+    assert (okafor["name"], okafor["ward_name"], okafor["bed"]) == ("Okafor, Grace", "1 North", "1")
+    assert osei == added
+    assert_problem(clients["admin"].post("/patients", body), 409, "mrn_taken")
+    assert_problem(clients["nurse"].get(f"/patients/{uuid.uuid4()}"), 404, "patient_not_found")
+    assert len(rows_of(clients["nurse"].get("/patients"), PATIENT)) == 2
+
+
+def test_drugs(hospital: Hospital, clients: dict[str, Client]) -> None:
+    hospital.receive(5)
+    amoxicillin = answer_of(clients["nurse"].get(f"/drugs/{hospital.drug_id}"), 200, DRUG)
+    assert (amoxicillin["name"], amoxicillin["current_stock"]) == ("Amoxicillin", 5)
+    body = {"name": "Zopiclone", "generic_name": "zopiclone", "strength": "7.5 mg", "form": "tablet", "unit": "tablet"}
+    added = answer_of(clients["pharmacist"].post("/drugs", body), 201, DRUG)
+    codes = {"gtin": None, "ndc": None, "atc": None, "controlled_schedule": None, "high_alert": False}
+    assert added == {**added, **body, **codes, "current_stock": 0}
+    change = {"controlled_schedule": 4, "high_alert": True, "gtin": "04006381333931"}
+    changed = answer_of(clients["pharmacist"].patch(f"/drugs/{added['id']}", change), 200, DRUG)
+    assert changed == {**added, **change}
+    assert clients["pharmacist"].patch(f"/drugs/{added['id']}", {}).get_json() == changed
+    assert clients["pharmacist"].patch(f"/drugs/{added['id']}", {"gtin": None}).get_json()["gtin"] is None
+    assert len(rows_of(clients["nurse"].get("/drugs"), DRUG)) == 2
+    assert_problem(clients["pharmacist"].post("/drugs", body), 409, "drug_exists")
+    same = {"name": "Amoxicillin", "strength": "5 mg"}
+    assert_problem(clients["pharmacist"].patch(f"/drugs/{added['id']}", same), 409, "drug_exists")
+    assert_problem(clients["nurse"].get(f"/drugs/{uuid.uuid4()}"), 404, "drug_not_found")
+    assert len(rows_of(clients["nurse"].get("/drugs"), DRUG)) == 2
+
+
+def test_current_stock_is_the_sum_over_the_wards(hospital: Hospital, clients: dict[str, Client]) -> None:
+    hospital.receive(5)
+    hospital.receive(7, shelf=replace(hospital.shelf, ward_id=hospital.add_ward()))
+    (drug,) = rows_of(clients["nurse"].get("/drugs?q=amox"), DRUG)
+    assert drug["current_stock"] == 12
+
+
+def test_an_order_from_placing_to_its_end(hospital: Hospital, clients: dict[str, Client]) -> None:
+    body = {
+        "patient_id": str(hospital.patient_id),
+        "drug_id": str(hospital.drug_id),
+        "ward_id": str(hospital.ward_id),
+        "quantity_units": 2,
+    }
+    placed = answer_of(clients["doctor"].post("/orders", body), 201, ORDER)
+    assert placed == {
+        **placed,
+        **body,
+        "status": "active",
+        "patient_name": "Okafor, Grace",
+        "drug_name": "Amoxicillin",
+        "ward_name": "1 North",
+        "priority": "routine",
+        "doses": 1,
+        "doses_given": 0,
+        "interval_minutes": None,
+        "dose_text": None,
+        "route": None,
+        "prescriber_id": str(hospital.staff["doctor"].user_id),
+        "prescriber_name": "Doctor",
+        "first_due_at": placed["created_at"],
+        "due_at": placed["created_at"],
+        **dict.fromkeys(
+            ("verified_by", "verified_at", "completed_at", "discontinued_at", "discontinue_reason"), None
+        ),
+    }
+    assert placed["created_at"].endswith("Z")
+    path = f"/orders/{placed['id']}"
+    assert answer_of(clients["nurse"].get(path), 200, ORDER) == placed
+    assert rows_of(clients["nurse"].get("/orders"), ORDER) == [placed]
+
+    verified = answer_of(clients["pharmacist"].post(f"{path}/verify"), 200, ORDER)
+    assert verified == {**placed, "verified_by": "Pharmacist", "verified_at": verified["verified_at"]}
+    assert clients["pharmacist"].post(f"{path}/verify", {}).get_json() == verified
+    ended = answer_of(clients["doctor"].post(f"{path}/discontinue", {"reason": "a rash"}), 200, ORDER)
+    assert ended == {
+        **verified,
+        "status": "discontinued",
+        "discontinued_at": ended["discontinued_at"],
+        "discontinue_reason": "a rash",
+    }
+    refusals = (clients["doctor"].post(f"{path}/discontinue", {"reason": "x"}), clients["pharmacist"].post(f"{path}/verify"))
+    for response in refusals:
+        again = assert_problem(response, 409, "order_discontinued")
+        assert again["discontinued_at"] == ended["discontinued_at"]
+    assert_problem(clients["nurse"].post(f"{path}/fulfill", {}), 409, "order_discontinued")
+    assert clients["nurse"].get(path).get_json() == ended
+
+
+def test_a_placed_schedule_keeps_what_was_ordered(hospital: Hospital, clients: dict[str, Client]) -> None:
+    asked = VALID["POST /orders"](hospital).body or {}
+    placed = answer_of(clients["doctor"].post("/orders", asked), 201, ORDER)
+    due = {"first_due_at": "2030-01-02T02:04:05Z", "due_at": "2030-01-02T02:04:05Z"}
+    assert placed == {**placed, **asked, **due}
+
+
+def test_several_doses_need_an_interval_unless_given_when_needed(
+    hospital: Hospital, clients: dict[str, Client]
+) -> None:
+    asked = {**(VALID["POST /orders"](hospital).body or {}), "interval_minutes": None}
+    refusal = assert_problem(clients["doctor"].post("/orders", asked), 422, "validation_failed")
+    assert [error["pointer"] for error in refusal["errors"]] == ["/interval_minutes"]
+    assert hospital.rows("SELECT count(*) FROM medication_orders") == [(0,)]
+    assert clients["doctor"].post("/orders", {**asked, "priority": "prn"}).status_code == 201
+
+
+def test_fulfil(hospital: Hospital, clients: dict[str, Client]) -> None:
+    hospital.receive(5, lot="LOT 1")
+    order_id = hospital.place(units=2)
+    given = answer_of(clients["nurse"].post(f"/orders/{order_id}/fulfill"), 200, FULFILLED)
+    assert given == {
+        **given,
+        "order_id": str(order_id),
+        "status": "completed",
+        "patient_name": "Okafor, Grace",
+        "drug_name": "Amoxicillin",
+        "dose": 1,
+        "quantity_units": 2,
+        "remaining_stock": 3,
+        "fulfilled_by": "Nurse",
+    }
+    (lot,) = given["lots"]
+    assert list(lot) == ["lot_number", "expires_on", "quantity_units"]
+    assert (lot["lot_number"], lot["quantity_units"]) == ("LOT 1", 2)
+    before = everything(hospital)
+    again = assert_problem(clients["nurse"].post(f"/orders/{order_id}/fulfill", {}), 409, "order_already_completed")
+    assert (again["fulfilled_by"], again["fulfilled_at"]) == ("Nurse", given["fulfilled_at"])
+    short = clients["nurse"].post(f"/orders/{hospital.place(units=4)}/fulfill", {})
+    refusal = assert_problem(short, 409, "insufficient_stock")
+    assert (refusal["requested_units"], refusal["available_units"]) == (4, 3)
+    assert_problem(clients["nurse"].post(f"/orders/{uuid.uuid4()}/fulfill", {}), 404, "order_not_found")
+    after = everything(hospital)
+    changed = {table for table in before if before[table] != after[table]}
+    assert changed == {"medication_orders", "stock_levels", "audit_events"}, "only the other order was placed"
+    assert hospital.on_hand() == 3
+
+
+def test_a_witness_signs_with_their_own_password(database: Any, app: Flask) -> None:
+    hospital = open_hospital(database, witness_required=True)
+    hospital.drug_id = hospital.add_drug("Morphine", controlled_schedule=2)
+    hospital.add_staff("witness", Role.NURSE, (hospital.ward_id,))
+    hospital.receive(1)
+    nurse, path = sign_in(app, hospital, "nurse"), f"/orders/{hospital.place()}/fulfill"
+    before = everything(hospital)
+    email = f"witness@{hospital.slug}.example"
+    assert_problem(nurse.post(path, {}), 403, "witness_required")
+    wrong = nurse.post(path, {"witness": {"email": email, "password": "guess"}})
+    assert_problem(wrong, 401, "not_authenticated")
+    herself = {"email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
+    assert_problem(nurse.post(path, {"witness": herself}), 403, "witness_required")
+    assert everything(hospital) == before
+    assert nurse.post(path, {"witness": {"email": email, "password": PASSWORD}}).status_code == 200
+
+
+def test_order_statistics(hospital: Hospital, clients: dict[str, Client]) -> None:
+    hospital.receive(1)
+    hospital.fulfil(hospital.place())
+    clients["doctor"].post(f"/orders/{hospital.place()}/discontinue", {"reason": "x"})
+    clients["pharmacist"].post(f"/orders/{hospital.place(first_due_at=now() + timedelta(days=1))}/verify")
+    stat = VALID["POST /orders"](hospital).body or {}
+    clients["doctor"].post("/orders", {**stat, "first_due_at": None})
+    counted = {
+        "total": 4,
+        "active": 2,
+        "completed": 1,
+        "discontinued": 1,
+        "active_stat": 1,
+        "active_overdue": 1,
+        "active_unverified": 1,
+    }
+    assert answer_of(clients["nurse"].get("/orders/statistics"), 200, list(counted)) == counted
+    here, elsewhere = hospital.ward_id, hospital.add_ward()
+    assert clients["nurse"].get(f"/orders/statistics?ward_id={here}").get_json() == counted
+    assert clients["nurse"].get(f"/orders/statistics?ward_id={elsewhere}").get_json() == dict.fromkeys(counted, 0)
+
+
+def test_mar(hospital: Hospital, clients: dict[str, Client]) -> None:
+    order_id = hospital.place(units=2)
+    for login in ("nurse", "pharmacist"):
+        board = answer_of(clients[login].get(f"/mar?ward_id={hospital.ward_id}"), 200, BOARD)
+        assert (board["ward_id"], board["ward_name"]) == (str(hospital.ward_id), "1 North")
+        (patient,) = board["patients"]
+        assert list(patient) == BOARD_PATIENT
+        (due,) = patient["orders"]
+        assert set(due) == DUE
+        assert (due["order_id"], due["quantity_units"], due["on_hand_units"]) == (str(order_id), 2, 0)
+    assert_problem(clients["nurse"].get(f"/mar?ward_id={uuid.uuid4()}"), 404, "ward_not_found")
+    assert_problem(clients["nurse"].get(f"/mar?ward_id={hospital.add_ward()}"), 403, "forbidden")
+
+
+def test_stock(hospital: Hospital, clients: dict[str, Client]) -> None:
+    body = {**(VALID["POST /stock/receipts"](hospital).body or {}), "lot_number": "A-1"}
+    receipt = answer_of(clients["pharmacist"].post("/stock/receipts", body), 201, RECEIPT)
+    assert receipt == {**receipt, **body, "drug_name": "Amoxicillin", "on_hand_units": 10}
+    (level,) = rows_of(clients["nurse"].get("/stock"), LEVEL)
+    assert (level["on_hand_units"], level["available_units"], level["reorder_point_units"]) == (10, 10, 0)
+    (lot,) = level["lots"]
+    assert list(lot) == LOT_ON_SHELF
+    assert lot == {
+        "lot_id": receipt["lot_id"],
+        "lot_number": "A-1",
+        "expires_on": "2031-05-31",
+        "status": "available",
+        "quantity_units": 10,
+    }
+    (movement,) = rows_of(clients["nurse"].get("/stock/movements"), MOVEMENT)
+    assert movement == {
+        **movement,
+        "units": 10,
+        "balance_after_units": 10,
+        "sequence": 1,
+        "reason": "receipt",
+        "reference_id": receipt["id"],
+        "actor_name": "Pharmacist",
+        "occurred_at": receipt["received_at"],
+    }
+    again = clients["pharmacist"].post("/stock/receipts", body).get_json()
+    assert (again["lot_id"], again["on_hand_units"]) == (receipt["lot_id"], 20)
+
+
+@pytest.mark.parametrize("status", ["on_hold", "recalled"])
+def test_a_held_or_recalled_lot_is_not_received(
+    hospital: Hospital, clients: dict[str, Client], status: str
+) -> None:
+    body = VALID["POST /stock/receipts"](hospital).body
+    clients["pharmacist"].post("/stock/receipts", body)
+    hospital.change(f"UPDATE lots SET status = '{status}'")
+    before = everything(hospital)
+    refusal = assert_problem(clients["pharmacist"].post("/stock/receipts", body), 409, "lot_not_available")
+    assert refusal["lot_status"] == status
+    assert everything(hospital) == before
+
+
+def test_an_expired_lot_is_not_received(hospital: Hospital, clients: dict[str, Client]) -> None:
+    body = {**(VALID["POST /stock/receipts"](hospital).body or {}), "expires_on": "2020-01-01"}
+    before = everything(hospital)
+    refusal = assert_problem(clients["pharmacist"].post("/stock/receipts", body), 422, "validation_failed")
+    assert [error["pointer"] for error in refusal["errors"]] == ["/expires_on"]
+    assert everything(hospital) == before
+
+
+def test_a_shelf_never_holds_more_than_it_can_count(hospital: Hospital, clients: dict[str, Client]) -> None:
+    clients["pharmacist"].post("/stock/receipts", VALID["POST /stock/receipts"](hospital).body)
+    hospital.change("UPDATE stock_levels SET on_hand_units = 1000000000")
+    before = everything(hospital)
+    response = clients["pharmacist"].post("/stock/receipts", VALID["POST /stock/receipts"](hospital).body)
+    refusal = assert_problem(response, 422, "validation_failed")
+    assert [error["pointer"] for error in refusal["errors"]] == ["/quantity_units"]
+    assert everything(hospital) == before
+
+
+# What holds for every operation
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_the_callers_request_id_comes_back(standing_app: Flask, ours: Hospital, name: str) -> None:
+    client = sign_in(standing_app, ours, login_for(name))
+    response = send(client, name, VALID[name](ours), headers={"X-Request-ID": "ward-7:round.3_a"})
+    assert response.status_code == OPERATIONS[name].status
+    assert response.headers["X-Request-ID"] == "ward-7:round.3_a"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/me", 401),
+        ("DELETE", "/api/v1/tokens/current", 401),
+        ("POST", "/api/v1/tokens", 422),
+        ("GET", "/api/v1/nothing", 404),
+        ("PUT", "/api/v1/me", 405),
+        ("GET", "/healthz", 200),
+        ("GET", "/api/v1/openapi.json", 200),
+        ("OPTIONS", "/api/v1/me", 200),
+    ],
+)
+def test_every_answer_carries_a_request_id(standing_app: Flask, method: str, path: str, status: int) -> None:
+    client = standing_app.test_client()
+    response = client.open(path, method=method, headers={"X-Request-ID": "abc"})
+    assert (response.status_code, response.headers["X-Request-ID"]) == (status, "abc")
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "x" * 65, "<script>", "caf\xe9", "';--", 'a"b'])
+def test_an_absent_or_malformed_request_id_is_replaced(standing_app: Flask, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-ID": given}
+    made = [standing_app.test_client().get("/healthz", headers=headers).headers["X-Request-ID"] for _ in range(2)]
+    assert given not in made
+    assert all(uuid.UUID(request_id).version == 7 for request_id in made)
+    assert made[0] != made[1]
+
+
+def test_the_audit_trail_names_the_request(ours: Hospital, staff: dict[str, Client]) -> None:
+    request_id = f"audit-{uuid.uuid4()}"
+    name = "POST /stock/receipts"
+    assert send(staff["pharmacist"], name, VALID[name](ours), headers={"X-Request-ID": request_id}).status_code == 201
+    seen = ours.rows("SELECT DISTINCT actor_id FROM audit_events WHERE request_id = :p1", request_id)
+    assert seen == [(ours.staff["pharmacist"].user_id,)]
+
+
+@pytest.mark.parametrize("name", WITH_KEY)
+def test_a_write_with_a_key_happens_once(staff: dict[str, Client], ours: Hospital, name: str) -> None:
+    client, ask = staff[login_for(name)], VALID[name](ours)
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    first = send(client, name, ask, headers=headers)
+    before = everything(ours)
+    second = send(client, name, ask, headers=headers)
+    assert (first.status_code, first.headers.get("Idempotent-Replayed")) == (OPERATIONS[name].status, None)
+    assert (second.status_code, second.headers.get("Idempotent-Replayed")) == (OPERATIONS[name].status, "true")
+    assert (second.data, second.content_type) == (first.data, first.content_type)
+    assert everything(ours) == before
+
+
+@pytest.mark.parametrize("name", WITH_KEY)
+def test_a_key_belongs_to_one_request(staff: dict[str, Client], ours: Hospital, name: str) -> None:
+    client, ask, other = staff[login_for(name)], VALID[name](ours), VALID[name](ours)
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    assert send(client, name, ask, headers=headers).status_code == OPERATIONS[name].status
+    before = everything(ours)
+    assert_problem(send(client, name, other, headers=headers), 422, "idempotency_key_reused")
+    assert everything(ours) == before
+
+
+def test_a_key_is_not_shared_between_people(app: Flask, hospital: Hospital) -> None:
+    hospital.add_staff("colleague", Role.NURSE, (hospital.ward_id,))
+    hospital.receive(2)
+    path, headers = f"/orders/{hospital.place()}/fulfill", {"Idempotency-Key": "round-1"}
+    assert sign_in(app, hospital, "nurse").post(path, {}, headers=headers).status_code == 200
+    stolen = sign_in(app, hospital, "colleague").post(path, {}, headers=headers)
+    assert_problem(stolen, 422, "idempotency_key_reused")
+    assert hospital.on_hand() == 1
+
+
+def test_a_key_is_not_shared_between_hospitals(app: Flask, hospital: Hospital) -> None:
+    other = open_hospital(hospital.database)
+    for place in (hospital, other):
+        place.receive(1)
+        path = f"/orders/{place.place()}/fulfill"
+        response = sign_in(app, place, "nurse").post(path, {}, headers={"Idempotency-Key": "round-1"})
+        assert (response.status_code, response.headers.get("Idempotent-Replayed")) == (200, None)
+
+
+def test_another_spelling_of_the_same_body_is_the_same_request(hospital: Hospital, clients: dict[str, Client]) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = clients["admin"].post("/wards", {"name": "A", "kind": "ward"}, headers=headers)
+    spelled = clients["admin"].request(
+        "POST", "/wards", data=b'{"kind" : "ward",\n "name": "\\u0041"}', content_type="application/json", headers=headers
+    )
+    assert (spelled.status_code, spelled.headers["Idempotent-Replayed"]) == (201, "true")
+    assert spelled.data == first.data
+
+
+def test_a_refused_request_does_not_burn_its_key(hospital: Hospital, clients: dict[str, Client]) -> None:
+    path, headers = f"/orders/{hospital.place()}/fulfill", {"Idempotency-Key": "k"}
+    assert_problem(clients["nurse"].post(path, {}, headers=headers), 409, "insufficient_stock")
+    hospital.receive(1)
+    response = clients["nurse"].post(path, {}, headers=headers)
+    assert (response.status_code, response.headers.get("Idempotent-Replayed")) == (200, None)
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 129, "caf\xe9"])
+def test_a_malformed_key_is_refused(staff: dict[str, Client], ours: Hospital, key: str) -> None:
+    name = "POST /stock/receipts"
+    ask, before = VALID[name](ours), everything(ours)
+    refusal = assert_problem(
+        send(staff["pharmacist"], name, ask, headers={"Idempotency-Key": key}), 422, "validation_failed"
+    )
+    assert [error["pointer"] for error in refusal["errors"]] == ["/Idempotency-Key"]
+    assert everything(ours) == before
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads_answer_head_and_change_nothing(staff: dict[str, Client], ours: Hospital, name: str) -> None:
+    client, ask = staff[login_for(name)], VALID[name](ours)
+    before = everything(ours)
+    read = send(client, name, ask)
+    head = client.request("HEAD", url_of(name, ask), query_string=ask.query)
+    assert (head.status_code, head.data) == (read.status_code, b"") == (200, b"")
+    assert read.headers["X-Content-Type-Options"] == "nosniff"
+    assert everything(ours) == before
+
