@@ -7,12 +7,10 @@ if TYPE_CHECKING:
 
     from backend.config import Config
 
-__version__ = "0.1.0"
-
 
 def create_app(config: "Config | None" = None) -> "Flask":
     """The WSGI application for `config`, or for the settings of the environment."""
-    from flask import Flask
+    from flask import Flask, redirect
 
     from backend import api, models
     from backend.administrations.board import BoardCache
@@ -26,7 +24,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     configure_logging(config.log_level, config.log_file)
     assert models.Base.metadata.tables  # noqa: S101 - every model is loaded before the first statement
     app = Flask(__name__, static_folder=None)
-    app.ensure_sync = lambda view: view  # type: ignore[method-assign] # no view is a coroutine; 3 % of a fulfilment
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign] # no view is a coroutine; 3 % of a fulfilment
     app.config["MAX_CONTENT_LENGTH"] = config.body_bytes_max
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["valmed"] = Database(config.per_worker(), application_url(config))
@@ -35,4 +33,5 @@ def create_app(config: "Config | None" = None) -> "Flask":
     problems.install(app)
     app.register_blueprint(health.blueprint)
     api.install(app)
+    app.add_url_rule("/", view_func=lambda: redirect("/api/v1/docs"))
     return app

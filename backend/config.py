@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+VERSION = "0.1.0"
 PREFIX = "VALMED_"
 LOAD_PREFIX = "VALMED_LOAD_"  # the load tests' own, read by load/
 

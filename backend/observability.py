@@ -7,6 +7,7 @@ PROMETHEUS_MULTIPROC_DIR is set (http/metrics.py).
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +39,15 @@ def _to_json(event: dict[str, Any], **_: Any) -> bytes:
     return orjson.dumps(event, default=str)
 
 
+def _frames_only(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Where an exception came from, without its message and its locals: either may hold a patient's data."""
+    if event.pop("exc_info", None):
+        kind, _error, trace = sys.exc_info()
+        event["exception"] = kind.__name__ if kind else None
+        event["frames"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)]
+    return event
+
+
 def _stream(file: str) -> BinaryIO:
     """Unbuffered, so that several workers can append whole lines to one file."""
     return Path(file).open("ab", buffering=0) if file else sys.stdout.buffer
@@ -51,7 +61,7 @@ def configure_logging(level: str, file: str = "") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            _frames_only,
             structlog.processors.JSONRenderer(serializer=_to_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

@@ -6,15 +6,14 @@ import click
 import psycopg2
 import sqlalchemy.exc
 
-from backend import __version__
 from backend.cli import db, demo, openapi, seed, serve, staff, verify
-from backend.config import ConfigError
+from backend.config import VERSION, ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
+@click.version_option(VERSION)
 def valmed() -> None:
     """ValMed: medication ordering for hospitals. Stock and orders always agree."""
 

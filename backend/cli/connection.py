@@ -25,12 +25,14 @@ data_dir_option: Callable[[Any], Any] = click.option(
 
 
 @contextmanager
-def configured(data_dir: Path | None) -> Iterator[Config]:
+def configured(data_dir: Path | None, *, as_owner: bool = True) -> Iterator[Config]:
     """The settings with a database to work on; a stopped private PostgreSQL runs for as long as this lasts.
 
-    Raises ConfigError when no database is named and there is no demo.
+    Raises ConfigError when no database is named and there is no demo, or `as_owner` and only the role that serves is.
     """
     config = Config.from_env()
+    if config.application_database_url and not config.database_url and as_owner:
+        raise ConfigError("this command works as the owner of the tables: set VALMED_DATABASE_URL")
     if config.database_url or config.application_database_url:
         yield config
         return

@@ -30,7 +30,7 @@ def organization() -> None:
 @data_dir_option
 def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | None) -> None:
     """Open the hospital SLUG, the name its staff sign in with."""
-    with configured(data_dir) as config:
+    with configured(data_dir, as_owner=False) as config:
         new = new_id()
         open_database(config).transact(
             lambda session: organizations.open_organization(
@@ -52,7 +52,7 @@ def set_policy(slug: str, verification: bool | None, witness: bool | None, data_
     changes = {name: value for name, value in wanted.items() if value is not None}
     if not changes:
         raise click.UsageError("name a policy: --verification, --no-verification, --witness or --no-witness")
-    with configured(data_dir) as config:
+    with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, slug))
 
@@ -75,7 +75,7 @@ def ward() -> None:
 @data_dir_option
 def create_ward(organization: str, name: str, kind: str, data_dir: Path | None) -> None:
     """Open the ward NAME in ORGANIZATION."""
-    with configured(data_dir) as config:
+    with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
         ward_id = database.transact(
@@ -104,7 +104,7 @@ def create_user(
     organization: str, email: str, name: str, role: str, wards: tuple[str, ...], password: str, data_dir: Path | None
 ) -> None:
     """Add the member of staff EMAIL to ORGANIZATION."""
-    with configured(data_dir) as config:
+    with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
 
@@ -130,7 +130,7 @@ def create_user(
 @data_dir_option
 def reset_password(organization: str, email: str, password: str, data_dir: Path | None) -> None:
     """Give EMAIL a new password and end every session of theirs."""
-    with configured(data_dir) as config:
+    with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
         database.transact(lambda session: _reset(session, actor.organization_id, email.lower(), password), actor=actor)

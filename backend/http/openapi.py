@@ -16,8 +16,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, send_from_directory
 from marshmallow import Schema, fields
 
-from backend import __version__
 from backend.actor import STAFF
+from backend.config import VERSION
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
 from backend.errors import Busy, DomainError, NotAuthenticated, NotFound, ValidationFailed
 from backend.http.endpoint import JSON, Operation, Resource
@@ -57,7 +57,7 @@ def document(resources: Iterable[Resource]) -> dict[str, Any]:
     plugin = MarshmallowPlugin()
     spec = APISpec(
         title="ValMed",
-        version=__version__,
+        version=VERSION,
         openapi_version="3.1.0",
         info={"description": "Medication ordering for hospitals. Stock and orders always agree."},
         servers=[{"url": "/api/v1"}],

@@ -54,9 +54,9 @@ def of_http(error: HTTPException) -> Response:
     return response
 
 
-def of_bug(error: Exception) -> Response:
+def of_bug(_error: Exception) -> Response:
     """The answer to what nobody foresaw: nothing of the error leaves the log."""
-    log.exception("unhandled_error", error=type(error).__name__)
+    log.exception("unhandled_error")
     g.problem_code = "internal_error"
     detail = "Something went wrong on our side. Give the operator this answer's request id."
     return problem(500, "internal_error", "Internal error", detail)

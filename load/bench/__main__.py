@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from load.bench.figures import details_of, ratios_of, results_of
 from load.bench.invariants import check_invariants
 from load.bench.machine import describe_machine, describe_versions
 from load.bench.measuring import STARTERS, Measurement
-from load.bench.orders import LOADS
+from load.bench.orders import LOADS, stocked
 from load.bench.stand import standing
 from load.bench.table import cpu_table, invariants_text, ratios_table, results_table
 
@@ -58,8 +59,9 @@ def main() -> int:
         standing(asked.database_url, drugs=asked.drugs, orders=asked.orders, workers=asked.workers) as stand,
         ExitStack() as stack,
     ):
+        orders = stack.enter_context(stocked(stand))  # before anybody looks at the shelves
         contestants = [STARTERS[name](stand, stack) for name in asked.contestants]
-        measurement = Measurement(stand, contestants, asked.seconds)
+        measurement = Measurement(stand, orders, contestants, seconds=asked.seconds)
         for number, setting, sample in measurement.run(rounds=asked.rounds, loads=asked.loads, clients=asked.clients):
             print(
                 f"round {number}  {setting.load:9} {setting.clients:3} clients  {setting.contestant:17}"
@@ -67,7 +69,7 @@ def main() -> int:
                 flush=True,
             )
         broken = check_invariants(stand)
-        report = {
+        report: dict[str, Any] = {
             "machine": describe_machine(),
             "versions": describe_versions(stand),
             "results": results_of(measurement.samples),

@@ -77,9 +77,9 @@ class _Clients:
             if not ready:
                 raise TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} s")
             for handle, _ in ready:
-                client = self._hear(handle)
-                if client is not None and time.perf_counter() < ends:
-                    self._ask(client)
+                heard = self._hear(handle)
+                if heard is not None and time.perf_counter() < ends:
+                    self._ask(heard)
 
     def _ask(self, client: int) -> None:
         order = next(self._orders, None)

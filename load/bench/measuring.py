@@ -40,12 +40,12 @@ STARTERS: Mapping[str, Callable[[Stand, ExitStack], Contestant]] = {
 class Measurement:
     """All samples of a run, by setting."""
 
-    def __init__(self, stand: Stand, contestants: Sequence[Contestant], seconds: float) -> None:
+    def __init__(self, stand: Stand, orders: OrderStock, contestants: Sequence[Contestant], *, seconds: float) -> None:
         self.samples: dict[Setting, list[Sample]] = defaultdict(list)
         self.discrepancies: list[str] = []  # where clients were told something else than what is in the database
         self._contestants = contestants
         self._seconds = seconds
-        self._orders = OrderStock(stand)
+        self._orders = orders
         self._postmaster = find_postmaster(stand)
         self._fastest: dict[tuple[str, str], float] = {}
 
@@ -62,7 +62,6 @@ class Measurement:
                         sample = self._measure(contestant, setting)
                         self.samples[setting].append(sample)
                         yield number + 1, setting, sample
-        self._orders.drop()
 
     def _measure(self, contestant: Contestant, setting: Setting) -> Sample:
         kind = (setting.contestant, setting.load)

@@ -5,8 +5,8 @@ the lane and lot of its shelf and the ids and key of the rows to come. One row p
 """
 
 import random
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
@@ -65,6 +65,16 @@ class _Place:
     lot_id: UUID
 
 
+@contextmanager
+def stocked(stand: Stand) -> Iterator["OrderStock"]:
+    """The orders of a run; `bench.orders` goes with it."""
+    try:
+        yield OrderStock(stand)
+    finally:
+        with closing(connect(stand.owner_url)) as connection, connection.cursor() as cursor:
+            cursor.execute("DROP SCHEMA IF EXISTS bench CASCADE")
+
+
 class OrderStock:
     """Active orders for each load."""
 
@@ -106,11 +116,6 @@ class OrderStock:
             done = {UUID(order_id) for (order_id,) in cursor.fetchall()}
         self._ready[load] = [entry for entry in self._ready[load] if entry[0] not in done]
         return len(done)
-
-    def drop(self) -> None:
-        """Removes `bench.orders`."""
-        with closing(connect(self._stand.owner_url)) as connection, connection.cursor() as cursor:
-            cursor.execute("DROP SCHEMA bench CASCADE")
 
     def _choose(self, load: str) -> _Place:
         hot = max(1, int(len(self._places) * HOT_DRUGS))

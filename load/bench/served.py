@@ -9,7 +9,6 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -72,8 +71,7 @@ class Valmed(Served):
         return Interval(interval.completions, interval.client_cpu_seconds, self._retries() - before)
 
     def _retries(self) -> int:
-        with urllib.request.urlopen(f"http://{HOST}:{self._port}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
+        lines = _get(self._port, "/metrics").splitlines()
         return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(RETRIES + "{")))
 
 
@@ -89,9 +87,9 @@ class Baseline(Served):
         with closing(connect(self._stand.owner_url)) as connection, connection.cursor() as cursor:
             cursor.execute("SET app.organization_id = %s", (str(self._stand.nurse.organization_id),))
             cursor.execute("SELECT clock_timestamp()")
-            (began,) = cursor.fetchone() or (datetime.max,)
+            began = cursor.fetchone()
             interval = super().run(orders, clients=clients, seconds=seconds)
-            cursor.execute(TAKE_FROM_LOTS, (began,))
+            cursor.execute(TAKE_FROM_LOTS, began)
         return interval
 
 
@@ -134,22 +132,30 @@ def _gunicorn(
             stderr=output,
         )
     try:
-        _wait_until_ready(process, f"http://{HOST}:{port}{ready}", log)
+        _wait_until_ready(process, port, ready, log)
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_SECONDS)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
+            _get(port, path)
         except OSError:
             time.sleep(0.1)
+        else:
+            return
     raise RuntimeError(f"gunicorn did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _get(port: int, path: str) -> str:
+    """The body at `path`. Raises OSError, for an answer from 400 on as well."""
+    with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=10) as answer:
+        body: bytes = answer.read()
+        return body.decode()
 
 
 def _free_port() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from flask import Flask
@@ -10,6 +11,7 @@ from backend import create_app
 from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
+from backend.patients.patients import add_patient
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 
@@ -31,8 +33,12 @@ def _populated(database: Database) -> Hospital:
     hospital = open_hospital(database)
     hospital.add_staff("witness", Role.NURSE, (hospital.ward_id,))
     hospital.add_staff("spare", Role.NURSE, (hospital.ward_id,))
-    hospital.receive(50)
-    hospital.place()
+    for shelf in (hospital.shelf, replace(hospital.shelf, drug_id=hospital.add_drug())):
+        hospital.receive(50, shelf=shelf)
+        hospital.place(shelf=shelf)
+    born = date(1970, 1, 1)
+    values = {"ward_id": hospital.ward_id, "name": "Lund, Ann", "mrn": "M-0", "date_of_birth": born}
+    hospital.run(lambda session: add_patient(session, organization_id=hospital.organization_id, **values))
     return hospital
 
 

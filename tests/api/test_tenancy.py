@@ -76,8 +76,14 @@ def foreign_bytes(theirs: Hospital) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(words))))
 
 
+@pytest.fixture(scope="session")
+def spy(standing_app: Flask, theirs: Hospital) -> Client:
+    """A nurse there, who hands us what she sees."""
+    return sign_in(standing_app, theirs, "nurse")
+
+
 @pytest.fixture(autouse=True)
-def nothing_changes_there(theirs: Hospital, foreign_bytes: re.Pattern[str]):
+def nothing_changes_there(theirs: Hospital, foreign_bytes: re.Pattern[str], spy: Client):
     """Whatever we try, the other hospital stays as it is."""
     before = everything(theirs)
     yield
@@ -151,13 +157,14 @@ def test_no_search_finds_what_is_theirs(staff: dict[str, Client], path: str) -> 
     assert staff["nurse"].get(path).get_json() == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.parametrize("name", LISTS)
 def test_their_cursor_shows_only_ours(
-    standing_app: Flask, staff: dict[str, Client], theirs: Hospital, foreign_bytes: re.Pattern[str]
+    spy: Client, staff: dict[str, Client], foreign_bytes: re.Pattern[str], name: str
 ) -> None:
-    spy = sign_in(standing_app, theirs, "nurse")
-    cursor = spy.get("/users?limit=1").get_json()["next_cursor"]
+    path = name.removeprefix("GET ")
+    cursor = spy.get(f"{path}?limit=1").get_json()["next_cursor"]
     assert cursor
-    response = staff["nurse"].get("/users", query_string={"cursor": cursor})
+    response = staff["nurse"].get(path, query_string={"cursor": cursor})
     assert response.status_code == 200
     assert not foreign_bytes.search(response.text)
 

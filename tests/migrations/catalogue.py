@@ -18,12 +18,12 @@ from backend.db.provision import connect
 OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 
 TABLES = {
-    "table": f"""SELECT c.oid::regclass || ' ' || c.relkind || ' ' || coalesce(c.reloptions::text, '')
+    "table": f"""SELECT c.oid::regclass || ' ' || c.relkind::text || ' ' || coalesce(c.reloptions::text, '')
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE {OURS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')""",
     "column": f"""SELECT a.attrelid::regclass || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-          || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END || ' identity ' || quote_literal(a.attidentity)
-          || ' generated ' || quote_literal(a.attgenerated)
+          || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END || ' identity ' || quote_literal(a.attidentity::text)
+          || ' generated ' || quote_literal(a.attgenerated::text)
           || ' default ' || coalesce(pg_get_expr(d.adbin, d.adrelid), 'none')
           || ' collation ' || a.attcollation::regcollation
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -55,14 +55,14 @@ GUARDS = {
     "column grant": f"""SELECT attrelid::regclass || '.' || attname || ' ' || attacl::text
         FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE {OURS} AND attacl IS NOT NULL""",
-    "trigger": f"""SELECT t.tgrelid::regclass || ' ' || pg_get_triggerdef(t.oid) || ' ' || tgenabled
+    "trigger": f"""SELECT t.tgrelid::regclass || ' ' || pg_get_triggerdef(t.oid) || ' ' || tgenabled::text
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE {OURS} AND NOT tgisinternal""",
     "function": f"""SELECT pg_get_functiondef(p.oid) || ' ' || (SELECT string_agg(
             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END || '=' || privilege_type, ','
             ORDER BY a.grantee) FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) a)
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {OURS}""",
-    "default grant": "SELECT defaclrole::regrole || ' ' || defaclobjtype || ' ' || defaclacl::text FROM pg_default_acl",
+    "default grant": "SELECT defaclrole::regrole || ' ' || defaclobjtype::text || ' ' || defaclacl::text FROM pg_default_acl",
     "extension": "SELECT extname FROM pg_extension",
     "event trigger": "SELECT evtname FROM pg_event_trigger",
 }
