@@ -10,7 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-METRICS = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="valmed-metrics-"))
+METRICS = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="valmed-metrics-")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS
 
 worker_class = "sync"
 workers = int(os.environ.get("VALMED_WORKERS", "4"))

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, pool
 
 from backend.config import Config
 from backend.db.engine import normalised_url
+from backend.db.provision import application_role
 from backend.models import Base
 
 UPGRADE_LOCK = 0x56616C4D  # "ValM"
@@ -57,7 +58,7 @@ def run_on(connection: Connection) -> None:
 
 
 config = Config.from_env()
-context.config.attributes.setdefault("application_role", config.application_role)
+context.config.attributes.setdefault("application_role", application_role(config))
 
 if context.is_offline_mode():
     configure(dialect_name="postgresql", literal_binds=True)

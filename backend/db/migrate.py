@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import URL
 from backend.config import Config
 from backend.db.engine import normalised_url
 from backend.db.prepared import Prepared
-from backend.db.provision import provision_role
+from backend.db.provision import application_role, provision_role
 from backend.db.transaction import Database
 
 _REVISION = Prepared("revision", (), "SELECT version_num FROM alembic_version")
@@ -28,7 +28,7 @@ def script_config(config: Config, url: URL | None = None) -> AlembicConfig:
     location = PACKAGED if PACKAGED.is_dir() else CHECKOUT
     settings.set_main_option("script_location", str(location).replace("%", "%%"))
     settings.set_main_option("file_template", "%%(rev)s_%%(slug)s")
-    settings.attributes["application_role"] = config.application_role
+    settings.attributes["application_role"] = application_role(config)
     settings.attributes["url"] = url or normalised_url(config.database_url)
     return settings
 

@@ -34,18 +34,24 @@ def application_url(config: Config) -> URL:
     return owner.set(username=config.application_role, password=_derived_password(owner))
 
 
+def application_role(config: Config) -> str:
+    """The name of the role that serves: the one the application signs in as."""
+    return application_url(config).username or config.application_role
+
+
 def provision_role(config: Config) -> None:
     """Makes the application role of `config` or brings it in order. Raises RoleProblem with the statements to run."""
     owner = normalised_url(config.database_url)
     with connect(owner) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT current_user = %s", (config.application_role,))
+        cursor.execute("SELECT current_user = %s", (application_role(config),))
         if cursor.fetchone() == (True,):
             raise RoleProblem(
-                f"VALMED_DATABASE_URL signs in as the application role {config.application_role}; "
+                f"VALMED_DATABASE_URL signs in as the application role {application_role(config)}; "
                 "it must be the user that owns the tables"
             )
         try:
-            _ensure(cursor, config, application_url(config).password)
+            password, derived = application_url(config).password, not config.application_database_url
+            _ensure(cursor, application_role(config), password, derived=derived)
         except psycopg2.errors.InsufficientPrivilege as error:
             raise RoleProblem(_what_to_run(config, owner)) from error
 
@@ -72,19 +78,19 @@ def connect(url: URL) -> psycopg2.extensions.connection:
     return connection
 
 
-def _ensure(cursor: psycopg2.extensions.cursor, config: Config, password: str | None) -> None:
-    role = sql.Identifier(config.application_role)
+def _ensure(cursor: psycopg2.extensions.cursor, name: str, password: str | None, *, derived: bool) -> None:
+    role = sql.Identifier(name)
     cursor.execute(
         "SELECT rolcanlogin AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb) FROM pg_roles"
         " WHERE rolname = %s",
-        (config.application_role,),
+        (name,),
     )
     found = cursor.fetchone()
     if found is None:
         cursor.execute(sql.SQL(f"CREATE ROLE {{}} {ROLE_FLAGS}").format(role))
     elif found != (True,):
         cursor.execute(sql.SQL(f"ALTER ROLE {{}} {ROLE_FLAGS}").format(role))
-    if password and not config.application_database_url:
+    if password and (found is None or derived):  # a password that somebody else chose stays
         cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
 
 
@@ -97,12 +103,13 @@ def _derived_password(owner: URL) -> str | None:
 
 
 def _what_to_run(config: Config, owner: URL) -> str:
+    role = application_role(config)
     return (
         f"the database user {owner.username} may not create or change roles. As a superuser run, in psql:\n"
-        f"  CREATE ROLE {config.application_role} {ROLE_FLAGS} PASSWORD 'choose-one';\n"
-        f"  GRANT CONNECT ON DATABASE {owner.database} TO {config.application_role};\n"
+        f"  CREATE ROLE {role} {ROLE_FLAGS} PASSWORD 'choose-one';\n"
+        f"  GRANT CONNECT ON DATABASE {owner.database} TO {role};\n"
         f"(ALTER ROLE instead of CREATE ROLE if it exists), then set\n"
-        f"  VALMED_APPLICATION_DATABASE_URL=postgresql://{config.application_role}:choose-one@{owner.host or 'host'}"
+        f"  VALMED_APPLICATION_DATABASE_URL=postgresql://{role}:choose-one@{owner.host or 'host'}"
         f":{owner.port or 5432}/{owner.database}\n"
         "and run the command again."
     )

@@ -1,5 +1,6 @@
 """The rounds: every contestant in turn, orders refilled and processor time read around each interval."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,8 +15,9 @@ from load.bench.samples import Interval, Sample, length_of, sample_of
 from load.bench.served import serving_baseline, serving_valmed
 from load.bench.stand import Stand
 
-SPARE = 1.6  # orders provided for each that the fastest interval so far would use
+SPARE = 2.0  # orders provided for each that the fastest interval so far would have used
 SPARE_ORDERS = 500
+LEAVING_SECONDS = 0.3  # until the backends of pgbench have ended and their processor time has been handed up
 
 
 class Contestant(Protocol):
@@ -52,7 +54,9 @@ class Measurement:
     def run(
         self, *, rounds: int, loads: Sequence[str], clients: Sequence[int]
     ) -> Iterator[tuple[int, Setting, Sample]]:
-        """Measures every setting once in each round; yields each sample as it is taken."""
+        """Measures every setting once in each round, after a rehearsal that does not count; yields each sample."""
+        for contestant in self._contestants:
+            self._measure(contestant, Setting(contestant.name, loads[0], clients[0]))
         for number in range(rounds):
             order = self._contestants if number % 2 == 0 else self._contestants[::-1]
             for load in loads:
@@ -65,11 +69,12 @@ class Measurement:
 
     def _measure(self, contestant: Contestant, setting: Setting) -> Sample:
         kind = (setting.contestant, setting.load)
-        guess = self._fastest.get(kind, contestant.guessed_per_second)
-        number = int(guess * SPARE * length_of(self._seconds)) + SPARE_ORDERS
+        expected = max(self._fastest.get(kind, 0.0) * SPARE, contestant.guessed_per_second)
+        number = int(expected * length_of(self._seconds)) + SPARE_ORDERS
         orders = self._orders.provide(setting.load, number)
         before = self._cpu(contestant)
         interval = contestant.run(orders, clients=setting.clients, seconds=self._seconds)
+        time.sleep(LEAVING_SECONDS)
         spent = {who: after - before[who] for who, after in self._cpu(contestant).items()}
         spent["client"] = interval.client_cpu_seconds
         spent["other"] = max(0.0, spent.pop("machine") - sum(spent.values()))
@@ -77,7 +82,7 @@ class Measurement:
         if completed != interval.acknowledged:
             self.discrepancies.append(f"{setting}: {interval.acknowledged} good answers, {completed} orders completed")
         sample = sample_of(interval, clients=setting.clients, seconds=self._seconds, cpu_seconds=spent)
-        self._fastest[kind] = max(self._fastest.get(kind, 0.0), (sample.requests / self._seconds) or guess)
+        self._fastest[kind] = max(self._fastest.get(kind, 0.0), sample.requests / self._seconds)
         return sample
 
     def _cpu(self, contestant: Contestant) -> dict[str, float]:

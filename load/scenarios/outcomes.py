@@ -57,7 +57,8 @@ def problems_of(environment: Environment) -> list[str]:
     assert environment.runner is not None
     total = environment.stats.total
     answered = total.num_requests - total.num_failures - OUTCOMES.count("busy")
-    attempts = environment.stats.get("/api/v1/orders/{id}/fulfill", "POST").num_requests
+    fulfilments = environment.stats.entries.get(("/api/v1/orders/{id}/fulfill", "POST"))
+    attempts = fulfilments.num_requests if fulfilments else 0
     problems = []
     if answered <= 0:
         problems.append("nothing was answered, so nothing was shown")
