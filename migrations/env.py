@@ -57,15 +57,16 @@ def run_on(connection: Connection) -> None:
             connection.commit()
 
 
-config = Config.from_env()
-context.config.attributes.setdefault("application_role", application_role(config))
+given = context.config.attributes
+if "application_role" not in given:  # a plain alembic command, from a checkout
+    config = Config.from_env()
+    given.update(application_role=application_role(config), url=normalised_url(config.database_url))
 
 if context.is_offline_mode():
     configure(dialect_name="postgresql", literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 else:
-    url = context.config.attributes.get("url") or normalised_url(config.database_url)
-    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"options": OPTIONS})
+    engine = create_engine(given["url"], poolclass=pool.NullPool, connect_args={"options": OPTIONS})
     with engine.connect() as opened:
         run_on(opened)
