@@ -25,9 +25,10 @@ class DomainError(Exception):
             cls.title = words.replace("_", " ").capitalize()
 
     def __init__(self, detail: str = "", **members: Any) -> None:
-        """`detail` is a sentence for a person; `members` are JSON values for a program."""
-        super().__init__(detail or self.title)
-        self.detail = detail or f"{self.title}."
+        """`detail` is a sentence for a person, else the docstring's first; `members` are JSON values for a program."""
+        meaning = " ".join((type(self).__doc__ or self.title).split())
+        self.detail = detail or meaning.split(". ")[0].rstrip(".") + "."
+        super().__init__(self.detail)
         self.members = members
 
 

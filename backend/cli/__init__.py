@@ -3,7 +3,7 @@
 import sys
 
 import click
-import psycopg2
+import psycopg2.errors
 import sqlalchemy.exc
 
 from backend.cli import db, demo, openapi, seed, serve, staff, verify
@@ -43,6 +43,8 @@ def main() -> None:
     except (psycopg2.OperationalError, sqlalchemy.exc.OperationalError) as error:
         cause = getattr(error, "orig", None) or error
         _fail(f"the database is out of reach: {str(cause).strip().splitlines()[0]}")
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction):
+        _fail("the database is not migrated: run `valmed db upgrade`")
     except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
         cause = getattr(error, "orig", None) or error
         _fail(f"the database refused: {str(cause).strip().splitlines()[0]}")

@@ -37,6 +37,7 @@ class _Shelf:
 
     @property
     def units(self) -> int:
+        """What all its lots hold."""
         return sum(units for _, units in self.received)
 
 

@@ -1,0 +1,110 @@
+"""What keeps the code readable and no linter can hold."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "backend").rglob("*.py"))
+TESTED = [*SOURCES, *sorted((ROOT / "load").rglob("*.py")), *sorted((ROOT / "migrations").rglob("*.py"))]
+FILE_LINES_MAX, FUNCTION_LINES_MAX = 400, 70
+BANNED_NAMES = {"utils", "util", "helpers", "common", "manager", "misc", "handlers", "services"}
+
+
+def _trees(paths: list[Path]) -> Iterator[tuple[str, ast.Module]]:
+    for path in paths:
+        yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def test_files_stay_short() -> None:
+    long = {str(path): lines for path in TESTED if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX}
+    assert long == {}
+
+
+def test_functions_stay_short_but_for_the_tables_of_a_migration() -> None:
+    long = [
+        f"{name}:{node.lineno} {node.name}"
+        for name, tree in _trees(TESTED)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES_MAX
+        and "migrations/versions" not in name
+    ]
+    assert long == []
+
+
+def test_only_the_database_module_opens_and_ends_transactions() -> None:
+    """`transact` is the one place; sample data and the read-only proof use connections of their own, without commit."""
+    calls = [
+        f"{name}:{node.lineno}"
+        for name, tree in _trees([path for path in SOURCES if "backend/db/" not in str(path)])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"commit", "rollback", "begin", "begin_nested"}
+    ]
+    assert calls == []
+
+
+def test_nothing_has_a_name_that_says_nothing() -> None:
+    assert [str(path) for path in TESTED if path.stem in BANNED_NAMES or path.parent.name in BANNED_NAMES] == []
+
+
+def test_whatever_is_public_says_what_it_is() -> None:
+    silent = [
+        f"{name}:{getattr(node, 'lineno', 1)} {getattr(node, 'name', 'module')}"
+        for name, tree in _trees(SOURCES)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        and not getattr(node, "name", "").startswith("_")
+        and not ast.get_docstring(node)
+        and not _is_inner(tree, node)
+    ]
+    assert silent == []
+
+
+def _is_inner(tree: ast.Module, node: ast.AST) -> bool:
+    """Whether `node` is defined inside a function."""
+    return any(
+        node in ast.walk(outer) and node is not outer
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef) and outer is not node
+    )
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "NotImplemented", "MagicMock", "mock.patch"])
+def test_nothing_is_left_for_later_and_nothing_is_mocked(word: str) -> None:
+    paths = [*TESTED, *(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))]
+    assert [str(path) for path in paths if word in path.read_text()] == []
+
+
+def test_every_guarantee_of_the_readme_names_tests_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    everything = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    names = set(re.findall(r"`(test_\w+)`", readme))
+    assert names
+    assert sorted(name for name in names if f"def {name}(" not in everything) == []
+    links = set(re.findall(r"\]\(((?:tests|backend|migrations|load|docker)[^)#]*)\)", readme))
+    assert sorted(link for link in links if not (ROOT / link).exists()) == []
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    from backend.config import Config
+
+    readme = (ROOT / "README.md").read_text()
+    words = set(re.findall(r"VALMED_[A-Z_]+|`_[A-Z_]+`", readme))
+    named = {word.strip("`") for word in words}
+    settings = {f"VALMED_{field.upper()}" for field in Config.__dataclass_fields__ if field != "embedded_data_dir"}
+    missing = {s for s in settings if s not in named and not any(s.endswith(n) for n in named if n.startswith("_"))}
+    assert missing == set()
+
+
+def test_imports_go_one_way() -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-logo"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
