@@ -40,14 +40,18 @@ def main() -> None:
         _fail(str(error))
     except DomainError as error:
         _fail(error.detail)
-    except (psycopg2.OperationalError, sqlalchemy.exc.OperationalError) as error:
-        cause = getattr(error, "orig", None) or error
-        _fail(f"the database is out of reach: {str(cause).strip().splitlines()[0]}")
-    except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction):
-        _fail("the database is not migrated: run `valmed db upgrade`")
     except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
-        cause = getattr(error, "orig", None) or error
-        _fail(f"the database refused: {str(cause).strip().splitlines()[0]}")
+        _fail(_of_database(getattr(error, "orig", None) or error))
+
+
+def _of_database(error: BaseException) -> str:
+    """What an error of the driver means for the person at the command line."""
+    if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction)):
+        return "the database is not migrated: run `valmed db upgrade`"
+    said = str(error).strip().splitlines()[0]
+    if isinstance(error, psycopg2.OperationalError):
+        return f"the database is out of reach: {said}"
+    return f"the database refused: {said}"
 
 
 def _fail(message: str) -> None:

@@ -46,7 +46,13 @@ def _credentials(hospital: Hospital) -> dict[str, Any]:
 def _new_user(hospital: Hospital) -> dict[str, Any]:
     email = f"{uuid.uuid4().hex}@{hospital.slug}.example"
     wards = [str(hospital.ward_id)]
-    return {"email": email, "name": "Sam Weir", "role": "nurse", "password": "long enough for a ward", "ward_ids": wards}
+    return {
+        "email": email,
+        "name": "Sam Weir",
+        "role": "nurse",
+        "password": "long enough for a ward",
+        "ward_ids": wards,
+    }
 
 
 def _new_patient(hospital: Hospital) -> dict[str, Any]:
@@ -185,6 +191,11 @@ def send(client: Client, name: str, ask: Ask, **options: Any) -> TestResponse:
     return client.request(name.split(" ", 1)[0], url_of(name, ask), query_string=ask.query, **options)
 
 
+def post_raw(client: Client, name: str, ask: Ask, data: bytes, content_type: str = "application/json") -> TestResponse:
+    """The answer to the request with `data` as its body."""
+    return send(client, name, Ask(ask.path, None, ask.query), data=data, content_type=content_type)
+
+
 def login_for(name: str) -> str:
     """A member of staff who may send the request."""
     return sorted(OPERATIONS[name].roles, reverse=True)[0].value
@@ -209,5 +220,6 @@ def assert_problem(response: TestResponse, status: int, code: str) -> dict[str, 
     assert (document["status"], document["code"]) == (status, code), document
     assert document["type"] == f"/api/v1/problems/{code}"
     assert document["instance"] == f"urn:valmed:request:{response.headers['X-Request-ID']}"
-    assert document["title"] and document["detail"]
+    assert document["title"]
+    assert document["detail"]
     return document

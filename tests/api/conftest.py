@@ -1,6 +1,6 @@
 """Hospitals that several tests of the API share; who needs exact counts opens one of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -12,6 +12,7 @@ from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
 from backend.patients.patients import add_patient
+from tests.api.asking import everything
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 
@@ -58,3 +59,17 @@ def theirs(standing_database: Database) -> Hospital:
 def staff(standing_app: Flask, ours: Hospital) -> dict[str, Client]:
     """Our staff, signed in."""
     return {login: sign_in(standing_app, ours, login) for login in ours.staff}
+
+
+@pytest.fixture
+def clients(app: Flask, hospital: Hospital) -> dict[str, Client]:
+    """The staff of a hospital of the test's own, signed in."""
+    return {login: sign_in(app, hospital, login) for login in hospital.staff}
+
+
+@pytest.fixture
+def unchanged(ours: Hospital) -> Iterator[Callable[[], None]]:
+    """To be called when everything is set up; at the end nothing has changed since."""
+    taken = []
+    yield lambda: taken.append(everything(ours))
+    assert everything(ours) == taken[0]

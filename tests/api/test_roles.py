@@ -56,9 +56,7 @@ def test_the_role_may(standing_app: Flask, ours: Hospital, name: str, role: str)
 
 
 @pytest.mark.parametrize(("name", "role"), REFUSED)
-def test_the_role_may_not_and_nothing_changes(
-    staff: dict[str, Client], ours: Hospital, name: str, role: str
-) -> None:
+def test_the_role_may_not_and_nothing_changes(staff: dict[str, Client], ours: Hospital, name: str, role: str) -> None:
     ask = VALID[name](ours)
     before = everything(ours)
     refusal = assert_problem(send(staff[role], name, ask), 403, "forbidden")
@@ -67,11 +65,9 @@ def test_the_role_may_not_and_nothing_changes(
 
 
 @pytest.mark.parametrize(("name", "role"), REFUSED)
-def test_a_role_that_may_not_learns_nothing_about_the_request(
-    staff: dict[str, Client], name: str, role: str
-) -> None:
+def test_a_role_that_may_not_learns_nothing_about_the_request(staff: dict[str, Client], name: str, role: str) -> None:
     """Neither whether the thing exists nor what is wrong with the body."""
-    nowhere = Ask({key: "00000000-0000-7000-8000-000000000000" for key in ("order_id", "drug_id", "user_id")})
+    nowhere = Ask(dict.fromkeys(("order_id", "drug_id", "user_id"), "00000000-0000-7000-8000-000000000000"))
     assert_problem(send(staff[role], name, nowhere, data=b"{", content_type="text/plain"), 403, "forbidden")
 
 

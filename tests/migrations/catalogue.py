@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2.extensions
+import pytest
 from sqlalchemy.engine.url import URL
 
 from backend.config import Config
@@ -62,7 +63,7 @@ GUARDS = {
             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END || '=' || privilege_type, ','
             ORDER BY a.grantee) FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) a)
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {OURS}""",
-    "default grant": "SELECT defaclrole::regrole || ' ' || defaclobjtype::text || ' ' || defaclacl::text FROM pg_default_acl",
+    "default grant": "SELECT concat_ws(' ', defaclrole::regrole, defaclobjtype, defaclacl) FROM pg_default_acl",
     "extension": "SELECT extname FROM pg_extension",
     "event trigger": "SELECT evtname FROM pg_event_trigger",
 }
@@ -80,6 +81,12 @@ def ask(connection: psycopg2.extensions.connection, query: str, *values: Any) ->
     with connection.cursor() as cursor:
         cursor.execute(query, values or None)
         return cursor.fetchall() if cursor.description else []
+
+
+def needs_superuser(connection: psycopg2.extensions.connection) -> None:
+    """Skips the test where the user who started the session is no superuser."""
+    if ask(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
+        pytest.skip("the user of VALMED_DATABASE_URL is no superuser")
 
 
 def describe(url: URL, queries: dict[str, str] | None = None) -> set[str]:

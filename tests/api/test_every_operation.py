@@ -1,0 +1,150 @@
+"""What holds for every operation: request ids, idempotency keys, HEAD; enumerated, so that none is left out."""
+
+import uuid
+
+import pytest
+from flask import Flask
+
+from backend.actor import Role
+from tests.api.asking import (
+    OPERATIONS,
+    READS,
+    VALID,
+    WITH_KEY,
+    assert_problem,
+    everything,
+    login_for,
+    send,
+    url_of,
+)
+from tests.hospital import Client, Hospital, open_hospital, sign_in
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_the_callers_request_id_comes_back(standing_app: Flask, ours: Hospital, name: str) -> None:
+    client = sign_in(standing_app, ours, login_for(name))
+    response = send(client, name, VALID[name](ours), headers={"X-Request-ID": "ward-7:round.3_a"})
+    assert response.status_code == OPERATIONS[name].status
+    assert response.headers["X-Request-ID"] == "ward-7:round.3_a"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/me", 401),
+        ("DELETE", "/api/v1/tokens/current", 401),
+        ("POST", "/api/v1/tokens", 422),
+        ("GET", "/api/v1/nothing", 404),
+        ("PUT", "/api/v1/me", 405),
+        ("GET", "/healthz", 200),
+        ("GET", "/api/v1/openapi.json", 200),
+        ("OPTIONS", "/api/v1/me", 200),
+    ],
+)
+def test_every_answer_carries_a_request_id(standing_app: Flask, method: str, path: str, status: int) -> None:
+    client = standing_app.test_client()
+    response = client.open(path, method=method, headers={"X-Request-ID": "abc"})
+    assert (response.status_code, response.headers["X-Request-ID"]) == (status, "abc")
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "x" * 65, "<script>", "caf\xe9", "';--", 'a"b'])
+def test_an_absent_or_malformed_request_id_is_replaced(standing_app: Flask, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-ID": given}
+    made = [standing_app.test_client().get("/healthz", headers=headers).headers["X-Request-ID"] for _ in range(2)]
+    assert given not in made
+    assert all(uuid.UUID(request_id).version == 7 for request_id in made)
+    assert made[0] != made[1]
+
+
+def test_the_audit_trail_names_the_request(ours: Hospital, staff: dict[str, Client]) -> None:
+    request_id = f"audit-{uuid.uuid4()}"
+    name = "POST /stock/receipts"
+    assert send(staff["pharmacist"], name, VALID[name](ours), headers={"X-Request-ID": request_id}).status_code == 201
+    seen = ours.rows("SELECT DISTINCT actor_id FROM audit_events WHERE request_id = :p1", request_id)
+    assert seen == [(ours.staff["pharmacist"].user_id,)]
+
+
+@pytest.mark.parametrize("name", WITH_KEY)
+def test_a_write_with_a_key_happens_once(staff: dict[str, Client], ours: Hospital, name: str) -> None:
+    client, ask = staff[login_for(name)], VALID[name](ours)
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    first = send(client, name, ask, headers=headers)
+    before = everything(ours)
+    second = send(client, name, ask, headers=headers)
+    assert (first.status_code, first.headers.get("Idempotent-Replayed")) == (OPERATIONS[name].status, None)
+    assert (second.status_code, second.headers.get("Idempotent-Replayed")) == (OPERATIONS[name].status, "true")
+    assert (second.data, second.content_type) == (first.data, first.content_type)
+    assert everything(ours) == before
+
+
+@pytest.mark.parametrize("name", WITH_KEY)
+def test_a_key_belongs_to_one_request(staff: dict[str, Client], ours: Hospital, name: str) -> None:
+    client, ask, other = staff[login_for(name)], VALID[name](ours), VALID[name](ours)
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    assert send(client, name, ask, headers=headers).status_code == OPERATIONS[name].status
+    before = everything(ours)
+    assert_problem(send(client, name, other, headers=headers), 422, "idempotency_key_reused")
+    assert everything(ours) == before
+
+
+def test_a_key_is_not_shared_between_people(app: Flask, hospital: Hospital) -> None:
+    hospital.add_staff("colleague", Role.NURSE, (hospital.ward_id,))
+    hospital.receive(2)
+    path, headers = f"/orders/{hospital.place()}/fulfill", {"Idempotency-Key": "round-1"}
+    assert sign_in(app, hospital, "nurse").post(path, {}, headers=headers).status_code == 200
+    stolen = sign_in(app, hospital, "colleague").post(path, {}, headers=headers)
+    assert_problem(stolen, 422, "idempotency_key_reused")
+    assert hospital.on_hand() == 1
+
+
+def test_a_key_is_not_shared_between_hospitals(app: Flask, hospital: Hospital) -> None:
+    other = open_hospital(hospital.database)
+    for place in (hospital, other):
+        place.receive(1)
+        path = f"/orders/{place.place()}/fulfill"
+        response = sign_in(app, place, "nurse").post(path, {}, headers={"Idempotency-Key": "round-1"})
+        assert (response.status_code, response.headers.get("Idempotent-Replayed")) == (200, None)
+
+
+def test_another_spelling_of_the_same_body_is_the_same_request(hospital: Hospital, clients: dict[str, Client]) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = clients["admin"].post("/wards", {"name": "A", "kind": "ward"}, headers=headers)
+    spelled = clients["admin"].request(
+        "POST",
+        "/wards",
+        data=b'{"kind" : "ward",\n "name": "\\u0041"}',
+        content_type="application/json",
+        headers=headers,
+    )
+    assert (spelled.status_code, spelled.headers["Idempotent-Replayed"]) == (201, "true")
+    assert spelled.data == first.data
+
+
+def test_a_refused_request_does_not_burn_its_key(hospital: Hospital, clients: dict[str, Client]) -> None:
+    path, headers = f"/orders/{hospital.place()}/fulfill", {"Idempotency-Key": "k"}
+    assert_problem(clients["nurse"].post(path, {}, headers=headers), 409, "insufficient_stock")
+    hospital.receive(1)
+    response = clients["nurse"].post(path, {}, headers=headers)
+    assert (response.status_code, response.headers.get("Idempotent-Replayed")) == (200, None)
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 129, "caf\xe9"])
+def test_a_malformed_key_is_refused(staff: dict[str, Client], ours: Hospital, key: str) -> None:
+    name = "POST /stock/receipts"
+    ask, before = VALID[name](ours), everything(ours)
+    refusal = assert_problem(
+        send(staff["pharmacist"], name, ask, headers={"Idempotency-Key": key}), 422, "validation_failed"
+    )
+    assert [error["pointer"] for error in refusal["errors"]] == ["/Idempotency-Key"]
+    assert everything(ours) == before
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads_answer_head_and_change_nothing(staff: dict[str, Client], ours: Hospital, name: str) -> None:
+    client, ask = staff[login_for(name)], VALID[name](ours)
+    before = everything(ours)
+    read = send(client, name, ask)
+    head = client.request("HEAD", url_of(name, ask), query_string=ask.query)
+    assert (head.status_code, head.data) == (read.status_code, b"") == (200, b"")
+    assert read.headers["X-Content-Type-Options"] == "nosniff"
+    assert everything(ours) == before

@@ -1,0 +1,301 @@
+"""Row A10: every lookup of the wards reads an index, beside the same query without it.
+
+A hundred thousand rows a table. The statements are those of the product's own query functions, planned for the
+application role under row-level security, which keeps every operator that is not leakproof away from an index.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg2.extensions
+import pytest
+from sqlalchemy import select
+from sqlalchemy.engine.url import URL, make_url
+
+from backend.administrations.board import BoardCache, read_board
+from backend.administrations.models import MedicationAdministration
+from backend.db import Database, Prepared, Session, migrate
+from backend.db.engine import normalised_url
+from backend.db.idempotency import IdempotencyKey
+from backend.db.paging import PageRequest
+from backend.db.provision import application_url, connect
+from backend.orders import fulfilment
+from backend.orders.models import OrderStatus
+from backend.orders.queries import list_orders
+from backend.patients.patients import list_patients
+from backend.stock.models import StockTransfer
+from backend.stock.queries import StockState, list_drugs, list_levels, list_movements
+from tests.conftest import create_database, drop_database
+from tests.db.explaining import Emitted, Plan, explain
+from tests.db.filling import FILLED, ROWS, SHELF_DRUGS, fill, made_id
+from tests.hospital import Hospital, now, open_hospital
+
+PAGE = PageRequest(limit=50)
+AUTUMN = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Large:
+    """A hospital with ROWS rows in every large table but `drugs`, and another with ROWS drugs."""
+
+    hospital: Hospital
+    formulary: Hospital
+    owner: psycopg2.extensions.connection
+
+    def id(self, kind: str, number: int) -> Any:
+        """The id of row `number` of `kind` in the hospital."""
+        with self.owner.cursor() as cursor:
+            cursor.execute(f"SELECT {made_id(self.hospital.organization_id, kind, number)}::text")
+            row = cursor.fetchone()
+        assert row is not None
+        return row[0]
+
+
+@pytest.fixture(scope="module")
+def large(server_url: URL, owner_url: URL) -> Iterator[Large]:
+    config = create_database(owner_url)
+    migrate.upgrade(config)
+    database = Database(config, application_url(config))
+    hospital, formulary = open_hospital(database), open_hospital(database)
+    with closing(connect(server_url.set(database=make_url(config.database_url).database))) as filler:
+        fill(filler, formulary.organization_id, rows=0, drugs=ROWS)
+        fill(filler, hospital.organization_id, rows=ROWS, drugs=SHELF_DRUGS)
+    with closing(connect(normalised_url(config.database_url))) as owner:
+        yield Large(hospital, formulary, owner)
+    database.engine.dispose()
+    drop_database(server_url, config)
+
+
+def hashed(kind: str, number: int) -> str:
+    """The made-up part of a name in a filled hospital."""
+    return hashlib.md5(f"{kind}{number}".encode(), usedforsecurity=False).hexdigest()
+
+
+Query = Callable[[Any, Large], object]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A query of the product and the indexes of `table` that it must read."""
+
+    query: Query
+    table: str
+    indexes: set[str]
+
+
+def org(large: Large) -> dict[str, Any]:
+    return {"organization_id": large.hospital.organization_id}
+
+
+def patients(q: str) -> Query:
+    return lambda session, large: list_patients(session, **org(large), ward_id=None, q=q, page=PAGE)
+
+
+def drugs(q: str) -> Query:
+    return lambda session, large: list_drugs(session, organization_id=large.formulary.organization_id, q=q, page=PAGE)
+
+
+def orders(page: PageRequest = PAGE, status: OrderStatus | None = None, **ids: tuple[str, int]) -> Query:
+    return lambda session, large: list_orders(
+        session, **org(large), page=page, status=status, **{name: large.id(*which) for name, which in ids.items()}
+    )
+
+
+def movements(page: PageRequest = PAGE, *, shelf: bool = False, days: tuple[datetime, datetime] | None = None) -> Query:
+    return lambda session, large: list_movements(
+        session,
+        **org(large),
+        ward_id=large.id("ward", 3) if shelf else None,
+        drug_id=large.id("drug", 70) if shelf else None,
+        since=days[0] if days else None,
+        until=days[1] if days else None,
+        page=page,
+    )
+
+
+def low_levels(session: Any, large: Large) -> object:
+    return list_levels(
+        session, **org(large), ward_id=None, drug_id=None, q=None, state=StockState.LOW, now=now(), page=PAGE
+    )
+
+
+# No page lists these two yet; when one does, its query function takes their place.
+def administrations_by_time(session: Any, large: Large) -> object:
+    dose = MedicationAdministration
+    return session.execute(
+        select(dose.id, dose.outcome)
+        .where(
+            dose.organization_id == large.hospital.organization_id,
+            dose.administered_at >= AUTUMN,
+            dose.administered_at < AUTUMN + timedelta(days=2),
+        )
+        .order_by(dose.administered_at, dose.id)
+        .limit(51)
+    )
+
+
+def transfers(end: str) -> Query:
+    def query(session: Any, large: Large) -> object:
+        transfer = StockTransfer
+        return session.execute(
+            select(transfer.id, transfer.status)
+            .where(transfer.organization_id == large.hospital.organization_id)
+            .where(getattr(transfer, end) == large.id("ward", 3))
+            .order_by(transfer.created_at.desc())
+            .limit(51)
+        )
+
+    return query
+
+
+ORDERS, MOVEMENTS, TRANSFERS = "medication_orders", "stock_movements", "stock_transfers"
+LOOKUPS = {
+    "patient name": Lookup(patients("p" + hashed("patient", 4711)[:5]), "patients", {"ix_patients_name_key"}),
+    "medical record number": Lookup(patients("MRN-4711"), "patients", {"uq_patients_organization_id_mrn"}),
+    "drug name": Lookup(
+        drugs("d" + hashed("name", 4711)[:5]), "drugs", {"ix_drugs_name_key", "ix_drugs_generic_name_key"}
+    ),
+    "generic drug name": Lookup(
+        drugs("g" + hashed("generic", 4711)[:5]), "drugs", {"ix_drugs_name_key", "ix_drugs_generic_name_key"}
+    ),
+    "stock level": Lookup(low_levels, "stock_levels", {"ix_stock_levels_low"}),
+    "order creation time": Lookup(orders(), ORDERS, {"ix_medication_orders_created_at"}),
+    "order status active": Lookup(orders(status=OrderStatus.ACTIVE), ORDERS, {"ix_medication_orders_active"}),
+    "order status completed": Lookup(orders(status=OrderStatus.COMPLETED), ORDERS, {"ix_medication_orders_completed"}),
+    "order status discontinued": Lookup(
+        orders(status=OrderStatus.DISCONTINUED), ORDERS, {"ix_medication_orders_discontinued"}
+    ),
+    "orders of a ward": Lookup(orders(ward_id=("ward", 3)), ORDERS, {"ix_medication_orders_ward_id"}),
+    "orders of a patient": Lookup(orders(patient_id=("patient", 4711)), ORDERS, {"ix_medication_orders_patient_id"}),
+    "orders of a drug": Lookup(orders(drug_id=("drug", 70)), ORDERS, {"ix_medication_orders_drug_id"}),
+    "orders of a doctor": Lookup(orders(prescriber_id=("user", 5)), ORDERS, {"ix_medication_orders_prescriber_id"}),
+    "administration time": Lookup(
+        administrations_by_time, "medication_administrations", {"ix_medication_administrations_administered_at"}
+    ),
+    "source ward": Lookup(transfers("source_ward_id"), TRANSFERS, {"ix_stock_transfers_source_ward_id"}),
+    "destination ward": Lookup(transfers("destination_ward_id"), TRANSFERS, {"ix_stock_transfers_destination_ward_id"}),
+    "movements of a shelf": Lookup(
+        movements(shelf=True), MOVEMENTS, {"uq_stock_movements_organization_id_ward_id_drug_id_sequence"}
+    ),
+    "movements by time": Lookup(
+        movements(days=(AUTUMN, AUTUMN + timedelta(days=2))), MOVEMENTS, {"ix_stock_movements_recorded_at"}
+    ),
+    "newest movements": Lookup(movements(), MOVEMENTS, {"ix_stock_movements_recorded_at"}),
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_lookup_of_the_wards_reads_its_index_and_costs_more_without_it(large: Large, name: str) -> None:
+    lookup = LOOKUPS[name]
+    asking = large.formulary if lookup.table == "drugs" else large.hospital
+    sent = explain(asking.database, asking.nurse, lambda session: lookup.query(session, large))
+    statement, plan = sent.emitted[-1], sent.plans[-1]
+    assert lookup.indexes <= plan.indexes, plan.text
+    assert plan.scanned & set(FILLED) == set(), plan.text
+
+    without = plan_without(large, asking, statement, lookup)
+
+    assert not lookup.indexes & without.indexes
+    assert without.cost > plan.cost
+
+
+def plan_without(large: Large, asking: Hospital, statement: Emitted, lookup: Lookup) -> Plan:
+    """The plan of `statement` when the indexes are gone, for the owner, whom row-level security holds as well."""
+    with large.owner.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            for index in sorted(lookup.indexes):
+                constraint = f"ALTER TABLE {lookup.table} DROP CONSTRAINT {index}"
+                cursor.execute(constraint if index.startswith("uq_") else f"DROP INDEX {index}")
+            cursor.execute("SET LOCAL app.organization_id = %s", (str(asking.organization_id),))
+            return Plan.of(cursor, statement)
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (lambda page: orders(page), "ix_medication_orders_created_at"),
+        (lambda page: orders(page, status=OrderStatus.COMPLETED), "ix_medication_orders_completed"),
+        (lambda page: orders(page, ward_id=("ward", 3)), "ix_medication_orders_ward_id"),
+        (lambda page: movements(page), "ix_stock_movements_recorded_at"),
+    ],
+    ids=["orders", "orders of a status", "orders of a ward", "movements"],
+)
+def test_a_page_far_down_a_list_begins_in_the_index_where_it_begins(
+    large: Large, query: Callable[[PageRequest], Query], index: str
+) -> None:
+    """Keyset pages: the key of the last row is a condition of the index, not a filter over all that came before."""
+    far = PageRequest(limit=50, after=(datetime(2026, 2, 1, tzinfo=UTC), large.hospital.organization_id))
+    sent = explain(large.hospital.database, large.hospital.nurse, lambda session: query(far)(session, large))
+    (scan,) = sent.plans[-1].nodes_of(index)
+    assert "ROW(" in scan["Index Cond"], sent.plans[-1].text
+    assert "ROW(" not in scan.get("Filter", "")
+
+
+def give(session: Any, hospital: Hospital, order_id: UUID) -> None:
+    """The nurse gives the order's dose."""
+    fulfilment.fulfil(
+        session,
+        actor=hospital.nurse,
+        order_id=order_id,
+        shelf=hospital.shelf,
+        dose=None,
+        witness_id=None,
+        key=IdempotencyKey(str(order_id), b"f"),
+        now=now(),
+    )
+
+
+def test_a_board_and_a_fulfilment_read_no_large_table_from_end_to_end(large: Large) -> None:
+    """Prepared statements: planned for the values at first, and later perhaps once for any values."""
+    hospital = large.hospital
+    hospital.receive(10)
+    order_id = hospital.place()
+    board = explain(
+        hospital.database,
+        hospital.nurse,
+        lambda session: read_board(session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=BoardCache(1)),
+    )
+    given = explain(
+        hospital.database,
+        hospital.nurse,
+        lambda session: give(session, hospital, order_id),
+        read_only=False,
+    )
+    assert [len(sent.plans) for sent in (board, given)] == [2, 2]
+    for sent in (board, given):
+        for plan in (*sent.plans, *sent.settled.values()):
+            assert plan.scanned & set(FILLED) == set(), plan.text
+    assert "ix_medication_orders_board" in board.plans[-1].indexes
+    assert "ix_medication_orders_board" in board.settled["valmed_board_orders"].indexes
+
+
+def test_a_fulfilment_moves_no_index_entry_of_its_shelf(large: Large) -> None:
+    """The hottest row of the house is updated in place (HOT): no column that a posting changes is in an index."""
+    hospital = large.hospital
+    hospital.receive(10)
+    order_id = hospital.place()
+
+    def give_and_count(session: Session) -> list[tuple[Any, ...]]:
+        give(session, hospital, order_id)
+        counted = "pg_stat_get_xact_tuples_updated({0}), pg_stat_get_xact_tuples_hot_updated({0})"
+        levels, lots = (counted.format(f"'{table}'::regclass") for table in ("stock_levels", "stock_lots"))
+        return session.run(Prepared("hot_updates", (), f"SELECT {levels}, {lots}"))
+
+    with large.owner.cursor() as cursor:
+        cursor.execute("VACUUM stock_levels, stock_lots")  # room on the pages
+    hospital.database.engine.dispose()  # a new connection has counted nothing yet
+    assert hospital.run(give_and_count, hospital.nurse) == [(1, 1, 1, 1)]
+
+
+def test_the_tables_are_large_and_the_planner_knows(large: Large) -> None:
+    with large.owner.cursor() as cursor:
+        cursor.execute("SELECT relname, reltuples FROM pg_class WHERE relname = ANY (%s)", (list(FILLED),))
+        assert {table for table, rows in cursor.fetchall() if rows >= ROWS} == set(FILLED)

@@ -1,0 +1,217 @@
+"""Nothing of one transaction reaches the next one on the same pooled connection (mission row D4)."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from typing import Any
+
+import psycopg2.errors
+import psycopg2.extensions
+import pytest
+import sqlalchemy.exc
+from sqlalchemy import text
+
+from backend.actor import Actor
+from backend.config import Config
+from backend.db import Database, Prepared, Session
+from backend.db.lanes import lock_lanes
+from backend.db.provision import application_url
+from backend.db.session import SwallowedError
+from backend.db.transaction import ValueOutOfRange
+from backend.errors import Busy
+from backend.models import Base
+from backend.stock.picking import InsufficientStock
+from tests.db.furnishing import Pair, tenant_column
+
+Connection = psycopg2.extensions.connection
+STATE = """SELECT current_user::text, session_user::text,
+  coalesce(current_setting('app.organization_id', true), ''), coalesce(current_setting('app.user_id', true), ''),
+  coalesce(current_setting('app.request_id', true), ''),
+  (SELECT array_agg(name || '=' || setting ORDER BY name) FROM pg_settings WHERE source = 'session'),
+  (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
+  (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR mode ~ 'Exclusive')
+    AND locktype <> 'virtualxid'),
+  (SELECT count(*) FROM pg_cursors WHERE name <> ''), (SELECT count(*) FROM pg_listening_channels()),
+  current_setting('transaction_isolation'), current_setting('transaction_read_only')"""
+
+
+@pytest.fixture
+def single(config: Config) -> Iterator[Database]:
+    """The application with one connection and little patience."""
+    hasty = replace(
+        config,
+        pool_size=1,
+        pool_max_overflow=0,
+        pool_timeout_seconds=1.0,
+        lock_timeout_ms=150,
+        statement_timeout_ms=150,
+        idle_in_transaction_timeout_ms=150,
+        retry_seconds_max=0.3,
+    )
+    database = Database(hasty, application_url(config))
+    yield database
+    database.engine.dispose()
+
+
+def state_of(database: Database) -> tuple[int, int, tuple[Any, ...]]:
+    """The backend of the one pooled connection, the state of its protocol, and what its session carries."""
+    link = database.engine.raw_connection()
+    try:
+        with link.cursor() as cursor:
+            driver: Any = link.driver_connection
+            status = driver.info.transaction_status
+            cursor.execute(STATE)
+            return driver.info.backend_pid, status, cursor.fetchone()
+    finally:
+        link.close()
+
+
+def reads(session: Session) -> None:
+    session.execute(text("SELECT count(*) FROM patients"))
+
+
+def writes(session: Session) -> None:
+    session.take_lanes([7, 200])
+    session.execute(text("UPDATE wards SET version = version + 1"))
+
+
+def refuses(session: Session) -> None:
+    writes(session)
+    raise InsufficientStock(requested_units=2, available_units=1)
+
+
+def breaks(session: Session) -> None:
+    writes(session)
+    raise KeyError("a bug")
+
+
+def interrupts(session: Session) -> None:
+    writes(session)
+    raise KeyboardInterrupt
+
+
+def fails_in_sql(session: Session) -> None:
+    session.execute(text("SELECT 1 / 0"))
+
+
+def violates(session: Session) -> None:
+    session.execute(text("UPDATE wards SET organization_id = gen_random_uuid()"))
+
+
+def swallows(session: Session) -> None:
+    with suppress(Exception):
+        session.execute(text("SELECT 1 / 0"))
+
+
+def sleeps_in_sql(session: Session) -> None:
+    session.execute(text("SELECT pg_sleep(2)"))
+
+
+def sleeps_in_python(session: Session) -> None:
+    writes(session)
+    time.sleep(0.4)
+    reads(session)
+
+
+def reads_with_a_portal(session: Session) -> None:
+    session.execute(text("DECLARE names CURSOR FOR SELECT name FROM patients"))
+    session.execute(text("FETCH 1 FROM names"))
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["", "read only"])
+@pytest.mark.parametrize(
+    ("work", "raises"),
+    [
+        (reads, None),
+        (writes, None),
+        (reads_with_a_portal, None),
+        (refuses, InsufficientStock),
+        (breaks, KeyError),
+        (interrupts, KeyboardInterrupt),
+        (fails_in_sql, ValueOutOfRange),
+        (violates, sqlalchemy.exc.ProgrammingError),
+        (swallows, SwallowedError),
+        (sleeps_in_sql, Busy),
+        (sleeps_in_python, Busy),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_nothing_of_a_transaction_stays_on_its_pooled_connection(
+    single: Database, pair: Pair, work: Callable[[Session], None], raises: type[BaseException] | None, read_only: bool
+) -> None:
+    pid, idle, clean = state_of(single)
+    assert clean[2:5] == ("", "", "")
+    read_only_refuses = read_only and work in {writes, refuses, breaks, interrupts, violates, sleeps_in_python}
+    if read_only_refuses:
+        raises = sqlalchemy.exc.InternalError  # 25006, cannot execute UPDATE in a read-only transaction
+    with pytest.raises(raises) if raises else nullcontext():
+        single.transact(work, actor=replace(pair.mine.nurse, request_id="before"), read_only=read_only)
+    new_pid, status, after = state_of(single)
+    assert (status, after) == (idle, clean)
+    assert single.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    killed_by_the_server = work is sleeps_in_python and not read_only_refuses
+    assert (new_pid != pid) is killed_by_the_server
+
+
+def test_a_lane_that_cannot_be_had_leaves_nothing_either(single: Database, pair: Pair, owner: Connection) -> None:
+    before = state_of(single)
+    with owner.cursor() as cursor:
+        cursor.execute(f"BEGIN; {lock_lanes([7])}")
+        with pytest.raises(Busy):
+            single.transact(writes, actor=pair.mine.operator)
+        cursor.execute("ROLLBACK")
+    assert state_of(single) == before
+    single.transact(writes, actor=pair.mine.operator)
+
+
+def test_a_killed_connection_is_replaced_by_a_clean_one(single: Database, pair: Pair, superuser: Connection) -> None:
+    pid, idle, clean = state_of(single)
+    killed = []
+
+    def die_once(session: Session) -> int:
+        writes(session)
+        if not killed:
+            killed.append(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            with superuser.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (killed[0],))
+        return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+    survivor = single.transact(die_once, actor=pair.mine.operator)
+    assert killed == [pid]
+    assert survivor != pid
+    assert state_of(single) == (survivor, idle, clean)
+
+
+def test_a_statement_outside_a_transaction_has_no_tenant_even_after_one_that_had(single: Database, pair: Pair) -> None:
+    count = Prepared("count_patients_outside", (), "SELECT count(*) FROM patients")
+    with pytest.raises(psycopg2.errors.UndefinedObject):
+        single.lookup(count)
+    assert single.transact(lambda session: session.run(count), actor=pair.mine.operator) == [(1,)]
+    with pytest.raises(ValueOutOfRange):  # the empty string is no uuid
+        single.lookup(count)
+
+
+def test_two_hospitals_that_take_turns_on_one_connection_never_see_each_other(single: Database, pair: Pair) -> None:
+    everything = "SELECT array_agg(DISTINCT organization_id) FROM ({}) AS rows".format(
+        " UNION ALL ".join(
+            f"SELECT {tenant_column(table)} AS organization_id FROM {table}" for table in sorted(Base.metadata.tables)
+        )
+    )
+    whole = Prepared("whole_hospital", (), everything)
+    pids = set()
+
+    def look(session: Session) -> tuple[Any, ...]:
+        pids.add(session._driver.info.backend_pid)
+        seen = session.run(whole)[0][0]
+        (set_to,) = session.run(Prepared("whose", (), "SELECT current_setting('app.organization_id')"))[0]
+        return seen, set_to
+
+    turns = itertools.islice(itertools.cycle((pair.mine, pair.other)), 500)
+    for number, hospital in enumerate(turns):
+        actor: Actor = hospital.nurse if number % 3 else hospital.operator
+        seen, set_to = single.transact(look, actor=actor, read_only=number % 2 == 0)
+        assert seen == [hospital.organization_id]
+        assert set_to == str(hospital.organization_id)
+    assert len(pids) == 1
