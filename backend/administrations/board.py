@@ -85,14 +85,15 @@ _ORDERS = Prepared(
       'order_id', o.id, 'drug_id', d.id, 'drug_name', d.name, 'strength', d.strength, 'form', d.form,
       'unit', d.unit, 'controlled', d.controlled_schedule IS NOT NULL, 'high_alert', d.high_alert,
       'quantity_units', o.units_per_dose, 'dose_text', o.dose_text, 'route', o.route, 'priority', o.priority,
-      'dose', o.doses_given + 1, 'doses', o.doses, 'due_at', o.due_at, 'verified', o.verified_at IS NOT NULL,
+      'dose', o.doses_given + 1, 'doses', o.doses,
+      'due_at', to_char(o.due_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'verified', o.verified_at IS NOT NULL,
       'on_hand_units', l.on_hand_units)
     FROM medication_orders o
     JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
     JOIN drugs d ON d.organization_id = $1 AND d.id = o.drug_id
     JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = $2 AND l.drug_id = o.drug_id
     WHERE o.organization_id = $1 AND o.ward_id = $2 AND o.status = 'active'
-    ORDER BY p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT $3""",
+    ORDER BY length(p.bed), p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT $3""",
 )
 
 

@@ -10,7 +10,7 @@ from backend.formulary import drugs
 from backend.formulary.drugs import DrugExists, DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Count, Flag, Line, PageQuery
+from backend.http.fields import Body, Count, Flag, Line, PageQuery, Search
 from backend.stock import queries
 
 resource = Resource("drugs")
@@ -19,7 +19,7 @@ PHARMACIST = frozenset({Role.PHARMACIST})
 
 def _codes() -> dict[str, Any]:
     return {
-        "gtin": Line(length=14, allow_none=True, validate_also=validate.Regexp(r"\d{8}(\d{4,6})?\Z")),
+        "gtin": Line(length=14, allow_none=True, validate_also=validate.Regexp(r"[0-9]{8}([0-9]{4,6})?\Z")),
         "ndc": Line(length=14, allow_none=True, validate_also=validate.Regexp(r"[0-9-]+\Z")),
         "atc": Line(length=7, allow_none=True, validate_also=validate.Regexp(r"[A-Z0-9]+\Z")),
         "controlled_schedule": Count(high=5, allow_none=True),
@@ -71,7 +71,7 @@ class DrugOut(Body):
 class DrugQuery(PageQuery):
     """Which drugs."""
 
-    q = Line(length=100)
+    q = Search(length=100)
 
 
 @resource.get("/drugs", "Drugs by name", query=DrugQuery(), answer=DrugOut(), page=cursors.BY_NAME)

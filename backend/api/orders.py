@@ -225,12 +225,16 @@ def discontinue(session: Session, call: Call) -> Any:
 
 
 def _check_witness(database: Database, call: Call) -> UUID | None:
-    """The second person, whose own credentials came with the request. Raises NotAuthenticated."""
+    """The second person, whose own credentials came with the request. Raises WitnessRequired when they are wrong:
+    a 401 would tell the nurse's client that the nurse is signed out."""
     if "witness" not in call.body:
         return None
     organization = tokens.organization_slug(database, call.actor)
     credentials = Credentials(organization=organization, **call.body["witness"])
-    return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
+    try:
+        return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
+    except NotAuthenticated:
+        raise errors.WitnessRequired("The witness's email, password or one-time code is wrong.") from None
 
 
 def _report_fulfilment(path: dict[str, Any], outcome: str) -> None:
@@ -258,7 +262,6 @@ def _report_fulfilment(path: dict[str, Any], outcome: str) -> None:
         errors.OrderNotVerified,
         errors.WitnessRequired,
         InsufficientStock,
-        NotAuthenticated,
     ),
 )
 def fulfil(session: Session, call: Call) -> Any:

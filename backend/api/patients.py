@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Day, Id, Line, PageQuery
+from backend.http.fields import Body, Day, Id, Line, PageQuery, Search, Several
 from backend.organizations.organizations import WardNotFound
 from backend.patients import patients
 from backend.patients.patients import MrnTaken, PatientNotFound
@@ -24,7 +24,7 @@ class PatientIn(Body):
     date_of_birth = Day(required=True)
     ward_id = Id(allow_none=True, load_default=None)
     bed = Line(length=32, allow_none=True)
-    allergies = fields.List(Line(length=100), validate=validate.Length(max=50))
+    allergies = Several(Line(length=100), most=50)
 
 
 class PatientOut(Body):
@@ -43,7 +43,7 @@ class PatientOut(Body):
 class PatientQuery(PageQuery):
     """Which patients."""
 
-    q = Line(length=100)
+    q = Search(length=100)
     ward_id = Id()
 
 

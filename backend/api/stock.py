@@ -10,7 +10,7 @@ from backend.db import Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Count, Day, Id, Line, Moment, PageQuery
+from backend.http.fields import Body, Choice, Count, Day, Id, Line, Moment, PageQuery, Search
 from backend.organizations.organizations import WardNotFound
 from backend.stock import queries, receipts
 from backend.stock.models import LotStatus, MovementReason
@@ -25,7 +25,7 @@ class LevelQuery(PageQuery):
 
     ward_id = Id()
     drug_id = Id()
-    q = Line(length=100)
+    q = Search(length=100)
     state = Choice(StockState)
 
 

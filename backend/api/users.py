@@ -10,7 +10,7 @@ from backend.api.tokens import ensure_password
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery
+from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Search, Several
 from backend.identity import queries, users
 from backend.identity.queries import UserNotFound
 from backend.identity.users import EmailTaken
@@ -27,7 +27,7 @@ class UserChangeIn(Body):
     role = Choice(Role)
     active = Flag()
     password = fields.String(validate=ensure_password)
-    ward_ids = fields.List(Id(), validate=validate.Length(max=WARDS_MAX))
+    ward_ids = Several(Id(), most=WARDS_MAX)
 
 
 class UserIn(Body):
@@ -37,7 +37,7 @@ class UserIn(Body):
     name = Line(required=True)
     role = Choice(Role, required=True)
     password = fields.String(required=True, validate=ensure_password)
-    ward_ids = fields.List(Id(), validate=validate.Length(max=WARDS_MAX), load_default=list)
+    ward_ids = Several(Id(), most=WARDS_MAX, load_default=list)
 
 
 class UserOut(Body):
@@ -55,7 +55,7 @@ class UserQuery(PageQuery):
     """Which staff."""
 
     role = Choice(Role)
-    q = Line(length=100)
+    q = Search(length=100)
 
 
 @resource.get("/users", "Staff by email", query=UserQuery(), answer=UserOut(), page=cursors.BY_TEXT)

@@ -6,8 +6,9 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
+from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Line
+from backend.http.fields import Body, Choice, Line, PageQuery
 from backend.organizations import organizations
 from backend.organizations.models import WardKind
 from backend.organizations.organizations import WardNameTaken
@@ -30,18 +31,10 @@ class WardOut(Body):
     kind = fields.Enum(WardKind, by_value=True)
 
 
-class WardsOut(Body):
-    """Every ward of the hospital."""
-
-    items = fields.List(fields.Nested(WardOut))
-    next_cursor = fields.String(allow_none=True)
-
-
-@resource.get("/wards", "Wards by name", answer=WardsOut())
+@resource.get("/wards", "Wards by name", query=PageQuery(), answer=WardOut(), page=cursors.BY_TEXT)
 def list_wards(session: Session, call: Call) -> Any:
-    """Every ward of the hospital: a few, so there is one page."""
-    wards = organizations.list_wards(session, organization_id=call.organization_id)
-    return {"items": wards, "next_cursor": None}
+    """The wards of the hospital."""
+    return organizations.list_wards(session, organization_id=call.organization_id, page=call.page)
 
 
 @resource.post(

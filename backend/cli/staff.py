@@ -15,7 +15,6 @@ from backend.identity.models import User
 from backend.identity.queries import UserNotFound
 from backend.organizations import organizations
 from backend.organizations.models import WardKind
-from backend.organizations.organizations import WardNotFound
 
 
 @click.group()
@@ -145,8 +144,4 @@ def _reset(session: Session, organization: UUID, email: str, password: str) -> N
 
 
 def _ward_ids(session: Session, organization: UUID, names: tuple[str, ...]) -> list[UUID]:
-    known = {row.name: row.id for row in organizations.list_wards(session, organization_id=organization)}
-    for name in names:
-        if name not in known:
-            raise WardNotFound(f"There is no ward {name!r}; there are: {', '.join(known) or 'none'}.")
-    return [known[name] for name in names]
+    return [organizations.find_ward(session, organization_id=organization, name=name) for name in names]

@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ import orjson
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX, PageRequest
 from backend.errors import ValidationFailed
 
-CURSOR_LENGTH_MAX = 1_000
+CURSOR_LENGTH_MAX = 2_000  # a name of 200 characters, four bytes each, and an id in base64
 MODES = frozenset({"all", "begins", "contains"})
+_LIMIT = re.compile(r"[1-9][0-9]{0,2}")
 
 KeyPart = Callable[[Any], Any]
 
@@ -27,17 +29,17 @@ def text_part(value: Any) -> str:
 
 def mode_part(value: Any) -> str:
     """How a search was done (db/searching.py)."""
-    if value not in MODES:
+    if text_part(value) not in MODES:
         raise ValueError
     return str(value)
 
 
 def time_part(value: Any) -> datetime:
-    """A time with its offset."""
+    """A time with its offset, within the years that UTC can name."""
     moment = datetime.fromisoformat(text_part(value))
     if moment.tzinfo is None:
         raise ValueError
-    return moment
+    return moment.astimezone(UTC)
 
 
 def id_part(value: Any) -> UUID:
@@ -63,7 +65,7 @@ def page_request(limit: str | None, cursor: str | None, parts: Sequence[KeyPart]
 def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
+    if not (_LIMIT.fullmatch(text) and int(text) <= LIMIT_MAX):
         raise ValidationFailed.of("limit", f"a whole number from 1 to {LIMIT_MAX}")
     return int(text)
 

@@ -3,6 +3,7 @@
 marshmallow's own would take "5" and true as 5, a date as naive midnight, and any control character in a text.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -13,6 +14,10 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 UNITS_MAX = 1_000_000
 YEAR_MIN, YEAR_MAX = 1900, 2200
+# RFC 3339; fromisoformat alone would take 2026-W01-1, and any character at all between day and time.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(_DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
+NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categories
 
 
 class Body(Schema):
@@ -30,13 +35,16 @@ class Line(fields.String):
     def __init__(self, *, length: int = 200, validate_also: Any = None, **kwargs: Any) -> None:
         checks = [validate.Length(min=1, max=length)] + ([validate_also] if validate_also else [])
         super().__init__(validate=checks, **kwargs)
+        self.length = length
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
+        if len(text) > self.length:  # before each character of a megabyte is looked at
+            raise ValidationError(f"Longer than {self.length} characters.")
         if text != text.strip():
             raise ValidationError("Blank at the beginning or end.")
-        if any(unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn"} for character in text):
-            raise ValidationError("Control characters are not allowed.")
+        if any(unicodedata.category(character) in NOT_IN_A_LINE for character in text):
+            raise ValidationError("Control characters and line breaks are not allowed.")
         return text
 
 
@@ -59,7 +67,7 @@ class Moment(fields.AwareDateTime):
         super().__init__(format="iso", default_timezone=None, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not _MOMENT.fullmatch(value):
             raise self.make_error("invalid", input=value, obj_type="datetime")
         moment = super()._deserialize(value, attr, data, **kwargs)
         ensure_year(moment)
@@ -73,7 +81,7 @@ class Day(fields.Date):
         super().__init__(format="iso", **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> date:
-        if not isinstance(value, str) or len(value) != len("2026-01-31"):
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
             raise self.make_error("invalid", input=value, obj_type="date")
         day = super()._deserialize(value, attr, data, **kwargs)
         ensure_year(day)
@@ -107,6 +115,30 @@ class PageQuery(Body):
 
     limit = fields.String(metadata={"description": "1 to 200, 50 if not given"})
     cursor = fields.String(metadata={"description": "`next_cursor` of the page before"})
+
+
+class Search(Line):
+    """What somebody types to find something: blanks at the edges do not count, nothing at all finds everything."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        return super()._deserialize(value.strip() if isinstance(value, str) else value, attr, data, **kwargs)
+
+    def _validate(self, value: Any) -> None:
+        if value != "":
+            super()._validate(value)
+
+
+class Several(fields.List[Any]):
+    """A list of at most `most` items; a longer one is refused before its items are read."""
+
+    def __init__(self, inner: fields.Field[Any], *, most: int, **kwargs: Any) -> None:
+        self.most = most
+        super().__init__(inner, validate=validate.Length(max=most), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and len(value) > self.most:
+            raise ValidationError(f"At most {self.most} items.")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Id(fields.UUID):

@@ -11,13 +11,15 @@ from backend.db import new_id
 from backend.db.idempotency import IdempotencyKey
 from backend.errors import ValidationFailed
 
+SECRETS = frozenset({"password", "otp"})
 _FORM = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def key_of(request: Request, actor: Actor, body: dict[str, object]) -> IdempotencyKey:
     """The key and the fingerprint of who asks for what.
 
-    The fingerprint covers the parsed body, so that another spelling of the same JSON is the same request.
+    The fingerprint covers the parsed body, so that another spelling of the same JSON is the same request. Passwords
+    and one-time codes are left out: a fast hash of them must not be stored, and a repeat may bring a fresh code.
     Raises ValidationFailed for a key that is not 1 to 128 visible ASCII characters.
     """
     key = request.headers.get("Idempotency-Key")
@@ -27,5 +29,11 @@ def key_of(request: Request, actor: Actor, body: dict[str, object]) -> Idempoten
         raise ValidationFailed.of("Idempotency-Key", "1 to 128 visible ASCII characters")
     digest = hashlib.sha256(f"{actor.user_id} {request.method} {request.path} ".encode())
     if body:
-        digest.update(orjson.dumps(body, option=orjson.OPT_SORT_KEYS, default=str))
+        digest.update(orjson.dumps(_without_secrets(body), option=orjson.OPT_SORT_KEYS, default=str))
     return IdempotencyKey(key, digest.digest())
+
+
+def _without_secrets(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner) for name, inner in value.items() if name not in SECRETS}
+    return value

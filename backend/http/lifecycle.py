@@ -9,6 +9,7 @@ from backend.db import new_id
 from backend.observability import REQUESTS, bind_contextvars, clear_contextvars, log
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -26,11 +27,12 @@ def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
-    REQUESTS.labels(request.method, route, response.status_code).observe(seconds)
+    method = request.method if request.method in _METHODS else "other"  # a label is not the caller's to choose
+    REQUESTS.labels(method, route, response.status_code).observe(seconds)
     if request.path not in _QUIET:
         log.info(
             "request",
-            method=request.method,
+            method=method,
             route=route,
             status=response.status_code,
             milliseconds=round(seconds * 1000, 2),

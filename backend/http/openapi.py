@@ -14,20 +14,22 @@ import orjson
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, send_from_directory
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from backend.actor import STAFF
 from backend.config import VERSION
+from backend.db.idempotency import IdempotencyKeyReused
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
-from backend.errors import Busy, DomainError, NotAuthenticated, NotFound, ValidationFailed
+from backend.errors import Busy, DomainError, Forbidden, NotAuthenticated, NotFound, ValidationFailed
 from backend.http.endpoint import JSON, Operation, Resource
 from backend.http.fields import Choice
-from backend.http.problems import CONTENT_TYPE, problem_types
+from backend.http.problems import CONTENT_TYPE, TYPE_BASE, meaning_of
 
 DIST = Path(flask_swagger_ui.__file__).parent / "dist"
 DOCS_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
 )
+_END = r"\Z"
 INIT = """window.onload = () => {
   window.ui = SwaggerUIBundle({url: "/api/v1/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
     presets: [SwaggerUIBundle.presets.apis], validatorUrl: null});
@@ -43,6 +45,11 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>ValM
 
 class ProblemOut(Schema):
     """An RFC 9457 problem document; each `code` adds its own members."""
+
+    class Meta:
+        """marshmallow's options."""
+
+        unknown = INCLUDE
 
     type = fields.String(required=True)
     title = fields.String(required=True)
@@ -64,6 +71,7 @@ def document(resources: Iterable[Resource]) -> dict[str, Any]:
         plugins=[plugin],
     )
     plugin.converter.add_attribute_function(_choice)  # type: ignore[union-attr]
+    plugin.converter.add_attribute_function(_pattern)  # type: ignore[union-attr]
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Problem", schema=ProblemOut)
     for resource in resources:
@@ -76,6 +84,14 @@ def document(resources: Iterable[Resource]) -> dict[str, Any]:
 
 def _choice(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
     return {"enum": [member.value for member in field.enum], "type": "string"} if isinstance(field, Choice) else {}
+
+
+def _pattern(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    r"""The pattern as JSON Schema means it: searched for, not matched from the start, and without Python's \Z."""
+    for check in field.validators:
+        if isinstance(check, validate.Regexp):
+            return {"pattern": f"^(?:{str(check.regex.pattern).removesuffix(_END)})$"}
+    return {}
 
 
 def _operation(resource: Resource, operation: Operation) -> dict[str, Any]:
@@ -119,14 +135,15 @@ def _responses(operation: Operation) -> dict[str, Any]:
         answer["content"] = {JSON: {"schema": _page(operation) if operation.page else operation.answer}}
     responses = {str(operation.status): answer}
     raised: dict[int, list[type[DomainError]]] = {}
-    common: tuple[type[DomainError], ...] = (ValidationFailed, NotAuthenticated, Busy)
+    common: list[type[DomainError]] = [ValidationFailed, NotAuthenticated, Forbidden, Busy]
+    if operation.writes and operation.keyed:
+        common.append(IdempotencyKeyReused)
     for error in (*common, *operation.raises):
         raised.setdefault(error.status, [])
         if error not in raised[error.status]:
             raised[error.status].append(error)
-    raised.setdefault(403, [])
     for status, errors in sorted(raised.items()):
-        responses[str(status)] = _refusal(", ".join(sorted({error.code for error in errors})) or "forbidden")
+        responses[str(status)] = _refusal(", ".join(sorted({error.code for error in errors})))
     responses["400"] = _refusal("bad_request: the body is not JSON")
     responses["413"] = _refusal("content_too_large")
     responses["415"] = _refusal("unsupported_media_type")
@@ -177,10 +194,10 @@ def install(blueprint: Blueprint, resources: Iterable[Resource]) -> None:
 
 
 def problem_page(code: str) -> Response:
-    """What a problem type means: the docstring of its class. Raises NotFound."""
-    for error in problem_types():
-        if error.code == code and error.__doc__:
-            page = {"type": f"/api/v1/problems/{code}", "title": error.title, "status": error.status}
-            described = orjson.dumps({**page, "description": " ".join(error.__doc__.split())})
-            return Response(described, content_type=JSON)
-    raise NotFound("There is no such problem type.")
+    """What a problem type means. Raises NotFound."""
+    found = meaning_of(code)
+    if found is None:
+        raise NotFound("There is no such problem type.")
+    status, title, meaning = found
+    page = {"type": TYPE_BASE + code, "title": title, "status": status, "description": meaning}
+    return Response(orjson.dumps(page), content_type=JSON)

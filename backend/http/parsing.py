@@ -9,6 +9,8 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from backend.errors import ValidationFailed
 
+FIELDS_MAX = 100  # of one object: who sends more is told so at once, not after half a second of looking at each
+ERRORS_MAX = 50  # that one answer tells
 NO_PARAMETERS = Schema()
 
 
@@ -35,11 +37,13 @@ def _json(raw: bytes) -> Any:
 
 
 def load(schema: Schema, data: Any) -> dict[str, Any]:
-    """`data` as `schema` reads it. Raises ValidationFailed with a JSON pointer for each error."""
+    """`data` as `schema` reads it. Raises ValidationFailed with a JSON pointer for each of the first errors."""
+    if isinstance(data, dict) and len(data) > FIELDS_MAX:
+        raise ValidationFailed([{"pointer": "", "detail": f"more than {FIELDS_MAX} fields"}])
     try:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
-        raise ValidationFailed(_pointers(error.messages)) from None
+        raise ValidationFailed(_pointers(error.messages)[:ERRORS_MAX]) from None
     return loaded
 
 

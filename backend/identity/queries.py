@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.actor import Role
 from backend.db import Rows, Session
@@ -20,7 +21,7 @@ class UserNotFound(NotFound):
 
 def _users(organization_id: UUID) -> Rows:
     wards = (
-        select(func.coalesce(func.array_agg(WardMembership.ward_id), "{}"))
+        select(func.coalesce(func.array_agg(aggregate_order_by(WardMembership.ward_id, WardMembership.ward_id)), "{}"))
         .where(WardMembership.organization_id == organization_id, WardMembership.user_id == User.id)
         .scalar_subquery()
     )

@@ -14,7 +14,8 @@ class NotOnThisWard(Forbidden):
 
 
 class OrderAlreadyCompleted(Conflict):
-    """The last dose of this order has been given; `fulfilled_by` and `fulfilled_at` say by whom and when."""
+    """The last dose of this order has been given. A fulfilment is told `fulfilled_by` and `fulfilled_at`, else
+    `completed_at` says when."""
 
 
 class DoseAlreadyGiven(Conflict):
@@ -34,4 +35,4 @@ class OrderNotVerified(Conflict):
 
 
 class WitnessRequired(Forbidden):
-    """A controlled drug needs a second member of staff: send their credentials as `witness`."""
+    """A controlled drug needs a second member of staff of the ward: send their own credentials as `witness`."""

@@ -4,9 +4,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, tuple_, update
 
 from backend.db import Database, Prepared, Rows, Session, new_id
+from backend.db.paging import Page, PageRequest, page_of
 from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.organizations.models import Organization, Ward, WardKind
 
@@ -90,9 +91,21 @@ def _wards(organization_id: UUID) -> Rows:
     )
 
 
-def list_wards(session: Session, *, organization_id: UUID) -> list[Row[Any]]:
-    """Every ward, by name; a hospital has at most a few hundred."""
-    return list(session.execute(_wards(organization_id).order_by(Ward.name, Ward.id)).all())
+def list_wards(session: Session, *, organization_id: UUID, page: PageRequest) -> Page:
+    """Wards by name."""
+    rows = _wards(organization_id).order_by(Ward.name, Ward.id).limit(page.limit + 1)
+    if page.after is not None:
+        rows = rows.where(tuple_(Ward.name, Ward.id) > page.after)
+    return page_of(session.execute(rows).all(), page, lambda row: (row.name, row.id))
+
+
+def find_ward(session: Session, *, organization_id: UUID, name: str) -> UUID:
+    """The id of the ward `name`. Raises WardNotFound."""
+    found = session.execute(_wards(organization_id).where(Ward.name == name)).one_or_none()
+    if found is None:
+        raise WardNotFound(f"There is no ward {name!r}.")
+    ward_id: UUID = found.id
+    return ward_id
 
 
 def get_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> Row[Any]:

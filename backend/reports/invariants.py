@@ -4,9 +4,10 @@ They read the tables and nothing else: no cache, no counter of ours. `$organizat
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ForeignKeyConstraint, MetaData
+from sqlalchemy.dialects import postgresql
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +108,18 @@ INVARIANTS = (
     Invariant(
         4,
         "Units sent and received by transfers are in the ledger",
-        """SELECT 'transfer ' || t.transfer_id || ' drug ' || t.drug_id
-          || ': sent ' || t.dispatched_units || ', ledger ' || coalesce(-m.sent, 0)
-          || ', received ' || t.received_units || ', ledger ' || coalesce(m.received, 0)
-        FROM stock_transfer_lines t LEFT JOIN (SELECT reference_id, drug_id,
+        """SELECT 'transfer ' || transfer_id || ' drug ' || drug_id
+          || ': sent ' || coalesce(t.dispatched_units, 0) || ', ledger ' || coalesce(-m.sent, 0)
+          || ', received ' || coalesce(t.received_units, 0) || ', ledger ' || coalesce(m.received, 0)
+        FROM (SELECT transfer_id, drug_id, dispatched_units, received_units FROM stock_transfer_lines
+          WHERE organization_id = $organization) t
+        FULL JOIN (SELECT reference_id AS transfer_id, drug_id,
             sum(units) FILTER (WHERE reason = 'transfer_out') AS sent,
             sum(units) FILTER (WHERE reason = 'transfer_in') AS received
-          FROM stock_movements WHERE organization_id = $organization GROUP BY reference_id, drug_id) m
-          ON m.reference_id = t.transfer_id AND m.drug_id = t.drug_id
-        WHERE t.organization_id = $organization AND (t.dispatched_units <> coalesce(-m.sent, 0)
-          OR t.received_units <> coalesce(m.received, 0))""",
+          FROM stock_movements WHERE organization_id = $organization AND reason IN ('transfer_out', 'transfer_in')
+          GROUP BY reference_id, drug_id) m USING (transfer_id, drug_id)
+        WHERE coalesce(t.dispatched_units, 0) <> coalesce(-m.sent, 0)
+          OR coalesce(t.received_units, 0) <> coalesce(m.received, 0)""",
     ),
     Invariant(
         5,
@@ -129,11 +132,14 @@ INVARIANTS = (
 
 
 def references(metadata: MetaData) -> Iterator[Invariant]:
-    """Invariant 5 for every foreign key: no row points at nothing or into another hospital."""
+    """Invariant 5 for every foreign key: no row points at nothing or into another hospital.
+
+    But not for the key of a row to its own organization: a hospital that is gone is not among those that are checked.
+    """
     for table in metadata.sorted_tables:
-        if "organization_id" not in table.columns:
-            continue
         for constraint in sorted(table.foreign_key_constraints, key=lambda found: str(found.name)):
+            if constraint.column_keys == ["organization_id"]:
+                continue
             yield Invariant(5, f"Every {table.name}.{constraint.column_keys[-1]} exists", _orphans(constraint))
 
 
@@ -150,13 +156,21 @@ def _orphans(constraint: ForeignKeyConstraint) -> str:
 
 
 # What must stand in the schema for the rules above to hold tomorrow. Not per hospital.
+_TENANT_TABLES = """pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+  AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"""
+
 GUARDS = Invariant(
     0,
     "The guards of the schema stand: row-level security, triggers, constraints, indexes",
-    """SELECT 'table ' || c.relname || ': row-level security is not forced' FROM pg_class c
-      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
-      WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
-        AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+    f"""SELECT 'table ' || c.relname || ': row-level security is not forced' FROM {_TENANT_TABLES}
+      WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity)
+    UNION ALL SELECT 'table ' || c.relname || ': no policy keeps it to its hospital' FROM {_TENANT_TABLES}
+      WHERE NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'tenant' AND p.polcmd = '*')
+    UNION ALL SELECT 'table ' || polrelid::regclass || ': policy ' || polname || ' lets everybody in'
+      FROM pg_policy WHERE polname <> 'tenant' AND polpermissive AND 0 = ANY (polroles)
+    UNION ALL SELECT 'table ' || c.relname || ': neither audited nor append-only' FROM {_TENANT_TABLES}
+      WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid
+        AND t.tgfoid IN (to_regproc('record_change'), to_regproc('refuse_change')))
     UNION ALL SELECT 'table ' || t.tgrelid::regclass || ': trigger ' || t.tgname || ' is disabled'
       FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid AND c.relnamespace = 'public'::regnamespace
       WHERE t.tgenabled NOT IN ('O', 'A')
@@ -165,3 +179,19 @@ GUARDS = Invariant(
     UNION ALL SELECT 'index ' || indexrelid::regclass || ' is invalid' FROM pg_index i
       JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace WHERE NOT indisvalid""",
 )
+
+
+def guards(metadata: MetaData) -> Invariant:
+    """GUARDS, and every constraint and index that `metadata` names is there."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    named = dialect.identifier_preparer.format_constraint  # by the naming convention
+    tables = metadata.sorted_tables
+    names = [(table.name, named(constraint)) for table in tables for constraint in table.constraints]
+    names += [(table.name, named(index)) for table in tables for index in table.indexes]
+    wanted = ", ".join(f"('{table}', '{name}')" for table, name in names)
+    missing = f"""SELECT 'table ' || relation || ': ' || name || ' is missing'
+      FROM (VALUES {wanted}) AS wanted (relation, name)
+      WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(relation) AND conname = name)
+        AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(relation)
+          AND indexrelid = to_regclass(name))"""
+    return replace(GUARDS, query=f"{GUARDS.query} UNION ALL {missing}")

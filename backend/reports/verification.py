@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, MetaData, create_engine, pool, text
 from sqlalchemy.engine.url import URL
 
-from backend.reports.invariants import GUARDS, INVARIANTS, Invariant, references
+from backend.reports.invariants import INVARIANTS, Invariant, guards, references
 
 ROWS_SHOWN_MAX = 20
 
@@ -38,7 +38,7 @@ def verify(url: URL, metadata: MetaData, *, report: Callable[[Finding], None] = 
 
 
 def _findings(connection: Connection, metadata: MetaData) -> Iterator[Finding]:
-    yield _check(connection, "", None, GUARDS)
+    yield _check(connection, "", None, guards(metadata))
     hospitals = connection.execute(text("SELECT id, slug FROM organizations ORDER BY slug")).all()
     for organization_id, slug in hospitals:
         connection.execute(text(f"SET LOCAL app.organization_id = '{organization_id}'"))

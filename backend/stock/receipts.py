@@ -14,6 +14,7 @@ from backend.organizations.organizations import get_ward
 from backend.stock import ledger
 from backend.stock.ledger import Line, Shelf
 from backend.stock.models import Lot, LotStatus, MovementReason
+from backend.stock.queries import today_of
 
 UNITS_ON_SHELF_MAX = 1_000_000_000
 
@@ -54,7 +55,7 @@ def receive(
     """
     get_ward(session, organization_id=actor.organization_id, ward_id=shelf.ward_id)
     drug = get_drug(session, organization_id=actor.organization_id, drug_id=shelf.drug_id)
-    if expires_on < now.date():
+    if expires_on < today_of(session, organization_id=actor.organization_id, now=now):
         raise ValidationFailed.of("expires_on", "this lot has expired")
     on_hand_units = ledger.lock_shelf(session, shelf)
     if on_hand_units + quantity_units > UNITS_ON_SHELF_MAX:

@@ -24,3 +24,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP SCHEMA lanes CASCADE")
+    op.execute(f"REVOKE SELECT ON alembic_version FROM {ddl.application_role()}")

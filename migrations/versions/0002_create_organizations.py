@@ -77,6 +77,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_audit_events")),
     )
     op.execute(RECORD_CHANGE)
+    op.execute("REVOKE ALL ON FUNCTION record_change FROM PUBLIC")  # else a trigger on a temporary table forges audit
     op.execute(REFUSE_CHANGE)
     ddl.protect("organizations", grants="SELECT, INSERT, UPDATE", column="id")
     ddl.allow_sign_in("organizations")

@@ -1,4 +1,6 @@
-"""Keeps the earliest PRIMARY and the earliest assignment of a provider; demotes or removes the rest, and says so.
+"""Keeps the earliest PRIMARY of a patient and one assignment of each provider; demotes or removes the rest, aloud.
+
+A provider's assignment as PRIMARY is kept before an older one in another role: no patient loses the only PRIMARY.
 
 Runs before the unique indexes of 0022, on data that an earlier system may have left. Each change is a NOTICE and an
 audit row. Nothing to take back: the demoted stay demoted.
@@ -21,7 +23,8 @@ BEGIN
     PERFORM set_config('app.organization_id', hospital::text, true);
     FOR changed IN
       WITH ranked AS (
-        SELECT id, row_number() OVER (PARTITION BY patient_id, provider_id ORDER BY assigned_at, id) AS place
+        SELECT id, row_number() OVER (PARTITION BY patient_id, provider_id
+          ORDER BY (role = 'PRIMARY') DESC, assigned_at, id) AS place
         FROM care_team_assignments WHERE organization_id = hospital AND removed_at IS NULL)
       UPDATE care_team_assignments a SET removed_at = greatest(now(), assigned_at), version = version + 1
       FROM ranked r WHERE a.organization_id = hospital AND a.id = r.id AND r.place > 1

@@ -32,6 +32,7 @@ def standing_database(standing_app: Flask) -> Database:
 
 def _populated(database: Database) -> Hospital:
     hospital = open_hospital(database)
+    hospital.add_ward()
     hospital.add_staff("witness", Role.NURSE, (hospital.ward_id,))
     hospital.add_staff("spare", Role.NURSE, (hospital.ward_id,))
     for shelf in (hospital.shelf, replace(hospital.shelf, drug_id=hospital.add_drug())):

@@ -292,7 +292,7 @@ def test_a_witness_signs_with_their_own_password(database: Any, app: Flask) -> N
     email = f"witness@{hospital.slug}.example"
     assert_problem(nurse.post(path, {}), 403, "witness_required")
     wrong = nurse.post(path, {"witness": {"email": email, "password": "guess"}})
-    assert_problem(wrong, 401, "not_authenticated")
+    assert_problem(wrong, 403, "witness_required")
     herself = {"email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
     assert_problem(nurse.post(path, {"witness": herself}), 403, "witness_required")
     assert everything(hospital) == before

@@ -65,6 +65,7 @@ def stocked(hospital: Hospital, name: str, units: int = 1, **values: Any) -> She
 # What each list holds five rows of, by the field that orders it, and how one more comes about.
 GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /users": lambda h, name: h.add_staff(f"walker.{name}", Role.DOCTOR),
+    "GET /wards": lambda h, name: h.add_ward(f"Walker {name}"),
     "GET /patients": lambda h, name: admit(h, f"Walker {name}"),
     "GET /drugs": lambda h, name: h.add_drug(f"Walker {name}"),
     "GET /orders": lambda h, name: h.place(),
@@ -77,6 +78,7 @@ NARROWED: dict[str, dict[str, str]] = {
     "GET /drugs": {"q": "walker"},
     "GET /stock": {"q": "walker"},
 }
+PRESENT = {"GET /wards": 1}  # rows that every hospital begins with, and that cannot be narrowed away
 BY_TIME = {"GET /orders", "GET /stock/movements"}
 
 
@@ -91,7 +93,7 @@ def test_every_list_is_walked_here() -> None:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_pages_of_two_give_every_row_once_and_in_order(hospital: Hospital, nurse: Client, name: str) -> None:
-    for letter in "cadbe":
+    for letter in "cadbe"[PRESENT.get(name, 0) :]:
         GROW[name](hospital, letter)
     path, query = name.removeprefix("GET "), NARROWED.get(name, {})
     (whole,) = pages(nurse, path, limit=200, **query)
@@ -110,7 +112,7 @@ def test_pages_of_two_give_every_row_once_and_in_order(hospital: Hospital, nurse
 
 @pytest.mark.parametrize("name", LISTS)
 def test_rows_that_come_meanwhile_neither_lose_nor_double_one(hospital: Hospital, nurse: Client, name: str) -> None:
-    for letter in "cegik":
+    for letter in "cegik"[PRESENT.get(name, 0) :]:
         GROW[name](hospital, letter)
     path, query = name.removeprefix("GET "), NARROWED.get(name, {})
     (before,) = pages(nurse, path, limit=200, **query)

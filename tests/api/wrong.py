@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from marshmallow import Schema, fields, validate
 
-from backend.http.fields import Choice, Count, Day, Flag, Id, Line, Moment
+from backend.http.fields import Choice, Count, Day, Flag, Id, Line, Moment, Search
 
 TEXTS = ["", " ", " x", "x ", "a\0b", "a\nb", "a\tb", "\x1b[31m", "a\x7fb", "a\x85b", "a\u2028b", "\ue000", "\uffff"]
 NO_TEXT: list[Any] = [5, 1.5, True, [], ["x"], {"a": 1}]
@@ -29,6 +29,7 @@ LONG = "x" * 100_000
 WRONG: dict[type[fields.Field[Any]], list[Any]] = {
     Count: COUNTS,
     Line: [*NO_TEXT, *TEXTS, LONG],
+    Search: [*NO_TEXT, *(text for text in TEXTS if text.strip() == text != ""), LONG],
     Id: IDS,
     Moment: [*NO_STRING, *MOMENTS, 10**40],
     Day: [*NO_STRING, *DAYS, "2026-01-31T00:00:00Z", 10**40],

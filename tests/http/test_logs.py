@@ -163,7 +163,7 @@ def test_every_line_says_when_what_and_in_which_request(logged: tuple[dict[str, 
         ("given", "nurse", 200, None),
         ("refused", "nurse", 409, "order_already_completed"),
         ("forbidden", "doctor", 403, "forbidden"),
-        ("witness", "nurse", 401, "not_authenticated"),
+        ("witness", "nurse", 403, "witness_required"),
         ("bad-user", "admin", 422, "validation_failed"),
         ("new-user", "admin", 201, None),
     ],
@@ -184,7 +184,7 @@ def test_a_request_is_one_line_with_who_and_the_code_of_a_refusal(
         ("again", "order_fulfilled", "replayed"),
         ("refused", "fulfilment_refused", "order_already_completed"),
         ("forbidden", "fulfilment_refused", "forbidden"),
-        ("witness", "fulfilment_refused", "not_authenticated"),
+        ("witness", "fulfilment_refused", "witness_required"),
     ],
 )
 def test_a_fulfilment_and_its_refusal_are_lines_of_their_own(
