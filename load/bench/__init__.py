@@ -15,6 +15,9 @@ the median over the rounds; a ratio is the median of the ratios within a round. 
 of minutes is larger than the differences, and it then hits all alike. Cost: a run takes rounds x loads x client counts
 x contestants x (seconds + a few).
 
+`--quiet 0.05` measures an interval again in which other programs used more than a twentieth of the processors. They
+slow ValMed more than pgbench, which has a process for each client to be scheduled.
+
 Nothing but the window counts: one second of warm-up and half a second at the end are cut off, and orders are refilled
 between the intervals. At the end the invariants are checked, and every interval compares the answers that clients got
 with the orders that the database completed.

@@ -1,7 +1,7 @@
 """One measured interval: what the clients saw, cut to the window in which all of them were at work."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import quantiles
 from typing import NamedTuple
 
@@ -44,7 +44,8 @@ class Sample:
     requests: int
     retries: int
     slowest_to_fastest: float  # answers of the client with the fewest to those of the one with the most
-    cpu_ms: dict[str, float] = field(default_factory=dict)  # CPU per good answer, by who used it
+    cpu_ms: dict[str, float]  # processor time per good answer, by who used it
+    other_share: float  # of the machine's processors that somebody else used
 
 
 def length_of(seconds: float) -> float:
@@ -52,8 +53,10 @@ def length_of(seconds: float) -> float:
     return WARM_UP_SECONDS + seconds + COOL_DOWN_SECONDS
 
 
-def sample_of(interval: Interval, *, clients: int, seconds: float, cpu_seconds: dict[str, float]) -> Sample:
-    """The figures of the window of `seconds` in `interval`."""
+def sample_of(
+    interval: Interval, *, clients: int, seconds: float, cpu_seconds: dict[str, float], other_share: float
+) -> Sample:
+    """The figures of the window of `seconds` in `interval`; processor time is the whole interval's."""
     window = [
         completion
         for completion in interval.completions
@@ -75,6 +78,7 @@ def sample_of(interval: Interval, *, clients: int, seconds: float, cpu_seconds: 
         retries=interval.retries,
         slowest_to_fastest=min(counts) / max(1, max(counts)),
         cpu_ms={who: spent / acknowledged * 1000 for who, spent in cpu_seconds.items()},
+        other_share=other_share,
     )
 
 

@@ -2,7 +2,7 @@
 
 A provider's assignment as PRIMARY is kept before an older one in another role: no patient loses the only PRIMARY.
 
-Runs before the unique indexes of 0022, on data that an earlier system may have left. Each change is a NOTICE and an
+Runs before the unique indexes of 0022, on data that an earlier system may have left. Each change is a WARNING and an
 audit row. Nothing to take back: the demoted stay demoted.
 """
 
@@ -30,7 +30,7 @@ BEGIN
       FROM ranked r WHERE a.organization_id = hospital AND a.id = r.id AND r.place > 1
       RETURNING a.id, a.patient_id
     LOOP
-      RAISE NOTICE 'organization %: patient %: repeated assignment % removed', hospital, changed.patient_id, changed.id;
+      RAISE WARNING 'organization %: patient %: repeated assignment % removed', hospital, changed.patient_id, changed.id;
     END LOOP;
     FOR changed IN
       WITH ranked AS (
@@ -40,7 +40,7 @@ BEGIN
       FROM ranked r WHERE a.organization_id = hospital AND a.id = r.id AND r.place > 1
       RETURNING a.id, a.patient_id
     LOOP
-      RAISE NOTICE 'organization %: patient %: PRIMARY % demoted', hospital, changed.patient_id, changed.id;
+      RAISE WARNING 'organization %: patient %: PRIMARY % demoted', hospital, changed.patient_id, changed.id;
     END LOOP;
   END LOOP;
 END
