@@ -30,7 +30,8 @@ BEGIN
       FROM ranked r WHERE a.organization_id = hospital AND a.id = r.id AND r.place > 1
       RETURNING a.id, a.patient_id
     LOOP
-      RAISE WARNING 'organization %: patient %: repeated assignment % removed', hospital, changed.patient_id, changed.id;
+      RAISE WARNING 'organization %: patient %: repeated assignment % removed',
+        hospital, changed.patient_id, changed.id;
     END LOOP;
     FOR changed IN
       WITH ranked AS (
