@@ -4,7 +4,8 @@ Run them with `valmed db upgrade`, which also sees to the application role; plai
 checkout with VALMED_DATABASE_URL set. A session advisory lock makes two deploys queue.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from alembic import context
 from alembic.operations import MigrationScript
@@ -18,6 +19,7 @@ from backend.db.provision import application_role
 from backend.models import Base
 
 UPGRADE_LOCK = 0x56616C4D  # "ValM"
+LOCK_SECONDS_MAX = 3_600
 OPTIONS = "-c lock_timeout=4s -c statement_timeout=30min -c TimeZone=UTC"
 
 
@@ -42,10 +44,32 @@ def configure(**options: object) -> None:
     )
 
 
+class _Warnings:
+    """What psycopg2 appends the server's messages to; a migration warns of the rows that it changes."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+
+    def append(self, message: str) -> None:
+        if message.startswith("WARNING:"):
+            self._report(message.removeprefix("WARNING:").strip())
+
+
+def _wait_for_the_upgrade_lock(connection: Connection) -> None:
+    """Asks again and again: a statement that waited would hold a snapshot, for which CONCURRENTLY waits in turn."""
+    for _ in range(LOCK_SECONDS_MAX * 5):
+        got = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({UPGRADE_LOCK})").scalar_one()
+        connection.commit()  # an open transaction here would swallow the whole upgrade
+        if got:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"another upgrade has been running for {LOCK_SECONDS_MAX} seconds")
+
+
 def run_on(connection: Connection) -> None:
     """Migrates over `connection` while holding the upgrade lock."""
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({UPGRADE_LOCK})")
-    connection.commit()  # an open transaction here would swallow the whole upgrade
+    _wait_for_the_upgrade_lock(connection)
+    connection.connection.dbapi_connection.notices = _Warnings(given.get("report", print))  # type: ignore[union-attr]
     try:
         configure(connection=connection)
         with context.begin_transaction():

@@ -55,6 +55,49 @@ def test_nothing_has_a_name_that_says_nothing() -> None:
     assert [str(path) for path in TESTED if path.stem in BANNED_NAMES or path.parent.name in BANNED_NAMES] == []
 
 
+def test_tables_are_declared_in_models_and_nowhere_else() -> None:
+    """One exception: the row that makes a request repeatable belongs to the database module, below every domain."""
+    declared = {
+        name
+        for name, tree in _trees(SOURCES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "__tablename__" for t in node.targets)
+    }
+    assert {name for name in declared if not name.endswith("/models.py")} == {"backend/db/idempotency.py"}
+    packages = {path.split("/")[1] for path in declared}
+    assert packages >= {"audit", "formulary", "identity", "orders", "organizations", "patients", "stock"}
+
+
+def test_queries_only_read() -> None:
+    writers = [
+        f"{name}:{node.lineno}"
+        for name, tree in _trees([path for path in SOURCES if path.name == "queries.py"])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & {"insert", "update", "delete"}
+    ]
+    assert writers == []
+    assert [path for path in SOURCES if path.name == "queries.py"] != []
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    """A checkout installs from wherever its user's tools look."""
+    hosts = (
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "registry.npmjs" + ".org",
+        "extra-index" + "-url",
+        "index" + "-url",
+    )
+    suffixes = {"", ".cfg", ".ini", ".json", ".mako", ".md", ".py", ".toml", ".txt", ".yaml", ".yml"}
+    visible = (
+        path for path in ROOT.rglob("*") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    )
+    files = [path for path in visible if path.is_file() and path.suffix in suffixes]
+    assert ROOT / "pyproject.toml" in files
+    told = [f"{path}: {host}" for path in files for host in hosts if host in path.read_text()]
+    assert told == []
+
+
 def test_whatever_is_public_says_what_it_is() -> None:
     silent = [
         f"{name}:{getattr(node, 'lineno', 1)} {getattr(node, 'name', 'module')}"

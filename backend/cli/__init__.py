@@ -10,6 +10,7 @@ from backend.cli import db, demo, openapi, seed, serve, staff, verify
 from backend.config import VERSION, ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
+from backend.observability import configure_logging
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,6 +35,7 @@ for command in (
 
 def main() -> None:
     """Runs the command line; exits 1 with one line for every foreseeable error."""
+    configure_logging("CRITICAL")  # a command speaks in lines of its own; the server that it may become logs anew
     try:
         valmed()
     except (ConfigError, EmbeddedError) as error:

@@ -21,7 +21,7 @@ def upgrade(revision: str, data_dir: Path | None) -> None:
     """Make the application role where needed, then migrate up to REVISION."""
     with configured(data_dir) as config:
         try:
-            migrate.upgrade(config, revision)
+            migrate.upgrade(config, revision, report=click.echo)
         except CommandError as error:
             raise click.ClickException(str(error)) from None
         click.echo(f"The database stands at {migrate.current(config)}.")

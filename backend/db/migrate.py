@@ -1,5 +1,6 @@
 """Migrations, run from a checkout and from an installed wheel alike."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -33,10 +34,15 @@ def script_config(config: Config, url: URL | None = None) -> AlembicConfig:
     return settings
 
 
-def upgrade(config: Config, revision: str = "head") -> None:
-    """Makes the application role where needed, then migrates up to `revision`. Raises RoleProblem."""
+def upgrade(config: Config, revision: str = "head", *, report: Callable[[str], None] = lambda line: None) -> None:
+    """Makes the application role where needed, then migrates up to `revision`.
+
+    `report` is told of every row of people's data that a migration changed. Raises RoleProblem.
+    """
     provision_role(config)
-    command.upgrade(script_config(config), revision)
+    settings = script_config(config)
+    settings.attributes["report"] = report
+    command.upgrade(settings, revision)
 
 
 def downgrade(config: Config, revision: str) -> None:

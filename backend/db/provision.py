@@ -81,8 +81,8 @@ def connect(url: URL) -> psycopg2.extensions.connection:
 def _ensure(cursor: psycopg2.extensions.cursor, name: str, password: str | None, *, derived: bool) -> None:
     role = sql.Identifier(name)
     cursor.execute(
-        "SELECT rolcanlogin AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb) FROM pg_roles"
-        " WHERE rolname = %s",
+        "SELECT rolcanlogin AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)"
+        " FROM pg_roles WHERE rolname = %s",
         (name,),
     )
     found = cursor.fetchone()
@@ -104,12 +104,12 @@ def _derived_password(owner: URL) -> str | None:
 
 def _what_to_run(config: Config, owner: URL) -> str:
     role = application_role(config)
+    url = owner.set(drivername="postgresql", username=role, password="choose-one")  # noqa: S106 - a word to replace
     return (
         f"the database user {owner.username} may not create or change roles. As a superuser run, in psql:\n"
         f"  CREATE ROLE {role} {ROLE_FLAGS} PASSWORD 'choose-one';\n"
         f"  GRANT CONNECT ON DATABASE {owner.database} TO {role};\n"
         f"(ALTER ROLE instead of CREATE ROLE if it exists), then set\n"
-        f"  VALMED_APPLICATION_DATABASE_URL=postgresql://{role}:choose-one@{owner.host or 'host'}"
-        f":{owner.port or 5432}/{owner.database}\n"
+        f"  VALMED_APPLICATION_DATABASE_URL={url.render_as_string(hide_password=False)}\n"
         "and run the command again."
     )

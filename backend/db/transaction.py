@@ -112,7 +112,7 @@ class _Checkout:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         cause = driver_error(error) if error is not None else None
-        if cause is not None and signal_of(cause) is Signal.LOST:
+        if cause is not None and signal_of(cause) is Signal.LOST and self._link.is_valid:
             self._link.invalidate()
         self._link.close()
 

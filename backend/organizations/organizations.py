@@ -1,5 +1,6 @@
 """Hospitals: opening one, its policies, its wards."""
 
+import re
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,6 +12,7 @@ from backend.db.paging import Page, PageRequest, page_of
 from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.organizations.models import Organization, Ward, WardKind
 
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAMED = Prepared("organization_named", ("text",), "SELECT organization_named($1)")
 
 
@@ -37,8 +39,11 @@ def find_organization(database: Database, slug: str) -> UUID | None:
 
 
 def open_organization(session: Session, *, organization_id: UUID, slug: str, name: str, time_zone: str) -> None:
-    """A new hospital; the session's tenant is already `organization_id`. Raises OrganizationExists."""
+    """A new hospital; the session's tenant is already `organization_id`. Raises OrganizationExists,
+    ValidationFailed (slug, time zone)."""
     ensure_time_zone(time_zone)
+    if not SLUG.fullmatch(slug):
+        raise ValidationFailed.of("slug", "1 to 63 small letters, digits and hyphens, no hyphen first")
     if session.execute(select(func.organization_named(slug))).scalar() is not None:
         raise OrganizationExists()
     session.execute(insert(Organization).values(id=organization_id, slug=slug, name=name, time_zone=time_zone))

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -19,8 +20,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
-
-LOW = "on_hand_units <= reorder_point_units"
 
 
 class LotStatus(StrEnum):
@@ -75,7 +74,11 @@ class Lot(Tenant, Timestamped, Base):
 
 
 class StockLevel(Tenant, Timestamped, Base):
-    """What one shelf holds. `sequence` numbers its movements; `version` rises with all that a board shows of it."""
+    """What one shelf holds. `sequence` numbers its movements; `version` rises with all that a board shows of it.
+
+    `low` is a column of its own so that an index can hang on it: a predicate on the units themselves would make every
+    fulfilment write new entries into every index of this row (no HOT update).
+    """
 
     __tablename__ = "stock_levels"
     __table_args__ = (
@@ -86,7 +89,7 @@ class StockLevel(Tenant, Timestamped, Base):
         CheckConstraint("reorder_point_units >= 0", name="reorder_point_units_not_negative"),
         CheckConstraint("par_level_units >= reorder_point_units", name="par_level_units_above_reorder_point"),
         Index("ix_stock_levels_drug_id", "organization_id", "drug_id"),
-        Index("ix_stock_levels_low", "organization_id", "ward_id", "drug_id", postgresql_where=text(LOW)),
+        Index("ix_stock_levels_low", "organization_id", "ward_id", "drug_id", postgresql_where=text("low")),
         {"postgresql_with": {"fillfactor": 70}},
     )
 
@@ -96,6 +99,7 @@ class StockLevel(Tenant, Timestamped, Base):
     reorder_point_units: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     par_level_units: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    low: Mapped[bool] = mapped_column(Computed("on_hand_units <= reorder_point_units", persisted=True))
 
 
 class StockLot(Tenant, Timestamped, Base):

@@ -159,7 +159,7 @@ def list_levels(
 def _in_state(organization_id: UUID, state: StockState, today: date, usable: Any) -> Any:
     match state:
         case StockState.LOW:
-            return StockLevel.on_hand_units <= StockLevel.reorder_point_units
+            return StockLevel.low
         case StockState.OUT:
             return usable == 0  # only expired or held stock left means out
         case StockState.EXPIRING:

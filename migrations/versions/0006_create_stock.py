@@ -53,6 +53,9 @@ def upgrade() -> None:
         sa.Column("reorder_point_units", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("par_level_units", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("sequence", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "low", sa.Boolean(), sa.Computed("on_hand_units <= reorder_point_units", persisted=True), nullable=False
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint("on_hand_units >= 0", name=op.f("ck_stock_levels_on_hand_units_not_negative")),

@@ -9,7 +9,7 @@ depends_on = None
 
 INDEXES = {
     "ix_stock_levels_drug_id": "(organization_id, drug_id)",
-    "ix_stock_levels_low": "(organization_id, ward_id, drug_id) WHERE on_hand_units <= reorder_point_units",
+    "ix_stock_levels_low": "(organization_id, ward_id, drug_id) WHERE low",
 }
 
 

@@ -30,8 +30,8 @@ BEGIN
       FROM ranked r WHERE a.organization_id = hospital AND a.id = r.id AND r.place > 1
       RETURNING a.id, a.patient_id
     LOOP
-      RAISE WARNING 'organization %: patient %: repeated assignment % removed',
-        hospital, changed.patient_id, changed.id;
+      RAISE WARNING USING MESSAGE = 'organization ' || hospital || ': patient ' || changed.patient_id
+        || ': repeated assignment ' || changed.id || ' removed';
     END LOOP;
     FOR changed IN
       WITH ranked AS (
@@ -41,7 +41,8 @@ BEGIN
       FROM ranked r WHERE a.organization_id = hospital AND a.id = r.id AND r.place > 1
       RETURNING a.id, a.patient_id
     LOOP
-      RAISE WARNING 'organization %: patient %: PRIMARY % demoted', hospital, changed.patient_id, changed.id;
+      RAISE WARNING USING MESSAGE = 'organization ' || hospital || ': patient ' || changed.patient_id
+        || ': PRIMARY ' || changed.id || ' demoted';
     END LOOP;
   END LOOP;
 END
