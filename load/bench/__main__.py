@@ -46,6 +46,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     names = tuple(STARTERS)
     parser.add_argument("--contestants", type=_names_of(names), default=list(names), help=", ".join(names))
     parser.add_argument("--database-url", help="the owner's; default: a private PostgreSQL 18 for this run")
+    parser.add_argument(
+        "--quiet",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="measure an interval again in which others used more than this share of the processors (0.05)",
+    )
     parser.add_argument("--workers", type=int, default=4, help="gunicorn workers")
     parser.add_argument("--drugs", type=int, default=1_000)
     parser.add_argument("--orders", type=int, default=20_000, help="orders that lie around and are not measured")
@@ -61,11 +68,11 @@ def main() -> int:
     ):
         orders = stack.enter_context(stocked(stand))  # before anybody looks at the shelves
         contestants = [STARTERS[name](stand, stack) for name in asked.contestants]
-        measurement = Measurement(stand, orders, contestants, seconds=asked.seconds)
+        measurement = Measurement(stand, orders, contestants, seconds=asked.seconds, quiet=asked.quiet)
         for number, setting, sample in measurement.run(rounds=asked.rounds, loads=asked.loads, clients=asked.clients):
             print(
                 f"round {number}  {setting.load:9} {setting.clients:3} clients  {setting.contestant:17}"
-                f" {sample.per_second:8.1f}/s  {sample.errors} errors  {sample.cpu_ms['other']:.2f} ms other CPU",
+                f" {sample.per_second:8.1f}/s  {sample.errors} errors  {sample.other_share:.0%} of the machine to others",
                 flush=True,
             )
         broken = check_invariants(stand)

@@ -50,6 +50,7 @@ def details_of(samples: Samples) -> list[dict[str, Any]]:
             "per_second_spread": round(spread_of(rounds), 3),
             "error_share": round(error_share(rounds), 5),
             "slowest_to_fastest": round(_median(rounds, lambda s: s.slowest_to_fastest), 3),
+            "other_cpu_share": round(_median(rounds, lambda s: s.other_share), 3),
             "cpu_ms_per_fulfilment": {
                 who: round(median(sample.cpu_ms[who] for sample in rounds), 3) for who in rounds[0].cpu_ms
             },

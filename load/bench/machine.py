@@ -20,10 +20,15 @@ def describe_machine() -> dict[str, object]:
     memory = next(int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
     return {
         "cpu": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": count_cores(),
         "memory_gib": round(memory / 2**20, 1),
         "system": platform.platform(),
     }
+
+
+def count_cores() -> int:
+    """Processors of the machine."""
+    return os.cpu_count() or 1
 
 
 def describe_versions(stand: Stand) -> dict[str, str]:

@@ -19,11 +19,14 @@ def results_table(results: Sequence[Mapping[str, Any]], details: Sequence[Mappin
 
 
 def cpu_table(details: Sequence[Mapping[str, Any]]) -> str:
-    """Milliseconds of CPU for one fulfilment, by who used them; `other` is the rest of the machine."""
-    rows = [{**detail, **detail["cpu_ms_per_fulfilment"]} for detail in details]
+    """Milliseconds of processor time for one fulfilment, by who used them, and the share of the machine others used."""
+    rows = [
+        {**detail, **detail["cpu_ms_per_fulfilment"], "others": f"{detail['other_cpu_share']:.0%}"}
+        for detail in details
+    ]
     who = tuple(details[0]["cpu_ms_per_fulfilment"]) if details else ()
     ordered = sorted(rows, key=lambda row: (row["load"], row["clients"]))
-    return _table(("contestant", "load", "clients", *who), ordered)
+    return _table(("contestant", "load", "clients", *who, "others"), ordered)
 
 
 def ratios_table(ratios: Sequence[Mapping[str, Any]]) -> str:

@@ -42,7 +42,11 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX if isinstance(self._upstream, str) else socket.AF_INET)
-                server.connect(self._upstream)
+                try:
+                    server.connect(self._upstream)
+                except OSError:  # the server's queue is full: this client is turned away, the next is not
+                    client.close()
+                    continue
                 link = _Link(self, client, server)
                 threading.Thread(target=link.to_server, daemon=True).start()
                 threading.Thread(target=link.to_client, daemon=True).start()

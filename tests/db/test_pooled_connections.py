@@ -45,9 +45,9 @@ def single(config: Config) -> Iterator[Database]:
         pool_size=1,
         pool_max_overflow=0,
         pool_timeout_seconds=1.0,
-        lock_timeout_ms=150,
-        statement_timeout_ms=150,
-        idle_in_transaction_timeout_ms=150,
+        lock_timeout_ms=400,
+        statement_timeout_ms=400,
+        idle_in_transaction_timeout_ms=400,
         retry_seconds_max=0.3,
     )
     database = Database(hasty, application_url(config))
@@ -111,7 +111,7 @@ def sleeps_in_sql(session: Session) -> None:
 
 def sleeps_in_python(session: Session) -> None:
     writes(session)
-    time.sleep(0.4)
+    time.sleep(0.9)
     reads(session)
 
 

@@ -34,7 +34,7 @@ BUILDS = {
 }
 FIRST = min(BUILDS)
 BEFORE = f"{int(FIRST) - 1:04d}"
-WAIT_SECONDS_MAX = 1.0  # a third of the application's lock_timeout, after which a nurse is told "busy"
+WAIT_SECONDS_MAX = 1.5  # half the application's lock_timeout, after which a nurse is told "busy"
 
 
 @pytest.fixture

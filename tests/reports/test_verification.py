@@ -316,8 +316,25 @@ def test_each_finding_is_reported_as_soon_as_it_is_known(house: House) -> None:
     assert told[0].invariant.title == GUARDS.title
 
 
-def test_a_hospital_at_work_is_seen_at_one_moment(fresh_config: Config) -> None:
-    """One snapshot: the orders given between two checks of `verify` break nothing."""
+def test_the_database_is_seen_at_one_moment(fresh_config: Config) -> None:
+    """One snapshot: what happens after the first check is not there for the others."""
+    database = Database(fresh_config, application_url(fresh_config))
+    early = open_hospital(database)
+    late: list[str] = []
+
+    def open_another(finding: Finding) -> None:
+        if not late:
+            late.append(open_hospital(database).slug)
+
+    findings = verify(normalised_url(fresh_config.database_url), Base.metadata, report=open_another)
+    assert {finding.organization for finding in findings} == {"", early.slug}
+    again = verify(normalised_url(fresh_config.database_url), Base.metadata)
+    assert {finding.organization for finding in again} == {"", early.slug, *late}
+    database.engine.dispose()
+
+
+def test_a_hospital_at_work_is_no_false_alarm(fresh_config: Config) -> None:
+    """Orders are given between any two checks."""
     database = Database(fresh_config, application_url(fresh_config))
     busy = open_hospital(database)
     busy.receive(100)
