@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -62,6 +63,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main() -> int:
     """Runs the bench; the exit code."""
     asked = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers and folders go as at the end
     with (
         standing(asked.database_url, drugs=asked.drugs, orders=asked.orders, workers=asked.workers) as stand,
         ExitStack() as stack,
@@ -72,7 +74,7 @@ def main() -> int:
         for number, setting, sample in measurement.run(rounds=asked.rounds, loads=asked.loads, clients=asked.clients):
             print(
                 f"round {number}  {setting.load:9} {setting.clients:3} clients  {setting.contestant:17}"
-                f" {sample.per_second:8.1f}/s  {sample.errors} errors  {sample.other_share:.0%} of the machine to others",
+                f" {sample.per_second:8.1f}/s  {sample.errors} errors  {sample.other_share:.0%} used by others",
                 flush=True,
             )
         broken = check_invariants(stand)
