@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import os
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -19,6 +20,7 @@ from sqlalchemy.engine.url import URL
 from backend.config import Config, ConfigError
 from backend.db.engine import normalised_url
 
+ROLE_LOCK = 0x56616C52  # "ValR"
 ROLE_FLAGS = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
 
 
@@ -42,23 +44,23 @@ def application_role(config: Config) -> str:
 def provision_role(config: Config) -> None:
     """Makes the application role of `config` or brings it in order. Raises RoleProblem with the statements to run."""
     owner = normalised_url(config.database_url)
-    with connect(owner) as connection, connection.cursor() as cursor:
+    with closing(connect(owner)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT current_user = %s", (application_role(config),))
         if cursor.fetchone() == (True,):
             raise RoleProblem(
                 f"VALMED_DATABASE_URL signs in as the application role {application_role(config)}; "
                 "it must be the user that owns the tables"
             )
+        cursor.execute(f"SELECT pg_advisory_lock({ROLE_LOCK})")  # two deploys at once; released with the connection
         try:
-            password, derived = application_url(config).password, not config.application_database_url
-            _ensure(cursor, application_role(config), password, derived=derived)
+            _ensure(cursor, application_url(config), derived=not config.application_database_url)
         except psycopg2.errors.InsufficientPrivilege as error:
             raise RoleProblem(_what_to_run(config, owner)) from error
 
 
 def check_role(url: URL) -> None:
     """Raises RoleProblem unless `url` signs in and its role owns nothing and cannot bypass row-level security."""
-    with connect(url) as connection, connection.cursor() as cursor:
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT rolsuper OR rolbypassrls, EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid)"
             " FROM pg_roles r WHERE rolname = current_user"
@@ -78,7 +80,8 @@ def connect(url: URL) -> psycopg2.extensions.connection:
     return connection
 
 
-def _ensure(cursor: psycopg2.extensions.cursor, name: str, password: str | None, *, derived: bool) -> None:
+def _ensure(cursor: psycopg2.extensions.cursor, url: URL, *, derived: bool) -> None:
+    name, password = str(url.username), url.password
     role = sql.Identifier(name)
     cursor.execute(
         "SELECT rolcanlogin AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)"
@@ -90,8 +93,18 @@ def _ensure(cursor: psycopg2.extensions.cursor, name: str, password: str | None,
         cursor.execute(sql.SQL(f"CREATE ROLE {{}} {ROLE_FLAGS}").format(role))
     elif found != (True,):
         cursor.execute(sql.SQL(f"ALTER ROLE {{}} {ROLE_FLAGS}").format(role))
-    if password and (found is None or derived):  # a password that somebody else chose stays
+    chosen_here = found is None or derived  # a password that somebody else chose stays
+    if password and chosen_here and not _signs_in(url):
         cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
+
+
+def _signs_in(url: URL) -> bool:
+    """Whether the role's password is right already: an upgrade that changes nothing writes nothing."""
+    try:
+        connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
 
 
 def _derived_password(owner: URL) -> str | None:
