@@ -84,7 +84,7 @@ def test_no_file_names_the_host_of_a_package_registry() -> None:
     hosts = (
         "pypi" + ".org",
         "pythonhosted" + ".org",
-        "registry.npmjs" + ".org",
+        "npmjs" + ".org",
         "extra-index" + "-url",
         "index" + "-url",
     )
