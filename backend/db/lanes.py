@@ -4,7 +4,7 @@ Under REPEATABLE READ a transaction that waits for a row lock gets 40001 when th
 snapshot is older than the row. LOCK TABLE takes no snapshot. So a writer first locks the lanes of the shelves it will
 change: empty tables `lanes.lane_000 ... lane_255`, in ascending order, before its first SELECT.
 
-Decision: 256 lanes, fixed by migration 0002. Because 32 clients on different shelves then meet by accident in fewer
+Decision: 256 lanes, fixed by migration 0001. Because 32 clients on different shelves then meet by accident in fewer
 than one lock of eight, and a hot shelf is served first come first served. Cost: two shelves that share a lane wait for
 each other. A writer that forgets its lane is still held by the row locks and the retry.
 """

@@ -104,8 +104,8 @@ def test_an_upgrade_tells_what_it_has_resolved(succeed: Succeed, fresh_config: C
             " VALUES (:p1, gen_random_uuid(), :p2, :p3, 'PRIMARY', clock_timestamp())",
             *(hospital.organization_id, hospital.patient_id, hospital.staff[login].user_id),
         )
-    database.engine.dispose()
     ((late,),) = hospital.rows("SELECT id FROM care_team_assignments ORDER BY assigned_at DESC LIMIT 1")
+    database.engine.dispose()
     said = succeed(fresh_config, "db", "upgrade")
     assert f"organization {hospital.organization_id}: patient {hospital.patient_id}: PRIMARY {late} demoted" in said
 

@@ -106,7 +106,7 @@ def running(place: Path, *arguments: str) -> Iterator[Demo]:
         process = subprocess.Popen(
             [*COMMAND, "demo", "--data-dir", str(place), "--port", str(port), *arguments],
             cwd=ROOT,
-            env=clean_environment(workers="2"),
+            env={**clean_environment(workers="2"), "TMPDIR": str(place.parent)},  # what a kill leaves goes with it
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -95,7 +95,8 @@ def fill(connection: psycopg2.extensions.connection, organization_id: UUID, *, r
         cursor.execute("SELECT set_config('app.organization_id', %s, false)", (str(organization_id),))
         for statement in statements(rows, drugs):
             cursor.execute(statement)
-            cursor.execute("ANALYZE")  # or the foreign keys of the next one are looked up without an index
+            if not at_rest:
+                cursor.execute("ANALYZE")  # or the foreign keys of the next one are looked up without an index
         if at_rest:
             cursor.execute("RESET session_replication_role")
         cursor.execute("VACUUM (ANALYZE)")

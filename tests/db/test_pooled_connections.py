@@ -24,6 +24,7 @@ from backend.errors import Busy
 from backend.models import Base
 from backend.stock.picking import InsufficientStock
 from tests.db.furnishing import Pair, tenant_column
+from tests.migrations.catalogue import needs_superuser
 
 Connection = psycopg2.extensions.connection
 STATE = """SELECT current_user::text, session_user::text,
@@ -167,6 +168,7 @@ def test_a_lane_that_cannot_be_had_leaves_nothing_either(single: Database, pair:
 
 
 def test_a_killed_connection_is_replaced_by_a_clean_one(single: Database, pair: Pair, superuser: Connection) -> None:
+    needs_superuser(superuser)  # to end a process of another role
     pid, idle, clean = state_of(single)
     killed = []
 
