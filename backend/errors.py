@@ -79,3 +79,8 @@ class ValidationFailed(Invalid):
     def of(cls, field: str, detail: str) -> "ValidationFailed":
         """One error at the body's field `field`."""
         return cls([{"pointer": f"/{field}", "detail": detail}])
+
+    def below(self, pointer: str) -> "ValidationFailed":
+        """The same errors at a place deeper in the body: `/lines/3`."""
+        errors = self.members["errors"]
+        return ValidationFailed([{**error, "pointer": pointer + error["pointer"]} for error in errors])

@@ -1,19 +1,26 @@
 """Every table, so that the metadata is complete for migrations; no code."""
 
 from backend.administrations import models as administrations
+from backend.alerts import models as alerts
 from backend.audit import models as audit
+from backend.counts import models as counts
 from backend.db import Base, idempotency
+from backend.discrepancies import models as discrepancies
 from backend.formulary import models as formulary
 from backend.identity import models as identity
 from backend.orders import models as orders
 from backend.organizations import models as organizations
 from backend.patients import models as patients
 from backend.stock import models as stock
+from backend.transfers import models as transfers
 
 __all__ = [
     "Base",
     "administrations",
+    "alerts",
     "audit",
+    "counts",
+    "discrepancies",
     "formulary",
     "idempotency",
     "identity",
@@ -21,4 +28,5 @@ __all__ = [
     "organizations",
     "patients",
     "stock",
+    "transfers",
 ]

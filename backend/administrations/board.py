@@ -5,10 +5,15 @@ stock, the ward for its patients, the organization for its formulary. The board'
 same snapshot as the board. Because versions only rise and commit or vanish with their change, a cached board is right
 exactly when the sum is the same: a rollback invalidates nothing, a commit on any node invalidates everywhere, and
 nobody is told a stale board even once. No Redis, no messages. Cost: one small query a poll.
+
+What time alone changes, a dose that becomes due or overdue, is on the board too: a board is right until the next such
+moment, and then made again (`Board.until`).
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -19,9 +24,18 @@ from backend.actor import Actor, Role
 from backend.db import Prepared, Session
 from backend.errors import Forbidden
 from backend.observability import BOARD_CACHE
+from backend.orders.models import Priority
 from backend.organizations.organizations import WardNotFound
 
 ORDERS_MAX = 2_000
+
+
+class DueState(StrEnum):
+    """How the next dose of an order stands."""
+
+    UPCOMING = "upcoming"
+    DUE = "due"
+    OVERDUE = "overdue"
 
 
 class NotOnThisWard(Forbidden):
@@ -32,10 +46,16 @@ class NotOnThisWard(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A ward's board as JSON, and the version of everything on it."""
+    """A ward's board as JSON, the version of everything on it, and the moment at which a dose on it changes state."""
 
     version: int
+    until: datetime | None
     body: bytes
+
+    @property
+    def etag(self) -> str:
+        """What distinguishes this board from every other of its ward."""
+        return f"{self.version}-{self.until.timestamp():.0f}" if self.until else str(self.version)
 
 
 class BoardCache:
@@ -46,11 +66,11 @@ class BoardCache:
         self._boards: OrderedDict[tuple[UUID, UUID], Board] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, organization_id: UUID, ward_id: UUID, version: int) -> Board | None:
-        """The board of this version, if it is kept."""
+    def get(self, organization_id: UUID, ward_id: UUID, version: int, now: datetime) -> Board | None:
+        """The board of this version, if it is kept and right at `now`."""
         with self._lock:
             board = self._boards.get((organization_id, ward_id))
-            if board is None or board.version != version:
+            if board is None or board.version != version or (board.until is not None and board.until <= now):
                 return None
             self._boards.move_to_end((organization_id, ward_id))
             return board
@@ -73,7 +93,7 @@ _VERSION = Prepared(
     """SELECT w.name, h.version + w.version + coalesce(
         (SELECT sum(l.version) FROM stock_levels l WHERE l.organization_id = $1 AND l.ward_id = $2), 0)::bigint,
       EXISTS (SELECT FROM ward_memberships m
-        WHERE m.organization_id = $1 AND m.ward_id = $2 AND m.user_id = $3)
+        WHERE m.organization_id = $1 AND m.ward_id = $2 AND m.user_id = $3), h.dose_window_minutes
     FROM wards w JOIN organizations h ON h.id = $1
     WHERE w.organization_id = $1 AND w.id = $2""",
 )
@@ -87,7 +107,7 @@ _ORDERS = Prepared(
       'quantity_units', o.units_per_dose, 'dose_text', o.dose_text, 'route', o.route, 'priority', o.priority,
       'dose', o.doses_given + 1, 'doses', o.doses,
       'due_at', to_char(o.due_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'verified', o.verified_at IS NOT NULL,
-      'on_hand_units', l.on_hand_units)
+      'on_hand_units', l.on_hand_units), o.due_at
     FROM medication_orders o
     JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
     JOIN drugs d ON d.organization_id = $1 AND d.id = o.drug_id
@@ -97,8 +117,8 @@ _ORDERS = Prepared(
 )
 
 
-def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCache) -> Board:
-    """The board of a ward as it is now, in at most two queries whatever its size.
+def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCache, now: datetime) -> Board:
+    """The board of a ward as it is at `now`, in at most two queries whatever its size.
 
     A nurse reads the boards of her wards. Raises WardNotFound, NotOnThisWard.
     """
@@ -106,22 +126,39 @@ def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCac
     rows = session.run(_VERSION, (organization_id, ward_id, actor.user_id))
     if not rows:
         raise WardNotFound()
-    ward_name, version, member = rows[0]
+    ward_name, version, member, window_minutes = rows[0]
     if actor.role is Role.NURSE and not member:
         raise NotOnThisWard()
-    kept = cache.get(organization_id, ward_id, version)
+    kept = cache.get(organization_id, ward_id, version, now)
     BOARD_CACHE.labels("hit" if kept else "miss").inc()
     if kept is not None:
         return kept
     orders = session.run(_ORDERS, (organization_id, ward_id, ORDERS_MAX + 1))
-    board = Board(version, _to_json(ward_id, ward_name, version, orders))
+    window = timedelta(minutes=window_minutes)
+    moments = [moment for *_, due_at in orders for moment in (due_at - window, due_at + window) if moment > now]
+    board = Board(version, min(moments, default=None), _to_json(ward_id, ward_name, version, orders, window, now))
     cache.put(organization_id, ward_id, board)
     return board
 
 
-def _to_json(ward_id: UUID, ward_name: str, version: int, orders: list[tuple[Any, ...]]) -> bytes:
+def due_state(priority: str, due_at: datetime, window: timedelta, now: datetime) -> DueState:
+    """How a dose stands at `now`: due from a window before its time until a window after it, then overdue.
+
+    A PRN dose is never overdue: it is due when it may be given again.
+    """
+    if priority == Priority.PRN:
+        return DueState.UPCOMING if now < due_at else DueState.DUE
+    if now < due_at - window:
+        return DueState.UPCOMING
+    return DueState.DUE if now <= due_at + window else DueState.OVERDUE
+
+
+def _to_json(
+    ward_id: UUID, ward_name: str, version: int, orders: list[tuple[Any, ...]], window: timedelta, now: datetime
+) -> bytes:
     patients: dict[UUID, dict[str, Any]] = {}
-    for patient_id, name, mrn, date_of_birth, bed, allergies, order in orders[:ORDERS_MAX]:
+    for patient_id, name, mrn, date_of_birth, bed, allergies, order, due_at in orders[:ORDERS_MAX]:
+        order["due_state"] = due_state(order["priority"], due_at, window, now)
         patient = patients.setdefault(
             patient_id,
             {

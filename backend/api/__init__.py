@@ -2,7 +2,30 @@
 
 from flask import Blueprint, Flask
 
-from backend.api import drugs, mar, me, orders, organization, patients, stock, tokens, users, wards
+from backend.api import (
+    adjustments,
+    administrations,
+    alerts,
+    counts,
+    discrepancies,
+    drugs,
+    fulfillments,
+    lots,
+    mar,
+    me,
+    orders,
+    organization,
+    overrides,
+    patients,
+    receipts,
+    register,
+    scans,
+    stock,
+    tokens,
+    transfers,
+    users,
+    wards,
+)
 from backend.http import openapi
 from backend.http.endpoint import Resource
 
@@ -15,8 +38,20 @@ RESOURCES: tuple[Resource, ...] = (
     patients.resource,
     drugs.resource,
     orders.resource,
+    fulfillments.resource,
     mar.resource,
+    administrations.resource,
+    overrides.resource,
     stock.resource,
+    receipts.resource,
+    adjustments.resource,
+    lots.resource,
+    scans.resource,
+    transfers.resource,
+    counts.resource,
+    discrepancies.resource,
+    register.resource,
+    alerts.resource,
 )
 
 

@@ -7,7 +7,7 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.administrations import board
-from backend.administrations.board import BoardCache, NotOnThisWard
+from backend.administrations.board import BoardCache, DueState, NotOnThisWard
 from backend.db import Session
 from backend.db.idempotency import Answer
 from backend.http.endpoint import Call, Resource
@@ -41,6 +41,7 @@ class DueOut(Body):
     dose = fields.Integer()
     doses = fields.Integer()
     due_at = fields.AwareDateTime()
+    due_state = fields.Enum(DueState, by_value=True)
     verified = fields.Boolean()
     on_hand_units = fields.Integer()
 
@@ -78,5 +79,5 @@ class BoardOut(Body):
 def read_mar(session: Session, call: Call) -> Any:
     """The board as it is now. Poll with If-None-Match: 304 while nothing on it has changed."""
     cache: BoardCache = current_app.extensions["valmed_boards"]
-    found = board.read_board(session, actor=call.actor, ward_id=call.query["ward_id"], cache=cache)
-    return Answer(200, found.body, etag=str(found.version))
+    found = board.read_board(session, actor=call.actor, ward_id=call.query["ward_id"], cache=cache, now=call.now)
+    return Answer(200, found.body, etag=found.etag)

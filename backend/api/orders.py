@@ -1,22 +1,22 @@
 """Medication orders."""
 
 from typing import Any
-from uuid import UUID
 
-from flask import g
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.api.tokens import CredentialsIn
-from backend.db import Database, Session
-from backend.errors import NotAuthenticated
+from backend.administrations import skipping
+from backend.administrations.models import NotGiven, Outcome
+from backend.api.reporting import report_fulfilment
+from backend.api.witnessing import WitnessIn, check_witness
+from backend.db import Session
+from backend.db.idempotency import Answer
 from backend.formulary.drugs import DrugNotFound
+from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery
-from backend.identity import tokens
-from backend.identity.tokens import Credentials
-from backend.observability import FULFILMENTS, log
+from backend.http.endpoint import Call, Resource, shelf_of_body
+from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode
+from backend.identity.witnesses import WitnessRequired
 from backend.orders import errors, fulfilment, ordering, queries
 from backend.orders.models import OrderStatus, Priority
 from backend.organizations.organizations import WardNotFound
@@ -101,20 +101,38 @@ class StatisticsOut(Body):
     active_unverified = fields.Integer()
 
 
-class WitnessIn(CredentialsIn):
-    """The second person's own credentials; the organization is the caller's."""
-
-    class Meta(CredentialsIn.Meta):
-        """marshmallow's options."""
-
-        exclude = ("organization",)
-
-
 class FulfilIn(Body):
-    """Which dose, where the order has several, and who witnessed it, where that is asked for."""
+    """Which dose, where the order has several, and who witnessed it, where that is asked for.
+
+    `override_reason` gives an unverified order of a drug on the ward's override list; `scan` is the scanned package.
+    """
 
     dose = Count(high=DOSES_MAX)
     witness = fields.Nested(WitnessIn)
+    override_reason = Line(length=500)
+    scan = ScannedCode()
+
+
+class SkipIn(Body):
+    """Why the dose was not given, and which, where the order has several."""
+
+    reason = Choice(NotGiven, required=True)
+    dose = Count(high=DOSES_MAX)
+    note = Line(length=500, allow_none=True, load_default=None)
+
+
+class SkippedOut(Body):
+    """The dose that was not given; `due_at` is when the next one is due."""
+
+    order_id = fields.UUID()
+    status = fields.Enum(OrderStatus, by_value=True)
+    dose = fields.Integer()
+    outcome = fields.Enum(Outcome, by_value=True)
+    note = fields.String(allow_none=True)
+    administration_id = fields.UUID()
+    recorded_by = fields.String()
+    recorded_at = fields.AwareDateTime()
+    due_at = fields.AwareDateTime()
 
 
 class TakenOut(Body):
@@ -147,10 +165,6 @@ class ReasonIn(Body):
     reason = Line(required=True, length=500)
 
 
-def _ordered_from(body: dict[str, Any]) -> tuple[UUID, UUID]:
-    return body["ward_id"], body["drug_id"]
-
-
 def _order_of(session: Session, call: Call) -> Any:
     return queries.get_order(session, organization_id=call.organization_id, order_id=call.path["order_id"])
 
@@ -168,7 +182,7 @@ def list_orders(session: Session, call: Call) -> Any:
     answer=OrderOut(),
     status=201,
     roles=DOCTOR,
-    shelf=_ordered_from,
+    shelves=shelf_of_body,
     raises=(PatientNotFound, DrugNotFound, WardNotFound),
 )
 def place(session: Session, call: Call) -> Any:
@@ -224,24 +238,9 @@ def discontinue(session: Session, call: Call) -> Any:
     return _order_of(session, call)
 
 
-def _check_witness(database: Database, call: Call) -> UUID | None:
-    """The second person, whose own credentials came with the request. Raises WitnessRequired when they are wrong:
-    a 401 would tell the nurse's client that the nurse is signed out."""
-    if "witness" not in call.body:
-        return None
-    organization = tokens.organization_slug(database, call.actor)
-    credentials = Credentials(organization=organization, **call.body["witness"])
-    try:
-        return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
-    except NotAuthenticated:
-        raise errors.WitnessRequired("The witness's email, password or one-time code is wrong.") from None
-
-
-def _report_fulfilment(path: dict[str, Any], outcome: str) -> None:
+def _report_fulfilment(path: dict[str, Any], outcome: str, _answer: Answer | None) -> None:
     """Counts and logs every fulfilment and every refusal of one (mission row A12)."""
-    FULFILMENTS.labels(outcome).inc()
-    event = "order_fulfilled" if outcome in {"done", "replayed"} else "fulfilment_refused"
-    log.info(event, order_id=str(path["order_id"]), outcome=outcome)
+    report_fulfilment(path["order_id"], outcome)
 
 
 @resource.post(
@@ -250,7 +249,7 @@ def _report_fulfilment(path: dict[str, Any], outcome: str) -> None:
     body=FulfilIn(),
     answer=FulfilledOut(),
     roles=NURSE,
-    prepare=_check_witness,
+    prepare=check_witness,
     answers_itself=True,
     report=_report_fulfilment,
     raises=(
@@ -259,9 +258,12 @@ def _report_fulfilment(path: dict[str, Any], outcome: str) -> None:
         errors.DoseAlreadyGiven,
         errors.DoseOutOfSequence,
         errors.OrderDiscontinued,
+        errors.DoseTooSoon,
         errors.OrderNotVerified,
-        errors.WitnessRequired,
+        errors.ScanContradicts,
+        WitnessRequired,
         InsufficientStock,
+        ScanUnreadable,
     ),
 )
 def fulfil(session: Session, call: Call) -> Any:
@@ -277,5 +279,36 @@ def fulfil(session: Session, call: Call) -> Any:
         dose=call.body.get("dose"),
         witness_id=call.prepared,
         key=call.key,
+        now=call.now,
+        override_reason=call.body.get("override_reason"),
+        scan=parse_scan(call.body["scan"]) if "scan" in call.body else None,
+    )
+
+
+@resource.post(
+    "/orders/<uuid:order_id>/skip",
+    "Record a dose that is not given",
+    body=SkipIn(),
+    answer=SkippedOut(),
+    roles=NURSE,
+    raises=(
+        errors.OrderNotFound,
+        errors.NotOnThisWard,
+        errors.OrderAlreadyCompleted,
+        errors.DoseAlreadyGiven,
+        errors.DoseOutOfSequence,
+        errors.OrderDiscontinued,
+    ),
+)
+def skip(session: Session, call: Call) -> Any:
+    """The next dose was held, refused or unavailable. No stock moves; the last dose closes the order."""
+    return skipping.skip(
+        session,
+        actor=call.actor,
+        order_id=call.path["order_id"],
+        shelf=call.shelf,
+        dose=call.body.get("dose"),
+        outcome=Outcome(call.body["reason"]),
+        note=call.body["note"],
         now=call.now,
     )

@@ -7,10 +7,11 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.db import Session
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Flag, Line
+from backend.http.fields import Body, Count, Flag, Line
 from backend.organizations import organizations
 
 resource = Resource("organization")
+HOURS_MAX = 720
 
 
 class OrganizationOut(Body):
@@ -22,6 +23,9 @@ class OrganizationOut(Body):
     time_zone = fields.String()
     verification_required = fields.Boolean()
     witness_required = fields.Boolean()
+    dose_window_minutes = fields.Integer()
+    discrepancy_hours = fields.Integer()
+    transit_hours = fields.Integer()
 
 
 class OrganizationIn(Body):
@@ -31,6 +35,9 @@ class OrganizationIn(Body):
     time_zone = Line(length=64)
     verification_required = Flag()
     witness_required = Flag()
+    dose_window_minutes = Count(low=0, high=1_440)
+    discrepancy_hours = Count(high=HOURS_MAX)
+    transit_hours = Count(high=HOURS_MAX)
 
 
 @resource.get("/organization", "The hospital and its policies", answer=OrganizationOut())
@@ -47,7 +54,8 @@ def read_organization(session: Session, call: Call) -> Any:
     roles=frozenset({Role.ADMIN}),
 )
 def change_organization(session: Session, call: Call) -> Any:
-    """Whether orders must be verified and controlled drugs witnessed; name and time zone."""
+    """Whether orders must be verified and controlled drugs witnessed, how wide a dose's window is, how long a
+    discrepancy and a transfer may take; name and time zone."""
     if call.body:
         organizations.change_organization(session, organization_id=call.organization_id, **call.body)
     return organizations.get_organization(session, organization_id=call.organization_id)

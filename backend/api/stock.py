@@ -1,7 +1,6 @@
-"""Stock: levels, receipts and the ledger."""
+"""Stock: levels and the ledger."""
 
 from typing import Any
-from uuid import UUID
 
 from marshmallow import fields
 
@@ -9,13 +8,12 @@ from backend.actor import Role
 from backend.db import Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Count, Day, Id, Line, Moment, PageQuery, Search
+from backend.http.endpoint import Call, Resource, shelf_of_body
+from backend.http.fields import Body, Choice, Count, Id, Moment, PageQuery, Search
 from backend.organizations.organizations import WardNotFound
-from backend.stock import queries, receipts
+from backend.stock import levels, queries
 from backend.stock.models import LotStatus, MovementReason
 from backend.stock.queries import StockState
-from backend.stock.receipts import LotNotAvailable
 
 resource = Resource("stock")
 
@@ -56,31 +54,6 @@ class LevelOut(Body):
     lots = fields.List(fields.Nested(LotOnShelfOut))
 
 
-class ReceiptIn(Body):
-    """A delivered lot."""
-
-    ward_id = Id(required=True)
-    drug_id = Id(required=True)
-    lot_number = Line(required=True, length=64)
-    expires_on = Day(required=True)
-    quantity_units = Count(required=True)
-
-
-class ReceiptOut(Body):
-    """What was received; `on_hand_units` is what the shelf holds now."""
-
-    id = fields.UUID()
-    ward_id = fields.UUID()
-    drug_id = fields.UUID()
-    drug_name = fields.String()
-    lot_id = fields.UUID()
-    lot_number = fields.String()
-    expires_on = fields.Date()
-    quantity_units = fields.Integer()
-    on_hand_units = fields.Integer()
-    received_at = fields.AwareDateTime()
-
-
 class MovementQuery(PageQuery):
     """Which movements; `from` counts, `to` does not."""
 
@@ -106,8 +79,11 @@ class MovementOut(Body):
     balance_after_units = fields.Integer()
     reason = fields.Enum(MovementReason, by_value=True)
     reference_id = fields.UUID()
+    corrects_id = fields.UUID(allow_none=True)
+    note = fields.String(allow_none=True)
     actor_id = fields.UUID(allow_none=True)
     actor_name = fields.String(allow_none=True)
+    witness_name = fields.String(allow_none=True)
     occurred_at = fields.AwareDateTime()
     recorded_at = fields.AwareDateTime()
 
@@ -119,31 +95,38 @@ def list_levels(session: Session, call: Call) -> Any:
     return queries.list_levels(session, organization_id=call.organization_id, now=call.now, page=call.page, **filters)
 
 
-def _received_on(body: dict[str, Any]) -> tuple[UUID, UUID]:
-    return body["ward_id"], body["drug_id"]
+class LevelsIn(Body):
+    """How much a ward wants to hold of a drug: an alert at the reorder point, replenishment up to par."""
+
+    ward_id = Id(required=True)
+    drug_id = Id(required=True)
+    reorder_point_units = Count(required=True, low=0)
+    par_level_units = Count(required=True, low=0)
 
 
-@resource.post(
-    "/stock/receipts",
-    "Receive a lot",
-    body=ReceiptIn(),
-    answer=ReceiptOut(),
-    status=201,
+class LevelsOut(Body):
+    """What was set."""
+
+    ward_id = fields.UUID()
+    drug_id = fields.UUID()
+    reorder_point_units = fields.Integer()
+    par_level_units = fields.Integer()
+
+
+@resource.put(
+    "/stock/levels",
+    "Set reorder point and par",
+    body=LevelsIn(),
+    answer=LevelsOut(),
     roles=frozenset({Role.PHARMACIST}),
-    shelf=_received_on,
-    raises=(WardNotFound, DrugNotFound, LotNotAvailable),
+    shelves=shelf_of_body,
+    raises=(WardNotFound, DrugNotFound),
 )
-def receive(session: Session, call: Call) -> Any:
-    """Adds units of a new or known lot to a ward's stock."""
-    return receipts.receive(
-        session,
-        actor=call.actor,
-        shelf=call.shelf,
-        lot_number=call.body["lot_number"],
-        expires_on=call.body["expires_on"],
-        quantity_units=call.body["quantity_units"],
-        now=call.now,
-    )
+def set_levels(session: Session, call: Call) -> Any:
+    """Of one shelf; par is not below the reorder point."""
+    wanted = {name: call.body[name] for name in ("reorder_point_units", "par_level_units")}
+    levels.set_levels(session, call.shelf, **wanted)
+    return call.body
 
 
 @resource.get(

@@ -6,7 +6,7 @@ import click
 import psycopg2.errors
 import sqlalchemy.exc
 
-from backend.cli import db, demo, openapi, seed, serve, staff, verify
+from backend.cli import alerts, db, demo, openapi, seed, serve, staff, verify
 from backend.config import VERSION, ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
@@ -27,6 +27,7 @@ for command in (
     staff.organization,
     staff.ward,
     staff.user,
+    alerts.alerts,
     verify.verify,
     openapi.openapi,
 ):

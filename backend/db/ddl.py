@@ -88,3 +88,41 @@ def _drop_invalid(name: str) -> None:
     invalid = f"SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid"
     if op.get_bind().exec_driver_sql(invalid).first() is not None:
         op.execute(f"DROP INDEX CONCURRENTLY {name}")
+
+
+def add_constraints(table: str, constraints: dict[str, str]) -> None:
+    """Adds CHECK and FOREIGN KEY `constraints` (name -> definition) to a live table without reading it under a lock.
+
+    Outside a transaction: the lock of ADD ... NOT VALID is let go before VALIDATE reads the rows. Re-runnable. For a
+    foreign key the owner reads the rows of every hospital, which its policy `validation` allows for so long.
+    """
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP POLICY IF EXISTS validation ON {table}")
+        op.execute(f"CREATE POLICY validation ON {table} FOR SELECT TO CURRENT_USER USING (true)")
+        for name, definition in constraints.items():
+            if not _has_constraint(table, name):
+                op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition} NOT VALID")
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+        op.execute(f"DROP POLICY validation ON {table}")
+
+
+def drop_constraints(table: str, *names: str) -> None:
+    """Drops constraints of `table` that nothing relies on any more."""
+    for name in names:
+        op.execute(f"-- squawk-ignore ban-drop-constraint\nALTER TABLE {table} DROP CONSTRAINT {name}")
+
+
+def for_each_hospital(statement: str) -> None:
+    """Runs `statement`, which may say `hospital` for its id, as each tenant in turn: the owner too sees only one."""
+    op.execute(
+        "DO $body$ DECLARE hospital uuid; BEGIN FOR hospital IN SELECT id FROM organizations LOOP"
+        " PERFORM set_config('app.organization_id', hospital::text, true);"
+        f" {statement}; END LOOP; END $body$"
+    )
+
+
+def _has_constraint(table: str, name: str) -> bool:
+    if op.get_context().as_sql:
+        return False
+    found = f"SELECT 1 FROM pg_constraint WHERE conrelid = '{table}'::regclass AND conname = '{name}'"
+    return op.get_bind().exec_driver_sql(found).first() is not None

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +47,12 @@ def id_part(value: Any) -> UUID:
     return UUID(text_part(value))
 
 
+def day_part(value: Any) -> date:
+    """A calendar day."""
+    return date.fromisoformat(text_part(value))
+
+
+BY_DAY = (day_part, id_part)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
 BY_TEXT = (text_part, id_part)

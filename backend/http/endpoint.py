@@ -8,11 +8,11 @@ own transaction, so every write can be repeated and none can be lost or doubled 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Request, Response, current_app, request
 from marshmallow import Schema
 from marshmallow import fields as ma
 
@@ -30,6 +30,7 @@ from backend.orders.errors import OrderNotFound
 from backend.stock.ledger import Shelf
 
 JSON = "application/json"
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Call:
     body: dict[str, Any]
     page: PageRequest
     key: IdempotencyKey
-    shelf: Shelf
+    shelves: Sequence[Shelf] = ()  # whose lanes the transaction takes
     prepared: Any = None  # what the endpoint's `prepare` returned, made before the transaction
 
     @property
@@ -51,11 +52,15 @@ class Call:
         """The caller's hospital."""
         return self.actor.organization_id
 
+    @property
+    def shelf(self) -> Shelf:
+        """The one shelf of the request."""
+        return self.shelves[0]
+
 
 Route = Callable[[Session, Call], Any]
 NO_KEY = IdempotencyKey("", b"")
 NO_PAGE = PageRequest()
-NO_SHELF = Shelf(UUID(int=0), UUID(int=0), UUID(int=0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +77,14 @@ class Operation:
     answer: Schema | None = None
     status: int = 200
     page: Sequence[cursors.KeyPart] = ()  # not empty: a keyset list with this key
-    shelf: Callable[[dict[str, Any]], tuple[UUID, UUID]] | None = None  # body -> ward and drug whose lane is taken
+    shelves: Callable[[Database, Call], Sequence[Shelf]] | None = None  # whose lanes are taken before the first read
+    reads: Callable[[Request, Schema | None], dict[str, Any]] = parse_body  # the body, where it is not JSON
+    media: str = JSON  # of the body
     answers_itself: bool = False  # the use case takes its lane and stores its answer (the fulfil path)
     prepare: Callable[[Database, Call], Any] | None = None  # slow or preliminary work outside the transaction
     identify: Callable[[Database, dict[str, Any]], Actor] | None = None  # body -> who asks; else the bearer token
     keyed: bool = True  # a write stores its answer under its Idempotency-Key
-    report: Callable[[dict[str, Any], str], None] | None = None  # told the path and how it ended, after the commit
+    report: Callable[[dict[str, Any], str, Answer | None], None] | None = None  # told how it ended, after the commit
     raises: tuple[type[DomainError], ...] = ()
     description: str = ""
 
@@ -106,6 +113,10 @@ class Resource:
     def post(self, path: str, summary: str, **promises: Any) -> Callable[[Route], Route]:
         """A change at `path`."""
         return self._add("POST", path, summary, promises)
+
+    def put(self, path: str, summary: str, **promises: Any) -> Callable[[Route], Route]:
+        """What `path` names, as a whole."""
+        return self._add("PUT", path, summary, promises)
 
     def patch(self, path: str, summary: str, **promises: Any) -> Callable[[Route], Route]:
         """A change of some fields of what `path` names."""
@@ -142,6 +153,16 @@ class Resource:
             )
 
 
+def shelf_of_body(_database: Database, call: Call) -> Sequence[Shelf]:
+    """The shelf that a body names by `ward_id` and `drug_id`."""
+    return (Shelf(call.organization_id, call.body["ward_id"], call.body["drug_id"]),)
+
+
+def read(database: Database, call: Call, look: Callable[[Session], T]) -> T:
+    """What `look(session)` returns, in a transaction of its own before the one that changes something."""
+    return database.transact(look, actor=call.actor, read_only=True)
+
+
 def database_of_app() -> Database:
     """The database of the running application."""
     database: Database = current_app.extensions["valmed"]
@@ -149,15 +170,15 @@ def database_of_app() -> Database:
 
 
 def _view(operation: Operation) -> Callable[..., Response]:
-    report = operation.report or (lambda path, outcome: None)
+    report = operation.report or (lambda path, outcome, answer: None)
 
     def view(**path: Any) -> Response:
         try:
             answer = _perform(operation, path)
         except DomainError as refusal:
-            report(path, refusal.code)
+            report(path, refusal.code, None)
             raise
-        report(path, "replayed" if answer.replayed else "done")
+        report(path, "replayed" if answer.replayed else "done", answer)
         return _response(answer)
 
     return view
@@ -167,6 +188,8 @@ def _perform(operation: Operation, path: dict[str, Any]) -> Answer:
     """The answer to the current request, after its transaction has committed."""
     database = database_of_app()
     call = _call(database, operation, path)
+    if operation.shelves is not None:
+        call.shelves = operation.shelves(database, call)
     if operation.prepare is not None:
         call.prepared = operation.prepare(database, call)
     return database.transact(
@@ -185,8 +208,8 @@ def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Cal
     if operation.page:
         page = cursors.page_request(query.pop("limit", None), query.pop("cursor", None), operation.page)
     key = key_of(request, actor, body) if operation.writes else NO_KEY
-    shelf = _shelf(operation, actor, body, place)
-    return Call(actor, datetime.now(UTC), path, query, body, page, key, shelf)
+    shelves = _shelf_of_order(operation, actor, place)
+    return Call(actor, datetime.now(UTC), path, query, body, page, key, shelves)
 
 
 def _identified(
@@ -194,21 +217,19 @@ def _identified(
 ) -> tuple[Actor, dict[str, Any], OrderPlace | None]:
     """Who asks, what was sent, where the order of the path lies. The body is read after the token was checked."""
     if operation.identify is not None:
-        body = parse_body(request, operation.body)
+        body = operation.reads(request, operation.body)
         return operation.identify(database, body), body, None
     actor, place = actor_of(database, request, path.get("order_id") if operation.of_order else None)
     actor.require(operation.roles)
-    return actor, parse_body(request, operation.body) if operation.writes else {}, place
+    return actor, operation.reads(request, operation.body) if operation.writes else {}, place
 
 
-def _shelf(operation: Operation, actor: Actor, body: dict[str, Any], place: OrderPlace | None) -> Shelf:
-    if operation.of_order:
-        if place is None:
-            raise OrderNotFound()
-        return Shelf(actor.organization_id, place.ward_id, place.drug_id)
-    if operation.shelf is not None:
-        return Shelf(actor.organization_id, *operation.shelf(body))
-    return NO_SHELF
+def _shelf_of_order(operation: Operation, actor: Actor, place: OrderPlace | None) -> Sequence[Shelf]:
+    if not operation.of_order:
+        return ()
+    if place is None:
+        raise OrderNotFound()
+    return (Shelf(actor.organization_id, place.ward_id, place.drug_id),)
 
 
 def _run(session: Session, operation: Operation, call: Call) -> Answer:
@@ -217,8 +238,8 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
         return itself
     if not (operation.writes and operation.keyed):
         return _answer(operation, operation.route(session, call))
-    if operation.shelf is not None or operation.of_order:
-        session.take_lanes([call.shelf.lane])
+    if call.shelves:
+        session.take_lanes(shelf.lane for shelf in call.shelves)
     stored = find_answer(session, organization_id=call.organization_id, key=call.key)
     if stored is not None:
         return stored

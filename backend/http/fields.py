@@ -60,6 +60,19 @@ class Count(fields.Integer):
         return value
 
 
+class Change(Count):
+    """A signed whole number of units, not 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=-UNITS_MAX, high=UNITS_MAX, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        change = super()._deserialize(value, attr, data, **kwargs)
+        if change == 0:
+            raise ValidationError("Not 0.")
+        return change
+
+
 class Moment(fields.AwareDateTime):
     """A time with its offset from UTC."""
 
@@ -129,16 +142,23 @@ class Search(Line):
 
 
 class Several(fields.List[Any]):
-    """A list of at most `most` items; a longer one is refused before its items are read."""
+    """A list of `least` to `most` items, each `once` where that is asked for; a longer one is refused before its items
+    are read."""
 
-    def __init__(self, inner: fields.Field[Any], *, most: int, **kwargs: Any) -> None:
+    def __init__(
+        self, inner: fields.Field[Any], *, most: int, least: int = 0, once: bool = False, **kwargs: Any
+    ) -> None:
         self.most = most
-        super().__init__(inner, validate=validate.Length(max=most), **kwargs)
+        self.once = once
+        super().__init__(inner, validate=validate.Length(min=least, max=most), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
         if isinstance(value, list) and len(value) > self.most:
             raise ValidationError(f"At most {self.most} items.")
-        return super()._deserialize(value, attr, data, **kwargs)
+        items = super()._deserialize(value, attr, data, **kwargs)
+        if self.once and len(set(items)) < len(items):
+            raise ValidationError("An item is listed twice.")
+        return items
 
 
 class Id(fields.UUID):
@@ -148,3 +168,17 @@ class Id(fields.UUID):
         if not isinstance(value, str):
             raise self.make_error("invalid_uuid")
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class ScannedCode(fields.String):
+    """What a scanner read: printable ASCII, and the separator GS (ASCII 29) of GS1."""
+
+    length = 200
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not 1 <= len(text) <= self.length:
+            raise ValidationError(f"1 to {self.length} characters.")
+        if not all(" " <= character <= "~" or character == "\x1d" for character in text):
+            raise ValidationError("Only printable ASCII characters and the separator GS.")
+        return text

@@ -27,7 +27,7 @@ def key_of(request: Request, actor: Actor, body: dict[str, object]) -> Idempoten
         key = f"server-{new_id()}"
     elif not _FORM.fullmatch(key):
         raise ValidationFailed.of("Idempotency-Key", "1 to 128 visible ASCII characters")
-    digest = hashlib.sha256(f"{actor.user_id} {request.method} {request.path} ".encode())
+    digest = hashlib.sha256(f"{actor.user_id} {request.method} {request.path} ".encode() + request.query_string)
     if body:
         digest.update(orjson.dumps(_without_secrets(body), option=orjson.OPT_SORT_KEYS, default=str))
     return IdempotencyKey(key, digest.digest())

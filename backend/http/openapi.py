@@ -107,8 +107,12 @@ def _operation(resource: Resource, operation: Operation) -> dict[str, Any]:
         described["security"] = [{"token": []}]
     if operation.body is not None:
         required = any(promised.required for promised in operation.body.fields.values())
-        described["requestBody"] = {"required": required, "content": {JSON: {"schema": operation.body}}}
+        described["requestBody"] = {"required": required, "content": {operation.media: _body(operation)}}
     return described
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    return {"schema": operation.body if operation.media == JSON else {"type": "string"}}
 
 
 def _roles(operation: Operation) -> str:

@@ -34,5 +34,13 @@ class OrderNotVerified(Conflict):
     """Your organization wants a pharmacist to verify an order before it is fulfilled. See POST /orders/{id}/verify."""
 
 
-class WitnessRequired(Forbidden):
-    """A controlled drug needs a second member of staff of the ward: send their own credentials as `witness`."""
+class DoseTooSoon(Conflict):
+    """The time between two doses of this order has not passed yet; `earliest_at` says when it has."""
+
+
+class DoseNotDue(Conflict):
+    """A round gives what is due; the next dose of this order is due at `due_at`. Name the dose to give it earlier."""
+
+
+class ScanContradicts(Conflict):
+    """What was scanned is not what the order is filled with; `contradiction` says how and `detail` says it in words."""

@@ -1,11 +1,12 @@
 """Fulfilment: the nurse gives one dose of an order, and stock and order change together or not at all.
 
 The story is `fulfil`: take the shelf's lane, lock order, level and lots (one message), decide, write everything
-(one statement). `transact` commits. See concurrency.md for why each step stands where it stands.
+(one statement). `transact` commits. See concurrency.md for why each step stands where it stands. A round (rounds.py)
+tells the same story for many orders.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,22 +15,31 @@ import orjson
 from backend.actor import Actor
 from backend.db import Prepared, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey, replayed
-from backend.errors import ValidationFailed
-from backend.orders.errors import (
-    DoseAlreadyGiven,
-    DoseOutOfSequence,
-    NotOnThisWard,
-    OrderAlreadyCompleted,
-    OrderDiscontinued,
-    OrderNotFound,
-    OrderNotVerified,
-    WitnessRequired,
-)
-from backend.orders.models import OrderStatus
+from backend.formulary.scanning import Scan
+from backend.identity.witnesses import ensure_witness
+from backend.orders.doses import as_json, ensure_next, next_due
+from backend.orders.errors import DoseTooSoon, NotOnThisWard, OrderNotFound
+from backend.orders.models import OrderStatus, Priority
+from backend.orders.overrides import ensure_overridable, open_review
+from backend.orders.scans import ensure_scanned
 from backend.stock import ledger
-from backend.stock.ledger import Line, Shelf
+from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
 from backend.stock.picking import LotOnShelf, first_expiring_first
+
+
+@dataclass(frozen=True, slots=True)
+class Giving:
+    """What a nurse wants to do: which dose of which order, and what she brings along."""
+
+    actor: Actor
+    order_id: UUID
+    shelf: Shelf
+    dose: int | None
+    witness_id: UUID | None
+    override_reason: str | None
+    scan: Scan | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +59,17 @@ class Fulfilled:
     fulfilled_at: datetime
 
 
-class _Target(NamedTuple):
+class Target(NamedTuple):
     """What `_LOCK` returns: the locked order and all that the decision rests on."""
 
     status: str
+    priority: str
     units_per_dose: int
     doses: int
     doses_given: int
     interval_minutes: int | None
     first_due_at: datetime
+    due_at: datetime
     verified: bool
     discontinued_at: datetime | None
     patient_name: str
@@ -80,9 +92,9 @@ _LOCK = Prepared(
     ("uuid", "uuid", "uuid", "uuid", "uuid", "text", "timestamptz"),
     """
 WITH target AS (
-  SELECT o.status::text, o.units_per_dose, o.doses, o.doses_given, o.interval_minutes, o.first_due_at,
-    o.verified_at IS NOT NULL, o.discontinued_at, p.name, d.name, d.controlled_schedule IS NOT NULL,
-    h.verification_required, h.witness_required,
+  SELECT o.status::text, o.priority::text, o.units_per_dose, o.doses, o.doses_given, o.interval_minutes,
+    o.first_due_at, o.due_at, o.verified_at IS NOT NULL, o.discontinued_at, p.name, d.name,
+    d.controlled_schedule IS NOT NULL, h.verification_required, h.witness_required,
     EXISTS (SELECT FROM ward_memberships m
       WHERE m.organization_id = $1 AND m.user_id = $5 AND m.ward_id = $3),
     l.on_hand_units, ($7 AT TIME ZONE h.time_zone)::date AS today
@@ -107,46 +119,35 @@ FROM target LEFT JOIN idempotency_keys i ON i.organization_id = $1 AND i.key = $
 """,
 )
 
-# After POSTING's $1 to $11: $12 order, $13 dose, $14 units, $15 witness, $16 completed, $17 due at,
-# $18 idempotency key, $19 fingerprint, $20 answer.
-_WRITE = Prepared(
-    "fulfil_order",
-    (*ledger.POSTING_TYPES, "uuid", "int", "int", "uuid", "boolean", "timestamptz", "text", "bytea", "bytea"),
-    f"""
+# After POSTING's $1 to $14: $15 order, $16 dose, $17 units, $18 completed, $19 due at.
+_GIVE = f"""
 WITH {ledger.POSTING}, given AS (
   UPDATE medication_orders SET
-    doses_given = $13,
-    status = CASE WHEN $16 THEN 'completed' ELSE status END,
-    completed_at = CASE WHEN $16 THEN $11 END,
-    due_at = $17,
+    doses_given = $16,
+    status = CASE WHEN $18 THEN 'completed' ELSE status END,
+    completed_at = CASE WHEN $18 THEN $11 END,
+    due_at = $19,
     version = version + 1
-  WHERE organization_id = $1 AND id = $12 AND status = 'active' AND doses_given = $13 - 1
+  WHERE organization_id = $1 AND id = $15 AND status = 'active' AND doses_given = $16 - 1
   RETURNING 1
 ), administration AS (
   INSERT INTO medication_administrations (organization_id, id, order_id, dose_number, outcome, quantity_units,
     nurse_id, witness_id, administered_at)
-  VALUES ($1, $9, $12, $13, 'given', $14, $10, $15, $11)
-), remembered AS (
+  VALUES ($1, $9, $15, $16, 'given', $17, $10, $12, $11)
+)"""
+_GIVE_TYPES = (*ledger.POSTING_TYPES, "uuid", "int", "int", "boolean", "timestamptz")
+_WRITTEN = "SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)"
+_WRITE_DOSE = Prepared("give_dose", _GIVE_TYPES, f"{_GIVE} {_WRITTEN}")
+
+# The same with the answer: $20 idempotency key, $21 fingerprint, $22 answer.
+_WRITE = Prepared(
+    "fulfil_order",
+    (*_GIVE_TYPES, "text", "bytea", "bytea"),
+    f"""{_GIVE}, remembered AS (
   INSERT INTO idempotency_keys (organization_id, key, user_id, fingerprint, status, answer)
-  VALUES ($1, $18, $10, $19, 200, $20)
+  VALUES ($1, $20, $10, $21, 200, $22)
 )
-SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)
-""",
-)
-
-_GIVEN_BY = Prepared(
-    "given_by",
-    ("uuid", "uuid", "int"),
-    """SELECT u.name, a.administered_at FROM medication_administrations a
-    JOIN users u ON u.organization_id = $1 AND u.id = a.nurse_id
-    WHERE a.organization_id = $1 AND a.order_id = $2 AND a.dose_number = $3""",
-)
-
-_WITNESS_WORKS_HERE = Prepared(
-    "witness_works_here",
-    ("uuid", "uuid", "uuid"),
-    """SELECT 1 FROM ward_memberships m JOIN users u ON u.organization_id = $1 AND u.id = m.user_id
-    WHERE m.organization_id = $1 AND m.user_id = $2 AND m.ward_id = $3 AND u.active""",
+{_WRITTEN}""",
 )
 
 
@@ -160,140 +161,107 @@ def fulfil(
     witness_id: UUID | None,
     key: IdempotencyKey,
     now: datetime,
+    override_reason: str | None = None,
+    scan: Scan | None = None,
 ) -> Answer:
     """Gives the next dose of an order from the first expiring lots of its shelf.
 
-    `dose` must be named where the order has more than one. Answers what was stored when `key` was used before.
-    Raises the refusals of orders/errors.py and InsufficientStock, in the precedence of domain.md; none changes a row.
+    `dose` must be named where the order has more than one. `override_reason` lets an unverified order pass whose drug
+    is on the ward's override list; `scan` is what the nurse scanned. Answers what was stored when `key` was used
+    before. Raises the refusals of orders/errors.py, WitnessRequired and InsufficientStock, in the precedence of
+    domain.md; none changes a row.
     """
     session.take_lanes([shelf.lane])
-    values = (actor.organization_id, order_id, shelf.ward_id, shelf.drug_id, actor.user_id, key.key, now)
+    giving = Giving(actor, order_id, shelf, dose, witness_id, override_reason, scan, now)
+    target = lock_target(session, giving, key.key)
+    if target.key_fingerprint is not None:
+        return replayed(key, target.key_fingerprint, target.key_status or 200, target.key_answer or b"")
+    picks = decide(session, giving, target)
+    fulfilled, values = _prepared(giving, target, picks)
+    body = orjson.dumps(fulfilled, option=orjson.OPT_UTC_Z)
+    _write(session, _WRITE, [*values, key.key, key.fingerprint, body], len(picks))
+    if _overrides(target):
+        open_review(session, giving.actor, order_id, fulfilled.administration_id, shelf.ward_id, override_reason, now)
+    return Answer(200, body)
+
+
+def give(session: Session, giving: Giving, target: Target) -> Fulfilled:
+    """Decides on a locked target and writes the dose, without an answer to remember. Raises like `fulfil`."""
+    picks = decide(session, giving, target)
+    fulfilled, values = _prepared(giving, target, picks)
+    _write(session, _WRITE_DOSE, values, len(picks))
+    return fulfilled
+
+
+def lock_target(session: Session, giving: Giving, key: str) -> Target:
+    """The order with its shelf and lots, locked, and what is stored under `key`. Raises OrderNotFound."""
+    shelf, actor = giving.shelf, giving.actor
+    values = (actor.organization_id, giving.order_id, shelf.ward_id, shelf.drug_id, actor.user_id, key, giving.now)
     rows = session.run(_LOCK, values)
     if not rows:
         raise OrderNotFound()
     columns = rows[0]
-    target = _Target(*columns[:15], *columns[16:])  # 15 is `today`, which only the database needed
-    if target.key_fingerprint is not None:
-        return replayed(key, target.key_fingerprint, target.key_status or 200, target.key_answer or b"")
-    _ensure_allowed(session, actor, order_id, shelf, target, dose, witness_id)
+    return Target(*columns[:17], *columns[18:])  # 17 is `today`, which only the database needed
+
+
+def decide(session: Session, giving: Giving, target: Target) -> list[LotOnShelf]:
+    """The lots to take. Raises the first refusal that applies."""
+    if not target.member:
+        raise NotOnThisWard()
+    ensure_next(session, actor=giving.actor, order_id=giving.order_id, order=target, dose=giving.dose)
+    if target.priority == Priority.PRN and target.doses_given and target.due_at > giving.now:
+        raise DoseTooSoon(earliest_at=as_json(target.due_at))
+    if _overrides(target):
+        ensure_overridable(session, giving.shelf, giving.override_reason)
+    if giving.witness_id is not None or (target.witness_required and target.controlled):
+        ensure_witness(session, actor=giving.actor, ward_id=giving.shelf.ward_id, witness_id=giving.witness_id)
     picks = first_expiring_first(_lots(target), target.units_per_dose)
-    return _give(session, actor, order_id, shelf, target, picks, witness_id, key, now)
+    if giving.scan is not None:
+        ensure_scanned(session, giving.shelf, giving.scan, picks)
+    return picks
 
 
-def _lots(target: _Target) -> list[LotOnShelf]:
+def _overrides(target: Target) -> bool:
+    """Whether the policy asks for a verification that the order lacks."""
+    return target.verification_required and not target.verified
+
+
+def _lots(target: Target) -> list[LotOnShelf]:
     return [
         LotOnShelf(UUID(lot_id), lot_number, date.fromisoformat(expires_on), units)
         for lot_id, lot_number, expires_on, units in target.lots or ()
     ]
 
 
-def _ensure_allowed(
-    session: Session,
-    actor: Actor,
-    order_id: UUID,
-    shelf: Shelf,
-    target: _Target,
-    dose: int | None,
-    witness_id: UUID | None,
-) -> None:
-    """Raises the first refusal that applies."""
-    if not target.member:
-        raise NotOnThisWard()
-    if target.status == OrderStatus.COMPLETED:
-        raise OrderAlreadyCompleted(**_given_by(session, actor, order_id, target.doses_given))
-    _ensure_dose(session, actor, order_id, target, dose)
-    if target.verification_required and not target.verified:
-        raise OrderNotVerified()
-    if target.witness_required and target.controlled and witness_id is None:
-        raise WitnessRequired()
-    if witness_id is not None:
-        _ensure_witness(session, actor, shelf, witness_id)
-
-
-def _ensure_dose(session: Session, actor: Actor, order_id: UUID, target: _Target, dose: int | None) -> None:
-    """Raises unless `dose` is the next one of an active order."""
-    next_dose = target.doses_given + 1
-    if dose is None and target.doses > 1:
-        raise ValidationFailed.of("dose", f"this order has {target.doses} doses: name the one you give ({next_dose})")
-    if dose is not None and not 1 <= dose <= target.doses:
-        raise ValidationFailed.of("dose", f"this order has {target.doses} doses")
-    if dose is not None and dose < next_dose:
-        raise DoseAlreadyGiven(next_dose=next_dose, **_given_by(session, actor, order_id, dose))
-    if target.status == OrderStatus.DISCONTINUED:
-        raise OrderDiscontinued(discontinued_at=_iso(target.discontinued_at))
-    if dose is not None and dose > next_dose:
-        raise DoseOutOfSequence(next_dose=next_dose)
-
-
-def _ensure_witness(session: Session, actor: Actor, shelf: Shelf, witness_id: UUID) -> None:
-    if witness_id == actor.user_id:
-        raise WitnessRequired("The witness must be another person.")
-    if not session.run(_WITNESS_WORKS_HERE, (actor.organization_id, witness_id, shelf.ward_id)):
-        raise WitnessRequired("The witness does not work on this ward.")
-
-
-def _given_by(session: Session, actor: Actor, order_id: UUID, dose: int) -> dict[str, Any]:
-    rows = session.run(_GIVEN_BY, (actor.organization_id, order_id, dose))
-    return {"fulfilled_by": rows[0][0], "fulfilled_at": _iso(rows[0][1])} if rows else {}
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment else None
-
-
-def _give(
-    session: Session,
-    actor: Actor,
-    order_id: UUID,
-    shelf: Shelf,
-    target: _Target,
-    picks: list[LotOnShelf],
-    witness_id: UUID | None,
-    key: IdempotencyKey,
-    now: datetime,
-) -> Answer:
-    """Writes everything in one statement, the answer included."""
-    dose = target.doses_given + 1
+def _prepared(giving: Giving, target: Target, picks: list[LotOnShelf]) -> tuple[Fulfilled, list[object]]:
+    """What the nurse is told, and the values of `$1` to `$19` that make it true."""
+    dose, now = target.doses_given + 1, giving.now
     completed = dose == target.doses
     administration_id = new_id()
+    fulfilled = Fulfilled(
+        order_id=giving.order_id,
+        status=OrderStatus.COMPLETED if completed else OrderStatus.ACTIVE,
+        patient_name=target.patient_name,
+        drug_name=target.drug_name,
+        dose=dose,
+        quantity_units=target.units_per_dose,
+        remaining_stock=target.on_hand_units - target.units_per_dose,
+        lots=[
+            {"lot_number": p.lot_number, "expires_on": p.expires_on, "quantity_units": p.quantity_units} for p in picks
+        ],
+        administration_id=administration_id,
+        fulfilled_by=giving.actor.name,
+        fulfilled_at=now,
+    )
     lines = [Line(pick.lot_id, -pick.quantity_units) for pick in picks]
-    body = orjson.dumps(
-        Fulfilled(
-            order_id=order_id,
-            status=OrderStatus.COMPLETED if completed else OrderStatus.ACTIVE,
-            patient_name=target.patient_name,
-            drug_name=target.drug_name,
-            dose=dose,
-            quantity_units=target.units_per_dose,
-            remaining_stock=target.on_hand_units - target.units_per_dose,
-            lots=[
-                {"lot_number": p.lot_number, "expires_on": p.expires_on, "quantity_units": p.quantity_units}
-                for p in picks
-            ],
-            administration_id=administration_id,
-            fulfilled_by=actor.name,
-            fulfilled_at=now,
-        ),
-        option=orjson.OPT_UTC_Z,
-    )
-    values = ledger.posting_values(
-        shelf,
-        lines,
-        reason=MovementReason.FULFILMENT,
-        reference_id=administration_id,
-        actor_id=actor.user_id,
-        occurred_at=now,
-    )
-    values += [order_id, dose, target.units_per_dose, witness_id, completed, _next_due(target, dose)]
-    values += [key.key, key.fingerprint, body]
-    ((on_hand_units, taken, given),) = session.run(_WRITE, values)
-    ledger.ensure_complete(on_hand_units, taken, lines)
+    cause = Cause(MovementReason.FULFILMENT, administration_id, giving.actor.user_id, now, giving.witness_id)
+    values = ledger.posting_values(giving.shelf, lines, cause)
+    values += [giving.order_id, dose, target.units_per_dose, completed, next_due(target, dose, given_at=now)]
+    return fulfilled, values
+
+
+def _write(session: Session, statement: Prepared, values: list[object], lots: int) -> None:
+    ((on_hand_units, taken, given),) = session.run(statement, values)
+    ledger.ensure_complete(on_hand_units, taken, lots)
     if given != 1:
         raise ledger.PostingIncomplete("the order changed under its lock")
-    return Answer(200, body)
-
-
-def _next_due(target: _Target, dose: int) -> datetime:
-    """When the dose after `dose` is due; the last dose and one without an interval leave it where the schedule ends."""
-    following = min(dose, target.doses - 1)
-    return target.first_due_at + timedelta(minutes=following * (target.interval_minutes or 0))

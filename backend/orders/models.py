@@ -1,10 +1,10 @@
-"""Medication orders."""
+"""Medication orders, and overrides of their verification."""
 
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, text
+from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
@@ -96,3 +96,67 @@ class MedicationOrder(Tenant, Timestamped, Base):
     discontinued_by_id: Mapped[UUID | None]
     discontinued_at: Mapped[datetime | None]
     discontinue_reason: Mapped[str | None]
+
+
+class OverrideStatus(StrEnum):
+    """What the pharmacist's review of an override found."""
+
+    PENDING = "pending"
+    APPROPRIATE = "appropriate"
+    INAPPROPRIATE = "inappropriate"
+
+
+class OverrideVerdict(StrEnum):
+    """What a review may find."""
+
+    APPROPRIATE = "appropriate"
+    INAPPROPRIATE = "inappropriate"
+
+
+class OverrideDrug(Tenant, Timestamped, Base):
+    """A drug that a ward may give from an unverified order, with a reason (ISMP: keep the list short)."""
+
+    __tablename__ = "override_drugs"
+    __table_args__ = (
+        belongs_to("wards", "ward_id"),
+        belongs_to("drugs", "drug_id"),
+        UniqueConstraint("organization_id", "ward_id", "drug_id"),
+    )
+
+    ward_id: Mapped[UUID]
+    drug_id: Mapped[UUID]
+
+
+class OrderOverride(Tenant, Timestamped, Base):
+    """A dose that was given from an unverified order, and the review that it opened."""
+
+    __tablename__ = "order_overrides"
+    __table_args__ = (
+        belongs_to("medication_orders", "order_id"),
+        belongs_to("medication_administrations", "administration_id"),
+        belongs_to("wards", "ward_id"),
+        belongs_to("users", "nurse_id"),
+        belongs_to("users", "reviewed_by_id"),
+        UniqueConstraint("organization_id", "administration_id"),
+        CheckConstraint("(status = 'pending') = (reviewed_at IS NULL)", name="reviewed_at_with_status"),
+        CheckConstraint("(reviewed_at IS NULL) = (reviewed_by_id IS NULL)", name="reviewed_by_with_time"),
+        CheckConstraint("reviewed_by_id <> nurse_id", name="reviewer_is_another"),
+        Index("ix_order_overrides_created_at", "organization_id", "created_at", "id"),
+        Index(
+            "ix_order_overrides_pending",
+            "organization_id",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
+    )
+
+    order_id: Mapped[UUID]
+    administration_id: Mapped[UUID]
+    ward_id: Mapped[UUID]
+    nurse_id: Mapped[UUID]
+    reason: Mapped[str]
+    status: Mapped[OverrideStatus] = mapped_column(pg_enum(OverrideStatus, "override_status"), server_default="pending")
+    reviewed_by_id: Mapped[UUID | None]
+    reviewed_at: Mapped[datetime | None]
+    review_note: Mapped[str | None]

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, of_organization, pg_enum
@@ -18,12 +18,20 @@ class WardKind(StrEnum):
 
 
 class Organization(Timestamped, Base):
-    """A hospital and its policies."""
+    """A hospital and its policies.
+
+    `dose_window_minutes`: a dose is due from so long before its time until so long after it, then overdue.
+    `discrepancy_hours`: within this time a discrepancy is to be resolved. `transit_hours`: a transfer that is under way
+    for longer raises an alert. All three are the hospital's to set; no standard names them.
+    """
 
     __tablename__ = "organizations"
     __table_args__ = (
         UniqueConstraint("slug"),
         CheckConstraint("slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'", name="slug_form"),
+        CheckConstraint("dose_window_minutes BETWEEN 0 AND 1440", name="dose_window_minutes_range"),
+        CheckConstraint("discrepancy_hours BETWEEN 1 AND 720", name="discrepancy_hours_range"),
+        CheckConstraint("transit_hours BETWEEN 1 AND 720", name="transit_hours_range"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -32,6 +40,9 @@ class Organization(Timestamped, Base):
     time_zone: Mapped[str]
     verification_required: Mapped[bool] = mapped_column(server_default=text("false"))
     witness_required: Mapped[bool] = mapped_column(server_default=text("false"))
+    dose_window_minutes: Mapped[int] = mapped_column(Integer, server_default=text("60"))
+    discrepancy_hours: Mapped[int] = mapped_column(Integer, server_default=text("24"))
+    transit_hours: Mapped[int] = mapped_column(Integer, server_default=text("24"))
 
 
 class Ward(Tenant, Timestamped, Base):

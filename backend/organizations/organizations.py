@@ -58,6 +58,9 @@ def get_organization(session: Session, *, organization_id: UUID) -> Row[Any]:
         Organization.time_zone,
         Organization.verification_required,
         Organization.witness_required,
+        Organization.dose_window_minutes,
+        Organization.discrepancy_hours,
+        Organization.transit_hours,
     )
     return session.execute(select(*columns).where(Organization.id == organization_id)).one()
 

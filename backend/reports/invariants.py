@@ -4,24 +4,17 @@ They read the tables and nothing else: no cache, no counter of ours. `$organizat
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import ForeignKeyConstraint, MetaData
 from sqlalchemy.dialects import postgresql
 
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    """A rule, the number it has in domain.md, and the query for rows `(what)` that break it."""
-
-    number: int
-    title: str
-    query: str
-
+from backend.reports.custody import CUSTODY
+from backend.reports.invariant import Invariant
 
 _SHELF = "'ward ' || {0}.ward_id || ' drug ' || {0}.drug_id"
 
-INVARIANTS = (
+STOCK_AND_ORDERS = (
     Invariant(
         1,
         "A level is the sum of its lots",
@@ -76,9 +69,9 @@ INVARIANTS = (
           || coalesce(a.doses, 0) || ' administrations'
         FROM medication_orders o LEFT JOIN (
           SELECT order_id, count(*) AS doses, max(dose_number) AS last FROM medication_administrations
-          WHERE organization_id = $organization GROUP BY order_id) a ON a.order_id = o.id
+          WHERE organization_id = $organization AND stands GROUP BY order_id) a ON a.order_id = o.id
         WHERE o.organization_id = $organization AND (coalesce(a.doses, 0) <> o.doses_given
-          OR coalesce(a.last, 0) > o.doses OR (o.status = 'completed') <> (coalesce(a.doses, 0) = o.doses))""",
+          OR coalesce(a.last, 0) <> o.doses_given OR (o.status = 'completed') <> (coalesce(a.doses, 0) = o.doses))""",
     ),
     Invariant(
         2,
@@ -106,22 +99,6 @@ INVARIANTS = (
         WHERE m.organization_id = $organization AND l.drug_id <> m.drug_id""",
     ),
     Invariant(
-        4,
-        "Units sent and received by transfers are in the ledger",
-        """SELECT 'transfer ' || transfer_id || ' drug ' || drug_id
-          || ': sent ' || coalesce(t.dispatched_units, 0) || ', ledger ' || coalesce(-m.sent, 0)
-          || ', received ' || coalesce(t.received_units, 0) || ', ledger ' || coalesce(m.received, 0)
-        FROM (SELECT transfer_id, drug_id, dispatched_units, received_units FROM stock_transfer_lines
-          WHERE organization_id = $organization) t
-        FULL JOIN (SELECT reference_id AS transfer_id, drug_id,
-            sum(units) FILTER (WHERE reason = 'transfer_out') AS sent,
-            sum(units) FILTER (WHERE reason = 'transfer_in') AS received
-          FROM stock_movements WHERE organization_id = $organization AND reason IN ('transfer_out', 'transfer_in')
-          GROUP BY reference_id, drug_id) m USING (transfer_id, drug_id)
-        WHERE coalesce(t.dispatched_units, 0) <> coalesce(-m.sent, 0)
-          OR coalesce(t.received_units, 0) <> coalesce(m.received, 0)""",
-    ),
-    Invariant(
         5,
         "A patient has at most one active PRIMARY",
         """SELECT 'patient ' || patient_id || ': ' || count(*) || ' active PRIMARY' FROM care_team_assignments
@@ -129,6 +106,8 @@ INVARIANTS = (
         GROUP BY patient_id HAVING count(*) > 1""",
     ),
 )
+
+INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY)
 
 
 def references(metadata: MetaData) -> Iterator[Invariant]:

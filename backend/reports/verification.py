@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection, MetaData, create_engine, pool, text
 from sqlalchemy.engine.url import URL
 
-from backend.reports.invariants import INVARIANTS, Invariant, guards, references
+from backend.reports.invariant import Invariant
+from backend.reports.invariants import INVARIANTS, guards, references
 
 ROWS_SHOWN_MAX = 20
 

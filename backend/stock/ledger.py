@@ -9,13 +9,16 @@ the lock then collide on a unique key. Cost: one column.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import accumulate
 from uuid import UUID
 
 from backend.db import Prepared, Session, lane_of, new_id
-from backend.errors import Conflict
+from backend.errors import Conflict, ValidationFailed
 from backend.stock.models import MovementReason
+from backend.stock.picking import LotOnShelf
+
+UNITS_ON_SHELF_MAX = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,23 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Units of one lot that come (positive) or go (negative)."""
+    """Units of one lot that come (positive) or go (negative); `corrects_id` is the movement that this one undoes."""
 
     lot_id: UUID
     units: int
+    corrects_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why units move: `reference_id` is what they move for, `witness_id` the second person, `note` a person's words."""
+
+    reason: MovementReason
+    reference_id: UUID
+    actor_id: UUID | None
+    occurred_at: datetime
+    witness_id: UUID | None = None
+    note: str | None = None
 
 
 class PostingIncomplete(RuntimeError):
@@ -45,14 +61,16 @@ class PostingIncomplete(RuntimeError):
 
 
 class StockWouldBeNegative(Conflict):
-    """The posting would take more units than the shelf or the lot holds. Nothing was changed."""
+    """This would take more units of the lot than the shelf holds; `available_units` says how many those are."""
 
 
-# $1 organization, $2 ward, $3 drug, $4 movement ids, $5 lots, $6 units, $7 running units, $8 reason, $9 reference,
-# $10 actor, $11 time it happened. A CTE list, so that a use case can add its own changes to the same statement.
+# $1 organization, $2 ward, $3 drug, $4 movement ids, $5 lots, $6 units, $7 running units, $8 reason, $9 reference, $10
+# actor, $11 time it happened, $12 witness, $13 corrected movements, $14 note. A CTE list, so that a use case can add
+# its own changes to the same statement.
 POSTING = """
 lines AS (
-  SELECT * FROM unnest($4, $5, $6, $7) WITH ORDINALITY AS line (id, lot_id, units, running, place)
+  SELECT * FROM unnest($4, $5, $6, $7, $13) WITH ORDINALITY
+    AS line (id, lot_id, units, running, corrects_id, place)
 ), level AS (
   UPDATE stock_levels SET
     on_hand_units = on_hand_units + ($7)[cardinality($7)],
@@ -67,14 +85,14 @@ lines AS (
   RETURNING 1
 ), movements AS (
   INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units, balance_after_units,
-    reason, reference_id, actor_id, occurred_at)
+    reason, reference_id, actor_id, occurred_at, witness_id, corrects_id, note)
   SELECT $1, lines.id, $2, $3, lines.lot_id, level.sequence - cardinality($4) + lines.place, lines.units,
-    level.on_hand_units - ($7)[cardinality($7)] + lines.running, $8, $9, $10, $11
+    level.on_hand_units - ($7)[cardinality($7)] + lines.running, $8, $9, $10, $11, $12, lines.corrects_id, $14
   FROM lines, level
 )"""
 POSTING_TYPES = (
     *("uuid", "uuid", "uuid", "uuid[]", "uuid[]", "int[]", "int[]"),
-    *("movement_reason", "uuid", "uuid", "timestamptz"),
+    *("movement_reason", "uuid", "uuid", "timestamptz", "uuid", "uuid[]", "text"),
 )
 
 _POST = Prepared(
@@ -88,11 +106,16 @@ _OPEN_SHELF = Prepared(
     """INSERT INTO stock_levels (organization_id, id, ward_id, drug_id) VALUES ($1, $2, $3, $4)
     ON CONFLICT (organization_id, ward_id, drug_id) DO UPDATE SET version = stock_levels.version + 1""",
 )
+# A shelf that holds a lot for the first time raises the lot's version: a recall whose snapshot is older then fails with
+# 40001 and runs again, instead of missing the shelf.
 _OPEN_LOT = Prepared(
     "open_lot",
     ("uuid", "uuid", "uuid", "uuid", "uuid"),
-    """INSERT INTO stock_lots (organization_id, id, ward_id, drug_id, lot_id, quantity_units)
-    VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (organization_id, ward_id, drug_id, lot_id) DO NOTHING""",
+    """WITH opened AS (
+      INSERT INTO stock_lots (organization_id, id, ward_id, drug_id, lot_id, quantity_units)
+      VALUES ($1, $2, $3, $4, $5, 0)
+      ON CONFLICT (organization_id, ward_id, drug_id, lot_id) DO NOTHING RETURNING lot_id)
+    UPDATE lots SET version = version + 1 FROM opened WHERE organization_id = $1 AND id = opened.lot_id""",
 )
 _LOCK = Prepared(
     "lock_shelf",
@@ -100,18 +123,18 @@ _LOCK = Prepared(
     """SELECT on_hand_units FROM stock_levels
     WHERE organization_id = $1 AND ward_id = $2 AND drug_id = $3 FOR UPDATE""",
 )
+_LOCK_LOTS = Prepared(
+    "lock_lots",
+    ("uuid", "uuid", "uuid", "date"),
+    """SELECT s.lot_id, t.lot_number, t.expires_on, s.quantity_units, t.status = 'available' AND t.expires_on >= $4
+    FROM stock_lots s JOIN lots t ON t.organization_id = $1 AND t.id = s.lot_id
+    WHERE s.organization_id = $1 AND s.ward_id = $2 AND s.drug_id = $3 AND s.quantity_units > 0
+    ORDER BY t.expires_on, t.id FOR UPDATE OF s""",
+)
 
 
-def posting_values(
-    shelf: Shelf,
-    lines: Sequence[Line],
-    *,
-    reason: MovementReason,
-    reference_id: UUID,
-    actor_id: UUID | None,
-    occurred_at: datetime,
-) -> list[object]:
-    """The values of `$1` to `$11` of POSTING."""
+def posting_values(shelf: Shelf, lines: Sequence[Line], cause: Cause) -> list[object]:
+    """The values of `$1` to `$14` of POSTING."""
     units = [line.units for line in lines]
     return [
         shelf.organization_id,
@@ -121,17 +144,20 @@ def posting_values(
         [line.lot_id for line in lines],
         units,
         list(accumulate(units)),
-        reason.value,
-        reference_id,
-        actor_id,
-        occurred_at,
+        cause.reason.value,
+        cause.reference_id,
+        cause.actor_id,
+        cause.occurred_at,
+        cause.witness_id,
+        [line.corrects_id for line in lines],
+        cause.note,
     ]
 
 
-def ensure_complete(on_hand_units: int | None, taken: int, lines: Sequence[Line]) -> int:
-    """What the shelf holds after a posting of `lines`. Raises PostingIncomplete when a row was not there."""
-    if on_hand_units is None or taken != len(lines):
-        raise PostingIncomplete(f"{taken} of {len(lines)} lots were on the shelf")
+def ensure_complete(on_hand_units: int | None, taken: int, lots: int) -> int:
+    """What the shelf holds after a posting of so many `lots`. Raises PostingIncomplete when a row was not there."""
+    if on_hand_units is None or taken != lots:
+        raise PostingIncomplete(f"{taken} of {lots} lots were on the shelf")
     return on_hand_units
 
 
@@ -142,27 +168,25 @@ def lock_shelf(session: Session, shelf: Shelf) -> int:
     return int(on_hand_units)
 
 
-def post(
-    session: Session,
-    shelf: Shelf,
-    lines: Sequence[Line],
-    *,
-    reason: MovementReason,
-    reference_id: UUID,
-    actor_id: UUID | None,
-    occurred_at: datetime,
-) -> int:
-    """Posts `lines` to a locked shelf and says how many units it holds afterwards.
+def lock_lots(session: Session, shelf: Shelf, *, today: date) -> list[LotOnShelf]:
+    """The lots of a locked shelf that hold units, first expiring first, each `usable` or kept back."""
+    rows = session.run(_LOCK_LOTS, (shelf.organization_id, shelf.ward_id, shelf.drug_id, today))
+    return [LotOnShelf(*row) for row in rows]
 
-    Lots that are new to the shelf are opened. Raises StockWouldBeNegative, PostingIncomplete.
+
+def post(session: Session, shelf: Shelf, lines: Sequence[Line], cause: Cause) -> int:
+    """Posts `lines`, of a lot each, to a shelf whose lane is held, and says how many units it holds afterwards.
+
+    Lots that are new to the shelf are opened. Raises StockWouldBeNegative, ValidationFailed (more than a shelf holds),
+    PostingIncomplete.
     """
     on_hand_units = lock_shelf(session, shelf)
-    if on_hand_units + sum(line.units for line in lines) < 0:
-        raise StockWouldBeNegative()
+    if on_hand_units + sum(line.units for line in lines) > UNITS_ON_SHELF_MAX:
+        raise ValidationFailed.of("quantity_units", f"a shelf holds at most {UNITS_ON_SHELF_MAX} units")
+    held = {lot.lot_id: lot.quantity_units for lot in lock_lots(session, shelf, today=date.max)}
     for line in lines:
+        if held.get(line.lot_id, 0) + line.units < 0:
+            raise StockWouldBeNegative(lot_id=line.lot_id, available_units=held.get(line.lot_id, 0))
         session.run(_OPEN_LOT, (shelf.organization_id, new_id(), shelf.ward_id, shelf.drug_id, line.lot_id))
-    values = posting_values(
-        shelf, lines, reason=reason, reference_id=reference_id, actor_id=actor_id, occurred_at=occurred_at
-    )
-    ((after, taken),) = session.run(_POST, values)
-    return ensure_complete(after, taken, lines)
+    ((after, taken),) = session.run(_POST, posting_values(shelf, lines, cause))
+    return ensure_complete(after, taken, len(lines))

@@ -4,13 +4,20 @@ from sqlalchemy import update
 
 from backend.db import Session
 from backend.errors import ValidationFailed
+from backend.formulary.drugs import get_drug
+from backend.organizations.organizations import get_ward
 from backend.stock import ledger
 from backend.stock.ledger import Shelf
 from backend.stock.models import StockLevel
 
 
 def set_levels(session: Session, shelf: Shelf, *, reorder_point_units: int, par_level_units: int) -> None:
-    """Sets the reorder point and par of a shelf; the caller has taken its lane. Raises ValidationFailed."""
+    """Sets the reorder point and par of a shelf; the caller has taken its lane.
+
+    Raises WardNotFound, DrugNotFound, ValidationFailed (par below the reorder point).
+    """
+    get_ward(session, organization_id=shelf.organization_id, ward_id=shelf.ward_id)
+    get_drug(session, organization_id=shelf.organization_id, drug_id=shelf.drug_id)
     if par_level_units < reorder_point_units:
         raise ValidationFailed.of("par_level_units", "not below the reorder point")
     ledger.lock_shelf(session, shelf)

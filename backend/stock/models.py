@@ -1,4 +1,4 @@
-"""Stock by ward and drug, by lot, its ledger, and transfers between wards.
+"""Stock by ward and drug, by lot, and its ledger.
 
 A shelf is a ward and a drug. `stock_levels` has one row per shelf, and that row is the lock.
 """
@@ -43,15 +43,6 @@ class MovementReason(StrEnum):
     RETURN = "return"
 
 
-class TransferStatus(StrEnum):
-    """Where a transfer between wards stands."""
-
-    REQUESTED = "requested"
-    DISPATCHED = "dispatched"
-    RECEIVED = "received"
-    CANCELLED = "cancelled"
-
-
 def on_shelf() -> ForeignKeyConstraint:
     """What lies on a shelf, or is ordered from it, refers to the shelf's level, the row that is its lock."""
     shelf = ("organization_id", "ward_id", "drug_id")
@@ -59,18 +50,24 @@ def on_shelf() -> ForeignKeyConstraint:
 
 
 class Lot(Tenant, Timestamped, Base):
-    """A batch of a drug with one expiry date."""
+    """A batch of a drug with one expiry date. `version` also rises when a shelf first holds it, so that a recall, which
+    must know every such shelf, cannot miss one."""
 
     __tablename__ = "lots"
     __table_args__ = (
         belongs_to("drugs", "drug_id"),
+        belongs_to("users", "status_changed_by_id"),
         UniqueConstraint("organization_id", "drug_id", "lot_number", "expires_on"),
+        CheckConstraint("status = 'available' OR status_reason IS NOT NULL", name="kept_back_with_reason"),
     )
 
     drug_id: Mapped[UUID]
     lot_number: Mapped[str]
     expires_on: Mapped[date]
     status: Mapped[LotStatus] = mapped_column(pg_enum(LotStatus, "lot_status"), server_default="available")
+    status_reason: Mapped[str | None]
+    status_changed_by_id: Mapped[UUID | None]
+    status_changed_at: Mapped[datetime | None]
 
 
 class StockLevel(Tenant, Timestamped, Base):
@@ -125,7 +122,8 @@ class StockMovement(Tenant, Base):
     """One line of the ledger: units that came to a shelf or left it. Insert-only.
 
     `sequence` numbers the movements of a shelf without a gap, so that two writers who both missed the lock collide
-    on a unique key instead of losing one of the two.
+    on a unique key instead of losing one of the two. `corrects_id` points at the movement that this one undoes; a
+    movement is undone once. `witness_id` is the second person where a controlled drug asked for one.
     """
 
     __tablename__ = "stock_movements"
@@ -133,11 +131,22 @@ class StockMovement(Tenant, Base):
         on_shelf(),
         belongs_to("lots", "lot_id"),
         belongs_to("users", "actor_id"),
+        belongs_to("users", "witness_id"),
+        belongs_to("stock_movements", "corrects_id"),
         UniqueConstraint("organization_id", "ward_id", "drug_id", "sequence"),
         UniqueConstraint("organization_id", "reference_id", "lot_id", "reason"),
         CheckConstraint("units <> 0", name="units_not_zero"),
         CheckConstraint("balance_after_units >= 0", name="balance_after_units_not_negative"),
         CheckConstraint("sequence > 0", name="sequence_positive"),
+        CheckConstraint("witness_id <> actor_id", name="witness_is_another"),
+        CheckConstraint("corrects_id IS NULL OR reason = 'correction'", name="corrects_by_correction"),
+        Index(
+            "uq_stock_movements_corrects_id",
+            "organization_id",
+            "corrects_id",
+            unique=True,
+            postgresql_where=text("corrects_id IS NOT NULL"),
+        ),
         Index("ix_stock_movements_recorded_at", "organization_id", "recorded_at", "id"),
     )
 
@@ -150,58 +159,8 @@ class StockMovement(Tenant, Base):
     reason: Mapped[MovementReason] = mapped_column(pg_enum(MovementReason, "movement_reason"))
     reference_id: Mapped[UUID]
     actor_id: Mapped[UUID | None]
+    witness_id: Mapped[UUID | None]
+    corrects_id: Mapped[UUID | None]
+    note: Mapped[str | None]
     occurred_at: Mapped[datetime]
     recorded_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
-
-
-class StockTransfer(Tenant, Timestamped, Base):
-    """Stock on its way from one ward to another."""
-
-    __tablename__ = "stock_transfers"
-    __table_args__ = (
-        belongs_to("wards", "source_ward_id"),
-        belongs_to("wards", "destination_ward_id"),
-        belongs_to("users", "requested_by_id"),
-        belongs_to("users", "dispatched_by_id"),
-        belongs_to("users", "received_by_id"),
-        CheckConstraint("source_ward_id <> destination_ward_id", name="two_wards"),
-        CheckConstraint(
-            "(status IN ('dispatched', 'received')) = (dispatched_at IS NOT NULL)",
-            name="dispatched_at_with_status",
-        ),
-        CheckConstraint("(status = 'received') = (received_at IS NOT NULL)", name="received_at_with_status"),
-        CheckConstraint("received_by_id <> dispatched_by_id", name="two_people"),
-        Index("ix_stock_transfers_source_ward_id", "organization_id", "source_ward_id", "created_at"),
-        Index("ix_stock_transfers_destination_ward_id", "organization_id", "destination_ward_id", "created_at"),
-    )
-
-    source_ward_id: Mapped[UUID]
-    destination_ward_id: Mapped[UUID]
-    status: Mapped[TransferStatus] = mapped_column(
-        pg_enum(TransferStatus, "transfer_status"), server_default="requested"
-    )
-    requested_by_id: Mapped[UUID]
-    dispatched_by_id: Mapped[UUID | None]
-    dispatched_at: Mapped[datetime | None]
-    received_by_id: Mapped[UUID | None]
-    received_at: Mapped[datetime | None]
-
-
-class StockTransferLine(Tenant, Timestamped, Base):
-    """One drug of a transfer: units asked for, sent and received."""
-
-    __tablename__ = "stock_transfer_lines"
-    __table_args__ = (
-        belongs_to("stock_transfers", "transfer_id"),
-        belongs_to("drugs", "drug_id"),
-        UniqueConstraint("organization_id", "transfer_id", "drug_id"),
-        CheckConstraint("quantity_units > 0", name="quantity_units_positive"),
-        CheckConstraint("dispatched_units BETWEEN 0 AND quantity_units", name="dispatched_units_range"),
-        CheckConstraint("received_units BETWEEN 0 AND dispatched_units", name="received_units_range"),
-    )
-
-    transfer_id: Mapped[UUID]
-    drug_id: Mapped[UUID]
-    quantity_units: Mapped[int] = mapped_column(Integer)
-    dispatched_units: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    received_units: Mapped[int] = mapped_column(Integer, server_default=text("0"))

@@ -15,12 +15,13 @@ class InsufficientStock(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class LotOnShelf:
-    """The units of one lot that may be given."""
+    """The units of one lot on a shelf; `usable` ones may be given: available and not expired."""
 
     lot_id: UUID
     lot_number: str
     expires_on: date
     quantity_units: int
+    usable: bool = True
 
 
 def first_expiring_first(lots: Iterable[LotOnShelf], units: int) -> list[LotOnShelf]:

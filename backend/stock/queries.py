@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Date, Row, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
 from backend.db.paging import Page, PageRequest, page_of
@@ -169,19 +170,9 @@ def _in_state(organization_id: UUID, state: StockState, today: date, usable: Any
             return _units(organization_id, Lot.expires_on < today) > 0
 
 
-def list_movements(
-    session: Session,
-    *,
-    organization_id: UUID,
-    ward_id: UUID | None,
-    drug_id: UUID | None,
-    since: datetime | None,
-    until: datetime | None,
-    page: PageRequest,
-) -> Page:
-    """The ledger, newest first; `since` counts, `until` does not."""
-    movement = StockMovement
-    rows = (
+def _movements(organization_id: UUID) -> Rows:
+    movement, witness = StockMovement, aliased(User)
+    return (
         select(
             movement.id,
             movement.ward_id,
@@ -196,8 +187,11 @@ def list_movements(
             movement.balance_after_units,
             movement.reason,
             movement.reference_id,
+            movement.corrects_id,
+            movement.note,
             movement.actor_id,
             User.name.label("actor_name"),
+            witness.name.label("witness_name"),
             movement.occurred_at,
             movement.recorded_at,
         )
@@ -205,10 +199,29 @@ def list_movements(
         .join(Drug, (Drug.organization_id == movement.organization_id) & (Drug.id == movement.drug_id))
         .join(Lot, (Lot.organization_id == movement.organization_id) & (Lot.id == movement.lot_id))
         .outerjoin(User, (User.organization_id == movement.organization_id) & (User.id == movement.actor_id))
+        .outerjoin(witness, (witness.organization_id == movement.organization_id) & (witness.id == movement.witness_id))
         .where(movement.organization_id == organization_id)
-        .order_by(movement.recorded_at.desc(), movement.id.desc())
-        .limit(page.limit + 1)
     )
+
+
+def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID) -> Row[Any]:
+    """The one movement that was posted for `reference_id`."""
+    return session.execute(_movements(organization_id).where(StockMovement.reference_id == reference_id)).one()
+
+
+def list_movements(
+    session: Session,
+    *,
+    organization_id: UUID,
+    ward_id: UUID | None,
+    drug_id: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    page: PageRequest,
+) -> Page:
+    """The ledger, newest first; `since` counts, `until` does not."""
+    movement = StockMovement
+    rows = _movements(organization_id).order_by(movement.recorded_at.desc(), movement.id.desc()).limit(page.limit + 1)
     if ward_id is not None:
         rows = rows.where(movement.ward_id == ward_id)
     if drug_id is not None:

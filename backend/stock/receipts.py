@@ -1,5 +1,6 @@
-"""Receipts: a delivered lot becomes stock of a ward."""
+"""Receipts: a delivered lot, or a whole delivery of them, becomes stock of a ward."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -12,15 +13,25 @@ from backend.errors import Conflict, ValidationFailed
 from backend.formulary.drugs import get_drug
 from backend.organizations.organizations import get_ward
 from backend.stock import ledger
-from backend.stock.ledger import Line, Shelf
+from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import Lot, LotStatus, MovementReason
 from backend.stock.queries import today_of
 
-UNITS_ON_SHELF_MAX = 1_000_000_000
+LINES_MAX = 500
 
 
 class LotNotAvailable(Conflict):
     """The lot is on hold or recalled and cannot be received; `lot_status` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One line of a delivery."""
+
+    drug_id: UUID
+    lot_number: str
+    expires_on: date
+    quantity_units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,47 +64,77 @@ def receive(
 
     Raises WardNotFound, DrugNotFound, LotNotAvailable, ValidationFailed (expired, or more than a shelf can hold).
     """
+    line = Delivered(shelf.drug_id, lot_number, expires_on, quantity_units)
     get_ward(session, organization_id=actor.organization_id, ward_id=shelf.ward_id)
+    today = today_of(session, organization_id=actor.organization_id, now=now)
+    return _receive(session, actor, shelf, line, new_id(), today, now)
+
+
+def receive_delivery(
+    session: Session, *, actor: Actor, ward_id: UUID, lines: Sequence[Delivered], now: datetime
+) -> list[Receipt]:
+    """Adds every line of a delivery to the ward's shelves, or none; the caller has taken their lanes.
+
+    The receipts share the delivery's id. Raises like `receive`; a ValidationFailed names the line by `/lines/<number>`.
+    """
+    get_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
+    today = today_of(session, organization_id=actor.organization_id, now=now)
+    _ensure_different(lines)
+    delivery_id = new_id()
+    receipts: dict[int, Receipt] = {}
+    for number in sorted(range(len(lines)), key=lambda place: lines[place].drug_id):  # the lock order of shelves
+        shelf = Shelf(actor.organization_id, ward_id, lines[number].drug_id)
+        try:
+            receipts[number] = _receive(session, actor, shelf, lines[number], delivery_id, today, now)
+        except ValidationFailed as failed:
+            raise failed.below(f"/lines/{number}") from None
+    return [receipts[number] for number in range(len(lines))]
+
+
+def _ensure_different(lines: Sequence[Delivered]) -> None:
+    """Raises ValidationFailed where a lot is listed twice: one of the two is likely a mistake."""
+    seen: dict[tuple[UUID, str, date], int] = {}
+    for number, line in enumerate(lines):
+        first = seen.setdefault((line.drug_id, line.lot_number, line.expires_on), number)
+        if first != number:
+            raise ValidationFailed.of(f"lines/{number}/lot_number", f"the same lot as line {first}")
+
+
+def _receive(
+    session: Session, actor: Actor, shelf: Shelf, line: Delivered, reference_id: UUID, today: date, now: datetime
+) -> Receipt:
     drug = get_drug(session, organization_id=actor.organization_id, drug_id=shelf.drug_id)
-    if expires_on < today_of(session, organization_id=actor.organization_id, now=now):
+    if line.expires_on < today:
         raise ValidationFailed.of("expires_on", "this lot has expired")
-    on_hand_units = ledger.lock_shelf(session, shelf)
-    if on_hand_units + quantity_units > UNITS_ON_SHELF_MAX:
-        raise ValidationFailed.of("quantity_units", f"a shelf holds at most {UNITS_ON_SHELF_MAX} units")
-    lot_id = _known_lot(session, shelf, lot_number, expires_on)
-    receipt_id = new_id()
-    after = ledger.post(
-        session,
-        shelf,
-        [Line(lot_id, quantity_units)],
-        reason=MovementReason.RECEIPT,
-        reference_id=receipt_id,
-        actor_id=actor.user_id,
-        occurred_at=now,
-    )
+    ledger.lock_shelf(session, shelf)
+    lot_id = _known_lot(session, shelf, line)
+    cause = Cause(MovementReason.RECEIPT, reference_id, actor.user_id, now)
+    after = ledger.post(session, shelf, [Line(lot_id, line.quantity_units)], cause)
     return Receipt(
-        receipt_id,
+        reference_id,
         shelf.ward_id,
         shelf.drug_id,
         drug.name,
         lot_id,
-        lot_number,
-        expires_on,
-        quantity_units,
+        line.lot_number,
+        line.expires_on,
+        line.quantity_units,
         after,
         now,
     )
 
 
-def _known_lot(session: Session, shelf: Shelf, lot_number: str, expires_on: date) -> UUID:
-    """The lot's id, made where it is new. Raises LotNotAvailable."""
+def _known_lot(session: Session, shelf: Shelf, line: Delivered) -> UUID:
+    """The lot's id, made where it is new; locked against a recall. Raises LotNotAvailable."""
     row = session.execute(
-        select(Lot.id, Lot.status).where(
+        select(Lot.id, Lot.status)
+        .where(
             Lot.organization_id == shelf.organization_id,
             Lot.drug_id == shelf.drug_id,
-            Lot.lot_number == lot_number,
-            Lot.expires_on == expires_on,
+            Lot.lot_number == line.lot_number,
+            Lot.expires_on == line.expires_on,
         )
+        .with_for_update()
     ).one_or_none()
     if row is None:
         lot_id = new_id()
@@ -102,8 +143,8 @@ def _known_lot(session: Session, shelf: Shelf, lot_number: str, expires_on: date
                 organization_id=shelf.organization_id,
                 id=lot_id,
                 drug_id=shelf.drug_id,
-                lot_number=lot_number,
-                expires_on=expires_on,
+                lot_number=line.lot_number,
+                expires_on=line.expires_on,
             )
         )
         return lot_id

@@ -85,8 +85,8 @@ def _statements(stand: Stand, quote: Callable[[str], str]) -> tuple[str, str, st
     lock = [":organization_id", ":order_id", ":ward_id", ":drug_id", ":user_id", ":key", ":now"]
     write = [
         *(":organization_id", ":ward_id", ":drug_id", "ARRAY[:movement_id]", "ARRAY[:lot_id]", "'{-1}'", "'{-1}'"),
-        *("'fulfilment'", ":administration_id", ":user_id", ":now"),
-        *(":order_id", "1", "1", "NULL", "true", ":now", ":key", _hex(bytes(32)), _hex(ANSWER)),
+        *("'fulfilment'", ":administration_id", ":user_id", ":now", "NULL", "ARRAY[NULL]", "NULL"),
+        *(":order_id", "1", "1", "true", ":now", ":key", _hex(bytes(32)), _hex(ANSWER)),
     ]
     return (
         _filled(_lookup(stand), [quote(":n")]),

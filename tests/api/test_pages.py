@@ -344,7 +344,10 @@ def keeper(standing_app: Flask, standing_database: Database) -> Client:
         shelf = stocked(hospital, name, 0)
         _fill(hospital, shelf, lots)
         hospital.run(lambda session, s=shelf: levels.set_levels(session, s, reorder_point_units=10, par_level_units=80))
-    hospital.change("UPDATE lots SET status = 'on_hold' WHERE drug_id = (SELECT id FROM drugs WHERE name = 'Held')")
+    hospital.change(
+        "UPDATE lots SET status = 'on_hold', status_reason = 'test'"
+        " WHERE drug_id = (SELECT id FROM drugs WHERE name = 'Held')"
+    )
     hospital.change("UPDATE organizations SET time_zone = 'UTC'")
     return sign_in(standing_app, hospital, "nurse")
 

@@ -22,7 +22,7 @@ from backend.errors import Busy, DomainError
 from backend.orders import fulfilment
 from backend.orders.errors import OrderAlreadyCompleted
 from backend.stock import ledger
-from backend.stock.ledger import Line
+from backend.stock.ledger import Cause, Line
 from backend.stock.models import MovementReason
 from tests.concurrency.crowd import retries, together
 from tests.hospital import Hospital, now, open_hospital
@@ -153,10 +153,7 @@ def test_the_check_refuses_a_negative_level_that_the_domain_let_through(
                 session,
                 hospital.shelf,
                 [Line(lot_id, -5)],
-                reason=MovementReason.WASTE,
-                reference_id=uuid.uuid4(),
-                actor_id=None,
-                occurred_at=now(),
+                Cause(MovementReason.WASTE, uuid.uuid4(), None, now()),
             )
 
     with pytest.raises(ConstraintViolated) as refused:

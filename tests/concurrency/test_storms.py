@@ -13,7 +13,7 @@ from backend.db.engine import normalised_url
 from backend.models import Base
 from backend.reports.verification import verify
 from backend.stock import ledger
-from backend.stock.ledger import Line, Shelf
+from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
 from tests.concurrency.crowd import fulfil_all, outcomes, retries, together
 from tests.hospital import Client, Hospital, now, sign_in
@@ -120,10 +120,7 @@ def _move_one(hospital: Hospital, first: Shelf, second: Shelf) -> None:
                 session,
                 shelf,
                 [Line(lots[shelf], -1)],
-                reason=MovementReason.WASTE,
-                reference_id=uuid.uuid4(),
-                actor_id=hospital.nurse.user_id,
-                occurred_at=now(),
+                Cause(MovementReason.WASTE, uuid.uuid4(), hospital.nurse.user_id, now()),
             )
 
     hospital.run(work, hospital.nurse)

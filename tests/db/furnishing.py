@@ -1,16 +1,20 @@
 """A hospital with a row in every table: everything that a ward does in a day, by the use cases where there is one."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from backend.db import Session
+import orjson
+
+from backend.administrations.models import RemainderKind
+from backend.counts.counts import Counted
+from backend.db import Session, new_id
+from backend.discrepancies.models import Resolution
 from backend.identity import tokens
-from backend.orders import ordering
-from backend.stock import ledger
-from backend.stock.ledger import Line, Shelf
-from backend.stock.models import MovementReason
+from backend.orders import ordering, overrides
+from backend.stock.ledger import Shelf
+from backend.transfers.transfers import Arrived
+from tests import day
 from tests.hospital import Hospital, now
 
 
@@ -28,7 +32,8 @@ def tenant_column(table: str) -> str:
 
 
 def furnish(hospital: Hospital) -> Hospital:
-    """Stock in three lots, orders in every state, doses given and refused, waste, a transfer, a care team, a token."""
+    """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
+    count, discrepancies, alerts, a care team, a token."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
@@ -37,10 +42,13 @@ def furnish(hospital: Hospital) -> Hospital:
     hospital.fulfil(schedule, dose=1)
     hospital.place(units=1)
     _discontinue(hospital, hospital.place())
-    _refuse(hospital, hospital.place(doses=2))
+    day.skip(hospital, hospital.place(doses=2), dose=1)
     _waste(hospital, 1)
     _transfer(hospital, 4)
+    _give_by_override(hospital)
+    _count(hospital)
     _assign_team(hospital)
+    day.refresh_alerts(hospital)
     actor = hospital.nurse
     hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
     return hospital
@@ -59,25 +67,6 @@ def lot_on(hospital: Hospital, shelf: Shelf) -> UUID:
     )
 
 
-def post(hospital: Hospital, shelf: Shelf, line: Line, reason: MovementReason, reference_id: UUID) -> None:
-    """Posts one line to a shelf, as the pharmacist."""
-    pharmacist = hospital.staff["pharmacist"]
-
-    def work(session: Session) -> None:
-        session.take_lanes([shelf.lane])
-        ledger.post(
-            session,
-            shelf,
-            [line],
-            reason=reason,
-            reference_id=reference_id,
-            actor_id=pharmacist.user_id,
-            occurred_at=now(),
-        )
-
-    hospital.run(work, pharmacist)
-
-
 def _discontinue(hospital: Hospital, order_id: UUID) -> None:
     doctor = hospital.staff["doctor"]
 
@@ -90,50 +79,53 @@ def _discontinue(hospital: Hospital, order_id: UUID) -> None:
     hospital.run(work, doctor)
 
 
-def _refuse(hospital: Hospital, order_id: UUID) -> None:
-    """A dose that the patient refused: one administration, no movement."""
-    hospital.change(
-        "INSERT INTO medication_administrations (organization_id, id, order_id, dose_number, outcome, quantity_units,"
-        " nurse_id, administered_at, reason) VALUES (:p1, :p2, :p3, 1, 'refused', 0, :p4, now(), 'nausea')",
-        hospital.organization_id,
-        uuid.uuid4(),
-        order_id,
-        hospital.nurse.user_id,
-    )
-    hospital.change("UPDATE medication_orders SET doses_given = 1 WHERE id = :p1", order_id)
-
-
 def _waste(hospital: Hospital, units: int) -> None:
-    line = Line(lot_on(hospital, hospital.shelf), -units)
-    post(hospital, hospital.shelf, line, MovementReason.WASTE, uuid.uuid4())
+    day.adjust(hospital, -units, lot=lot_on(hospital, hospital.shelf))
 
 
 def _transfer(hospital: Hospital, units: int) -> None:
-    """Sent by the pharmacist, received by the nurse on another ward."""
-    there = Shelf(hospital.organization_id, hospital.add_ward(), hospital.drug_id)
-    lot_id, transfer_id = lot_on(hospital, hospital.shelf), uuid.uuid4()
-    hospital.change(
-        "INSERT INTO stock_transfers (organization_id, id, source_ward_id, destination_ward_id, status,"
-        " requested_by_id, dispatched_by_id, dispatched_at, received_by_id, received_at)"
-        " VALUES (:p1, :p2, :p3, :p4, 'received', :p5, :p5, now(), :p6, now())",
-        hospital.organization_id,
-        transfer_id,
-        hospital.ward_id,
-        there.ward_id,
-        hospital.staff["pharmacist"].user_id,
-        hospital.nurse.user_id,
-    )
-    hospital.change(
-        "INSERT INTO stock_transfer_lines (organization_id, id, transfer_id, drug_id, quantity_units,"
-        " dispatched_units, received_units) VALUES (:p1, :p2, :p3, :p4, :p5, :p5, :p5)",
-        hospital.organization_id,
-        uuid.uuid4(),
-        transfer_id,
-        hospital.drug_id,
-        units,
-    )
-    post(hospital, hospital.shelf, Line(lot_id, -units), MovementReason.TRANSFER_OUT, transfer_id)
-    post(hospital, there, Line(lot_id, units), MovementReason.TRANSFER_IN, transfer_id)
+    """To another ward, in full; and to a third, one unit short, which turns up later."""
+    there, elsewhere = hospital.add_ward(), hospital.add_ward()
+    full = day.request(hospital, hospital.ward_id, there, units)
+    short = day.request(hospital, hospital.ward_id, elsewhere, 2)
+    for transfer_id in (full, short):
+        day.dispatch(hospital, transfer_id)
+    day.receive(hospital, full)
+    day.receive(hospital, short, [Arrived(hospital.drug_id, 1)])
+    (missing,) = day.discrepancies(hospital)
+    day.resolve(hospital, missing, Resolution.FOUND)
+
+
+def _give_by_override(hospital: Hospital) -> None:
+    """An unverified order given with a reason; a unit of the dose is put back; another entry was a mistake."""
+    organization_id = hospital.organization_id
+    listed = {"organization_id": organization_id, "ward_id": hospital.ward_id, "drug_id": hospital.drug_id}
+    hospital.run(lambda session: overrides.list_drug(session, **listed))
+    hospital.change("UPDATE organizations SET verification_required = true")
+    given = [
+        UUID(
+            orjson.loads(hospital.fulfil(hospital.place(units=2), override_reason="cannot wait").body)[
+                "administration_id"
+            ]
+        )
+        for _ in range(2)
+    ]
+    hospital.change("UPDATE organizations SET verification_required = false")
+    day.leave(hospital, given[0], 1, RemainderKind.RETURN)
+    day.mark_in_error(hospital, given[1])
+
+
+def _count(hospital: Hospital) -> None:
+    """One unit more than the ledger says, not resolved yet."""
+    lot = lot_on(hospital, hospital.shelf)
+    held = hospital.rows(
+        "SELECT quantity_units FROM stock_lots WHERE lot_id = :p1 AND ward_id = :p2", lot, hospital.ward_id
+    )[0][0]
+    count_id = day.open_count(hospital)
+    others = hospital.rows("SELECT lot_id, quantity_units FROM stock_lots WHERE ward_id = :p1", hospital.ward_id)
+    lines = [Counted(row[0], row[1]) for row in others if row[1] and row[0] != lot]
+    day.record_count(hospital, count_id, Counted(lot, held + 1), *lines)
+    day.complete_count(hospital, count_id)
 
 
 def _assign_team(hospital: Hospital) -> None:
@@ -142,7 +134,7 @@ def _assign_team(hospital: Hospital) -> None:
             "INSERT INTO care_team_assignments (organization_id, id, patient_id, provider_id, role, assigned_at)"
             " VALUES (:p1, :p2, :p3, :p4, CAST(:p5 AS care_role), now())",
             hospital.organization_id,
-            uuid.uuid4(),
+            new_id(),
             hospital.patient_id,
             hospital.staff[login].user_id,
             role,

@@ -21,26 +21,34 @@ Connection = psycopg2.extensions.connection
 KEEPS = "SELECT, INSERT, UPDATE"
 GRANTS = {
     "access_tokens": KEEPS,
+    "alerts": KEEPS,
     "alembic_version": "SELECT",
     "audit_events": "SELECT",
     "care_team_assignments": KEEPS,
+    "discrepancies": KEEPS,
+    "dose_remainders": "SELECT, INSERT",
     "drugs": KEEPS,
     "idempotency_keys": "SELECT, INSERT",
     "lots": KEEPS,
     "medication_administrations": KEEPS,
     "medication_orders": KEEPS,
+    "order_overrides": KEEPS,
     "organizations": KEEPS,
+    "override_drugs": "SELECT, INSERT, DELETE",
     "patients": KEEPS,
+    "stock_count_lines": KEEPS,
+    "stock_counts": KEEPS,
     "stock_levels": KEEPS,
     "stock_lots": KEEPS,
     "stock_movements": "SELECT, INSERT",
     "stock_transfer_lines": KEEPS,
+    "stock_transfer_lots": KEEPS,
     "stock_transfers": KEEPS,
     "users": KEEPS,
     "ward_memberships": f"{KEEPS}, DELETE",
     "wards": KEEPS,
 }
-APPEND_ONLY = {"audit_events", "idempotency_keys", "stock_movements"}
+APPEND_ONLY = {"audit_events", "dose_remainders", "idempotency_keys", "stock_movements"}
 READ_BEFORE_SIGN_IN = {"access_tokens", "organizations", "users"}
 FUNCTIONS_OF_THE_APPLICATION = {"authenticate", "organization_named", "sign_in_candidate"}
 SECRETS = {"users": ["password_hash", "totp_secret"], "access_tokens": ["token_sha256"]}

@@ -10,6 +10,7 @@ from backend.actor import Role
 from backend.db import Database, new_id
 from backend.db.idempotency import IdempotencyKeyReused
 from backend.errors import DomainError, ValidationFailed
+from backend.identity.witnesses import WitnessRequired
 from backend.orders import errors
 from backend.stock.picking import InsufficientStock
 from tests.hospital import Hospital, now, open_hospital
@@ -115,9 +116,9 @@ def test_refusals_come_in_their_order_and_change_nothing(database: Database) -> 
     refused(errors.NotOnThisWard, actor=stranger)
     refused(errors.OrderNotVerified)
     hospital.change("UPDATE medication_orders SET verified_at = now(), verified_by_id = :p1", hospital.nurse.user_id)
-    refused(errors.WitnessRequired)
-    refused(errors.WitnessRequired, witness_id=hospital.nurse.user_id)
-    refused(errors.WitnessRequired, witness_id=stranger.user_id)
+    refused(WitnessRequired)
+    refused(WitnessRequired, witness_id=hospital.nurse.user_id)
+    refused(WitnessRequired, witness_id=stranger.user_id)
     short = refused(InsufficientStock, witness_id=colleague.user_id)
     assert short.members == {"requested_units": 3, "available_units": 0}
     hospital.receive(3)

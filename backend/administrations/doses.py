@@ -1,0 +1,116 @@
+"""The order, the shelf and the entry of a recorded dose, locked in the order of db/transaction.py."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, update
+
+from backend.actor import Actor, Role
+from backend.administrations.errors import AdministrationNotFound
+from backend.administrations.models import MedicationAdministration
+from backend.db import Session
+from backend.formulary.models import Drug
+from backend.identity.queries import works_on
+from backend.orders.errors import NotOnThisWard, OrderNotFound
+from backend.orders.models import MedicationOrder
+from backend.stock import ledger
+from backend.stock.ledger import Shelf
+from backend.stock.models import MovementReason, StockMovement
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A recorded dose with its order, both locked, and whether its drug is controlled."""
+
+    administration: Row[Any]
+    order: Row[Any]
+    controlled: bool
+
+
+def shelf_of(session: Session, *, organization_id: UUID, administration_id: UUID) -> Shelf:
+    """The shelf that an administration's order takes from. Raises AdministrationNotFound."""
+    order, entry = MedicationOrder, MedicationAdministration
+    row = session.execute(
+        select(order.ward_id, order.drug_id)
+        .join(entry, (entry.organization_id == order.organization_id) & (entry.order_id == order.id))
+        .where(entry.organization_id == organization_id, entry.id == administration_id)
+    ).one_or_none()
+    if row is None:
+        raise AdministrationNotFound()
+    return Shelf(organization_id, row.ward_id, row.drug_id)
+
+
+def ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
+    """Raises NotOnThisWard for a nurse of other wards."""
+    member = works_on(session, organization_id=actor.organization_id, user_id=actor.user_id, ward_id=ward_id)
+    if actor.role is Role.NURSE and not member:
+        raise NotOnThisWard()
+
+
+def lock_order(session: Session, *, actor: Actor, order_id: UUID) -> Row[Any]:
+    """The order, locked. Raises OrderNotFound."""
+    order = MedicationOrder
+    row = session.execute(
+        select(*order.__table__.columns)
+        .where(order.organization_id == actor.organization_id, order.id == order_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise OrderNotFound()
+    return row
+
+
+def lock_entry(session: Session, *, actor: Actor, shelf: Shelf, administration_id: UUID) -> Entry:
+    """A recorded dose of the shelf, locked; the caller has taken the shelf's lane.
+
+    Raises AdministrationNotFound, NotOnThisWard.
+    """
+    entry = MedicationAdministration
+    mine = (entry.organization_id == actor.organization_id, entry.id == administration_id)
+    order_id = session.execute(select(entry.order_id).where(*mine)).scalar_one_or_none()
+    if order_id is None:
+        raise AdministrationNotFound()
+    ensure_of_ward(session, actor, shelf.ward_id)
+    order = lock_order(session, actor=actor, order_id=order_id)
+    ledger.lock_shelf(session, shelf)
+    administration = session.execute(select(*entry.__table__.columns).where(*mine).with_for_update()).one()
+    scheduled = select(Drug.controlled_schedule).where(
+        Drug.organization_id == actor.organization_id, Drug.id == shelf.drug_id
+    )
+    return Entry(administration, order, session.execute(scheduled).scalar_one() is not None)
+
+
+def withdrawn(session: Session, *, organization_id: UUID, administration_id: UUID) -> list[Row[Any]]:
+    """The movements that took the dose from stock: id, lot_id and units, which are negative."""
+    movement = StockMovement
+    rows = session.execute(
+        select(movement.id, movement.lot_id, movement.units)
+        .where(
+            movement.organization_id == organization_id,
+            movement.reference_id == administration_id,
+            movement.reason == MovementReason.FULFILMENT,
+        )
+        .order_by(movement.sequence)
+    )
+    return list(rows)
+
+
+def change_administration(session: Session, *, organization_id: UUID, administration_id: UUID, **values: Any) -> None:
+    """Changes a locked entry."""
+    entry = MedicationAdministration
+    session.execute(
+        update(entry)
+        .where(entry.organization_id == organization_id, entry.id == administration_id)
+        .values(version=entry.version + 1, **values)
+    )
+
+
+def change_order(session: Session, *, organization_id: UUID, order_id: UUID, **values: Any) -> None:
+    """Changes a locked order."""
+    order = MedicationOrder
+    session.execute(
+        update(order)
+        .where(order.organization_id == organization_id, order.id == order_id)
+        .values(version=order.version + 1, **values)
+    )

@@ -1,0 +1,109 @@
+"""Entries in error: what was recorded and did not happen is marked, and its stock comes back (mission-anchors, MAR).
+
+Decision: the entry of the order's latest dose opens that dose again, and with it an order that the dose had closed;
+both ends of an order are final, but an entry in error was never an end. The entry of an earlier dose only loses its
+effect on stock: the later doses were given in the knowledge of it. Cost: the earlier dose cannot be recorded anew.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from backend.actor import Actor
+from backend.administrations.doses import (
+    Entry,
+    change_administration,
+    change_order,
+    lock_entry,
+    withdrawn,
+)
+from backend.administrations.errors import AlreadyEnteredInError, DoseHasRemainder
+from backend.administrations.models import MedicationAdministration, Outcome
+from backend.db import Session
+from backend.identity.witnesses import ensure_witness
+from backend.orders.doses import as_json, next_due
+from backend.orders.models import OrderStatus
+from backend.stock import ledger
+from backend.stock.ledger import Cause, Line, Shelf
+from backend.stock.models import MovementReason
+
+
+def mark_entered_in_error(
+    session: Session,
+    *,
+    actor: Actor,
+    shelf: Shelf,
+    administration_id: UUID,
+    reason: str,
+    witness_id: UUID | None,
+    now: datetime,
+) -> None:
+    """Marks an entry of the shelf's order and returns its units to the lots they came from; the lane is taken.
+
+    A controlled drug that was given needs a witness. Raises AdministrationNotFound, NotOnThisWard,
+    AlreadyEnteredInError, DoseHasRemainder, WitnessRequired.
+    """
+    entry = lock_entry(session, actor=actor, shelf=shelf, administration_id=administration_id)
+    dose = entry.administration
+    if dose.entered_in_error_at is not None:
+        raise AlreadyEnteredInError(entered_in_error_at=as_json(dose.entered_in_error_at))
+    if dose.wasted_units or dose.returned_units:
+        raise DoseHasRemainder()
+    if dose.outcome is Outcome.GIVEN:
+        _return_stock(session, actor, shelf, entry, reason, witness_id, now)
+    latest = dose.dose_number == entry.order.doses_given
+    change_administration(
+        session,
+        organization_id=actor.organization_id,
+        administration_id=administration_id,
+        entered_in_error_at=now,
+        in_error_by_id=actor.user_id,
+        error_reason=reason,
+        stands=not latest,
+    )
+    if latest:
+        _open_again(session, actor, entry.order)
+
+
+def _return_stock(
+    session: Session,
+    actor: Actor,
+    shelf: Shelf,
+    entry: Entry,
+    reason: str,
+    witness_id: UUID | None,
+    now: datetime,
+) -> None:
+    if entry.controlled or witness_id is not None:
+        ensure_witness(session, actor=actor, ward_id=shelf.ward_id, witness_id=witness_id)
+    dose = entry.administration
+    movements = withdrawn(session, organization_id=actor.organization_id, administration_id=dose.id)
+    lines = [Line(movement.lot_id, -movement.units, corrects_id=movement.id) for movement in movements]
+    cause = Cause(MovementReason.CORRECTION, dose.id, actor.user_id, now, witness_id, reason)
+    ledger.post(session, shelf, lines, cause)
+
+
+def _open_again(session: Session, actor: Actor, order: Any) -> None:
+    recorded = order.doses_given - 1
+    last = MedicationAdministration
+    given_at = session.execute(
+        select(func.max(last.administered_at)).where(
+            last.organization_id == actor.organization_id,
+            last.order_id == order.id,
+            last.outcome == Outcome.GIVEN,
+            last.stands,
+        )
+    ).scalar()
+    due_at = next_due(order, recorded, given_at=given_at) if recorded else order.first_due_at
+    reopened = order.status is OrderStatus.COMPLETED
+    change_order(
+        session,
+        organization_id=actor.organization_id,
+        order_id=order.id,
+        doses_given=recorded,
+        status=OrderStatus.ACTIVE if reopened else order.status,
+        completed_at=None,
+        due_at=due_at,
+    )

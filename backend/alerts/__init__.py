@@ -1,0 +1,1 @@
+"""Alerts: what asks for somebody's attention."""

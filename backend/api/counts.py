@@ -1,0 +1,185 @@
+"""Counts of a ward's shelves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from marshmallow import fields
+
+from backend.actor import Role
+from backend.counts import counts, queries
+from backend.counts.counts import Counted
+from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen, NotOnThisWard
+from backend.counts.models import CountStatus
+from backend.db import Database, Session
+from backend.formulary.scanning import ScanUnreadable, parse_scan
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource, read
+from backend.http.fields import Body, Choice, Count, Flag, Id, Moment, PageQuery, ScannedCode, Several
+from backend.organizations.organizations import WardNotFound
+from backend.stock.adjustments import LotNotFound
+from backend.stock.ledger import UNITS_ON_SHELF_MAX, Shelf
+from backend.stock.scans import ScanContradictsLot, ensure_scan_of_lot
+
+resource = Resource("counts")
+WARD_STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
+DRUGS_MAX, LINES_MAX = 200, 200
+
+
+class CountQuery(PageQuery):
+    """Which sessions."""
+
+    ward_id = Id()
+    status = Choice(CountStatus)
+
+
+class CountIn(Body):
+    """What to count: the ward's lots of some drugs, of controlled drugs only, or all."""
+
+    ward_id = Id(required=True)
+    drug_ids = Several(Id(), most=DRUGS_MAX, least=1)
+    controlled = Flag(load_default=False)
+
+
+class CountedIn(Body):
+    """What was found of a lot. `counted_at` is when, if not just now; `scan` shows that it is this lot."""
+
+    lot_id = Id(required=True)
+    counted_units = Count(required=True, low=0, high=UNITS_ON_SHELF_MAX)
+    counted_at = Moment()
+    scan = ScannedCode()
+
+
+class RecordIn(Body):
+    """Lots that were counted; one counted before is counted again."""
+
+    lines = Several(fields.Nested(CountedIn), most=LINES_MAX, least=1, required=True)
+
+
+class CountLineOut(Body):
+    """A lot to count. A blind line, of a controlled drug, does not say what is expected while the session is open."""
+
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    strength = fields.String()
+    unit = fields.String()
+    lot_id = fields.UUID()
+    lot_number = fields.String()
+    expires_on = fields.Date()
+    blind = fields.Boolean()
+    counted_units = fields.Integer(allow_none=True)
+    counted_by = fields.String(allow_none=True)
+    counted_at = fields.AwareDateTime(allow_none=True)
+    expected_units = fields.Integer(allow_none=True)
+    variance_units = fields.Integer(allow_none=True)
+
+
+class CountSummaryOut(Body):
+    """A session."""
+
+    id = fields.UUID()
+    ward_id = fields.UUID()
+    ward_name = fields.String()
+    status = fields.Enum(CountStatus, by_value=True)
+    opened_by = fields.String()
+    opened_at = fields.AwareDateTime()
+    ended_by = fields.String(allow_none=True)
+    ended_at = fields.AwareDateTime(allow_none=True)
+    line_count = fields.Integer()
+    counted_count = fields.Integer()
+
+
+class CountOut(CountSummaryOut):
+    """A session with its lines by drug."""
+
+    lines = fields.List(fields.Nested(CountLineOut))
+
+
+def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
+    lot_ids = [line["lot_id"] for line in call.body["lines"]]
+    wanted = {"organization_id": call.organization_id, **call.path, "lot_ids": lot_ids}
+    return read(database, call, lambda session: counts.shelves_of(session, **wanted))
+
+
+def _answer(session: Session, call: Call) -> Any:
+    return queries.get_count(session, organization_id=call.organization_id, **call.path)
+
+
+@resource.get("/counts", "Counts, newest first", query=CountQuery(), answer=CountSummaryOut(), page=cursors.BY_TIME)
+def list_counts(session: Session, call: Call) -> Any:
+    """Count sessions without their lines."""
+    filters = {name: call.query.get(name) for name in ("ward_id", "status")}
+    return queries.list_counts(session, organization_id=call.organization_id, page=call.page, **filters)
+
+
+@resource.post(
+    "/counts",
+    "Start a count",
+    body=CountIn(),
+    answer=CountOut(),
+    status=201,
+    roles=WARD_STAFF,
+    raises=(WardNotFound, NotOnThisWard, CountOpen),
+)
+def open_count(session: Session, call: Call) -> Any:
+    """Lists the ward's lots for counting; a ward has one open session."""
+    count_id = counts.open_count(
+        session,
+        actor=call.actor,
+        ward_id=call.body["ward_id"],
+        drug_ids=call.body.get("drug_ids"),
+        controlled=call.body["controlled"],
+        now=call.now,
+    )
+    return queries.get_count(session, organization_id=call.organization_id, count_id=count_id)
+
+
+@resource.get("/counts/<uuid:count_id>", "One count", answer=CountOut(), roles=WARD_STAFF, raises=(CountNotFound,))
+def read_count(session: Session, call: Call) -> Any:
+    """A session with its lines."""
+    return _answer(session, call)
+
+
+@resource.post(
+    "/counts/<uuid:count_id>/lines",
+    "Record what was counted",
+    body=RecordIn(),
+    answer=CountOut(),
+    roles=WARD_STAFF,
+    shelves=_shelves,
+    raises=(CountNotFound, NotOnThisWard, CountEnded, LotNotFound, ScanUnreadable, ScanContradictsLot),
+)
+def record(session: Session, call: Call) -> Any:
+    """Compares each lot with the ledger as it was at `counted_at`, without telling of a blind one."""
+    for line in call.body["lines"]:
+        if "scan" in line:
+            scan = parse_scan(line["scan"])
+            ensure_scan_of_lot(session, organization_id=call.organization_id, scan=scan, lot_id=line["lot_id"])
+    lines = [Counted(line["lot_id"], line["counted_units"], line.get("counted_at")) for line in call.body["lines"]]
+    counts.record(session, actor=call.actor, lines=lines, now=call.now, **call.path)
+    return _answer(session, call)
+
+
+@resource.post(
+    "/counts/<uuid:count_id>/complete",
+    "Complete a count",
+    answer=CountOut(),
+    roles=WARD_STAFF,
+    raises=(CountNotFound, NotOnThisWard, CountEnded, CountIncomplete),
+)
+def complete(session: Session, call: Call) -> Any:
+    """Ends the session; what differs becomes a discrepancy, and no unit moves before that is resolved."""
+    counts.complete(session, actor=call.actor, now=call.now, **call.path)
+    return _answer(session, call)
+
+
+@resource.post(
+    "/counts/<uuid:count_id>/cancel",
+    "Give a count up",
+    answer=CountSummaryOut(),
+    roles=WARD_STAFF,
+    raises=(CountNotFound, NotOnThisWard, CountEnded),
+)
+def cancel(session: Session, call: Call) -> Any:
+    """Ends the session without a result."""
+    counts.cancel(session, actor=call.actor, now=call.now, **call.path)
+    return _answer(session, call)

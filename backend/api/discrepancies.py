@@ -1,0 +1,163 @@
+"""Discrepancies of counts and transfers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from marshmallow import fields
+from sqlalchemy import Row
+
+from backend.actor import Role
+from backend.api.witnessing import WitnessIn, check_witness
+from backend.counts.variances import resolve_variance
+from backend.db import Database, Session
+from backend.discrepancies import discrepancies
+from backend.discrepancies.discrepancies import DiscrepancyNotFound, DiscrepancyResolved
+from backend.discrepancies.models import DiscrepancyKind, DiscrepancyStatus, Resolution
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource, read
+from backend.http.fields import Body, Choice, Id, Line, PageQuery
+from backend.identity.queries import UserNotFound
+from backend.identity.witnesses import WitnessRequired
+from backend.stock.ledger import Shelf, StockWouldBeNegative
+from backend.transfers.shortfalls import resolve_shortfall, shelf_to_credit
+
+resource = Resource("discrepancies")
+PHARMACIST = frozenset({Role.PHARMACIST})
+
+
+class DiscrepancyQuery(PageQuery):
+    """Which discrepancies."""
+
+    ward_id = Id()
+    drug_id = Id()
+    owner_id = Id()
+    kind = Choice(DiscrepancyKind)
+    status = Choice(DiscrepancyStatus)
+
+
+class DiscrepancyOut(Body):
+    """Units of a lot that were expected and not found (negative variance), or found and not expected."""
+
+    id = fields.UUID()
+    kind = fields.Enum(DiscrepancyKind, by_value=True)
+    status = fields.Enum(DiscrepancyStatus, by_value=True)
+    ward_id = fields.UUID()
+    ward_name = fields.String()
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    lot_id = fields.UUID()
+    lot_number = fields.String()
+    expires_on = fields.Date()
+    expected_units = fields.Integer()
+    found_units = fields.Integer()
+    variance_units = fields.Integer()
+    owner_id = fields.UUID()
+    owner_name = fields.String()
+    due_at = fields.AwareDateTime()
+    resolution = fields.Enum(Resolution, by_value=True, allow_none=True)
+    reason = fields.String(allow_none=True)
+    resolved_by = fields.String(allow_none=True)
+    witness_name = fields.String(allow_none=True)
+    resolved_at = fields.AwareDateTime(allow_none=True)
+    created_at = fields.AwareDateTime()
+
+
+class AssignIn(Body):
+    """Who is to review it."""
+
+    owner_id = Id(required=True)
+
+
+class ResolveIn(Body):
+    """How it ended and why; before a witness where the drug is controlled.
+
+    Of a count: `correction`, `loss` or `miscount`. Of a transfer: `found`, `returned` or `loss`.
+    """
+
+    resolution = Choice(Resolution, required=True)
+    reason = Line(required=True, length=500)
+    witness = fields.Nested(WitnessIn)
+
+
+def _shelf(session: Session, discrepancy: Row[Any], resolution: Resolution) -> Shelf:
+    if discrepancy.kind is DiscrepancyKind.TRANSFER:
+        return shelf_to_credit(session, discrepancy=discrepancy, resolution=resolution)
+    return Shelf(discrepancy.organization_id, discrepancy.ward_id, discrepancy.drug_id)
+
+
+def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
+    def look(session: Session) -> Shelf:
+        found = discrepancies.find_discrepancy(session, organization_id=call.organization_id, **call.path)
+        return _shelf(session, found, call.body["resolution"])
+
+    return [read(database, call, look)]
+
+
+def _answer(session: Session, call: Call) -> Any:
+    return discrepancies.get_discrepancy(session, organization_id=call.organization_id, **call.path)
+
+
+@resource.get(
+    "/discrepancies",
+    "Discrepancies, newest first",
+    query=DiscrepancyQuery(),
+    answer=DiscrepancyOut(),
+    roles=frozenset({Role.NURSE, Role.PHARMACIST, Role.ADMIN}),
+    page=cursors.BY_TIME,
+)
+def list_discrepancies(session: Session, call: Call) -> Any:
+    """What counts and transfers could not account for."""
+    return discrepancies.list_discrepancies(session, organization_id=call.organization_id, page=call.page, **call.query)
+
+
+@resource.get(
+    "/discrepancies/<uuid:discrepancy_id>",
+    "One discrepancy",
+    answer=DiscrepancyOut(),
+    roles=frozenset({Role.NURSE, Role.PHARMACIST, Role.ADMIN}),
+    raises=(DiscrepancyNotFound,),
+)
+def read_discrepancy(session: Session, call: Call) -> Any:
+    """One discrepancy."""
+    return _answer(session, call)
+
+
+@resource.post(
+    "/discrepancies/<uuid:discrepancy_id>/assign",
+    "Give a discrepancy to somebody",
+    body=AssignIn(),
+    answer=DiscrepancyOut(),
+    roles=PHARMACIST,
+    raises=(DiscrepancyNotFound, DiscrepancyResolved, UserNotFound),
+)
+def assign(session: Session, call: Call) -> Any:
+    """Names who reviews it."""
+    discrepancies.assign(session, organization_id=call.organization_id, **call.path, **call.body)
+    return _answer(session, call)
+
+
+@resource.post(
+    "/discrepancies/<uuid:discrepancy_id>/resolve",
+    "Resolve a discrepancy",
+    body=ResolveIn(),
+    answer=DiscrepancyOut(),
+    roles=PHARMACIST,
+    shelves=_shelves,
+    prepare=check_witness,
+    raises=(DiscrepancyNotFound, DiscrepancyResolved, WitnessRequired, StockWouldBeNegative),
+)
+def resolve(session: Session, call: Call) -> Any:
+    """Ends it once; only now stock changes, by its own movement."""
+    found = discrepancies.lock_unresolved(session, organization_id=call.organization_id, **call.path)
+    end = resolve_shortfall if found.kind is DiscrepancyKind.TRANSFER else resolve_variance
+    end(
+        session,
+        actor=call.actor,
+        discrepancy=found,
+        shelf=call.shelf,
+        resolution=call.body["resolution"],
+        reason=call.body["reason"],
+        witness_id=call.prepared,
+        now=call.now,
+    )
+    return _answer(session, call)

@@ -1,0 +1,83 @@
+"""Medication rounds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from marshmallow import fields
+
+from backend.actor import Role
+from backend.api.orders import DOSES_MAX
+from backend.api.reporting import report_fulfilment
+from backend.api.witnessing import WitnessIn, check_witness
+from backend.db import Database, Session
+from backend.db.idempotency import Answer
+from backend.http.endpoint import Call, Resource, read
+from backend.http.fields import Body, Count, Id, Several
+from backend.orders import rounds
+from backend.orders.rounds import FULFILLED, ORDERS_MAX, Round
+from backend.stock.ledger import Shelf
+
+resource = Resource("fulfillments")
+
+
+class DoseIn(Body):
+    """Which dose of an order is meant."""
+
+    order_id = Id(required=True)
+    dose = Count(required=True, high=DOSES_MAX)
+
+
+class RoundIn(Body):
+    """A round. Of an order with several doses the next one is given if it is due; `doses` names another."""
+
+    order_ids = Several(Id(), most=ORDERS_MAX, least=1, once=True, required=True)
+    doses = Several(fields.Nested(DoseIn), most=ORDERS_MAX, load_default=list)
+    witness = fields.Nested(WitnessIn)
+
+
+class RoundOut(Body):
+    """One result per order, in the order of the request: `outcome` is "fulfilled", with what a fulfilment answers, or a
+    problem's code with its members."""
+
+    results = fields.List(fields.Dict())
+
+
+def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
+    order_ids = call.body["order_ids"]
+    organization_id = call.organization_id
+    return list(
+        read(
+            database,
+            call,
+            lambda session: rounds.shelves_of(session, organization_id=organization_id, order_ids=order_ids),
+        ).values()
+    )
+
+
+def _report(_path: dict[str, Any], _outcome: str, answer: Answer | None) -> None:
+    for result in orjson.loads(answer.body)["results"] if answer is not None else ():
+        fulfilled = result["outcome"] == FULFILLED
+        done = "replayed" if answer is not None and answer.replayed else "done"
+        report_fulfilment(result["order_id"], done if fulfilled else result["outcome"])
+
+
+@resource.post(
+    "/fulfillments",
+    "Fulfil a medication round",
+    body=RoundIn(),
+    answer=RoundOut(),
+    roles=frozenset({Role.NURSE}),
+    shelves=_shelves,
+    prepare=check_witness,
+    report=_report,
+)
+def fulfil_round(session: Session, call: Call) -> Any:
+    """Gives the next dose of each order in one transaction; a refused order does not stop the others."""
+    order_ids = call.body["order_ids"]
+    found = rounds.shelves_of(session, organization_id=call.organization_id, order_ids=order_ids)
+    known = set(call.shelves)  # an order placed since has no lane taken: it is not found yet
+    shelves = {order_id: shelf for order_id, shelf in found.items() if shelf in known}
+    doses = {named["order_id"]: named["dose"] for named in call.body["doses"]}
+    wanted = Round(call.actor, order_ids, doses, shelves, call.prepared, call.now)
+    return {"results": rounds.fulfil_round(session, wanted)}

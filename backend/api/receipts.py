@@ -1,0 +1,138 @@
+"""Receipts: a lot, a delivery of many, a delivery as CSV."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from marshmallow import fields
+
+from backend.actor import Role
+from backend.api.delivery_csv import CSV, read_delivery
+from backend.db import Database, Session
+from backend.formulary.drugs import DrugNotFound
+from backend.formulary.scanning import ScanUnreadable, parse_scan
+from backend.http.endpoint import Call, Resource, shelf_of_body
+from backend.http.fields import Body, Count, Day, Id, Line, ScannedCode, Several
+from backend.organizations.organizations import WardNotFound
+from backend.stock import receipts
+from backend.stock.ledger import Shelf
+from backend.stock.receipts import LINES_MAX, Delivered, LotNotAvailable
+from backend.stock.scans import ScanContradictsLot, ensure_scan_agrees
+
+resource = Resource("receipts")
+PHARMACIST = frozenset({Role.PHARMACIST})
+
+
+class ReceiptIn(Body):
+    """A delivered lot; `scan` is what the package's code says, and must agree."""
+
+    ward_id = Id(required=True)
+    drug_id = Id(required=True)
+    lot_number = Line(required=True, length=64)
+    expires_on = Day(required=True)
+    quantity_units = Count(required=True)
+    scan = ScannedCode()
+
+
+class ReceiptOut(Body):
+    """What was received; `on_hand_units` is what the shelf holds now."""
+
+    id = fields.UUID()
+    ward_id = fields.UUID()
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    lot_id = fields.UUID()
+    lot_number = fields.String()
+    expires_on = fields.Date()
+    quantity_units = fields.Integer()
+    on_hand_units = fields.Integer()
+    received_at = fields.AwareDateTime()
+
+
+class DeliveredIn(Body):
+    """One line of a delivery."""
+
+    drug_id = Id(required=True)
+    lot_number = Line(required=True, length=64)
+    expires_on = Day(required=True)
+    quantity_units = Count(required=True)
+
+
+class DeliveryIn(Body):
+    """What arrived at a ward."""
+
+    ward_id = Id(required=True)
+    lines = Several(fields.Nested(DeliveredIn), most=LINES_MAX, least=1, required=True)
+
+
+class DeliveryOut(Body):
+    """What was received of every line, in their order."""
+
+    receipts = fields.List(fields.Nested(ReceiptOut))
+
+
+@resource.post(
+    "/stock/receipts",
+    "Receive a lot",
+    body=ReceiptIn(),
+    answer=ReceiptOut(),
+    status=201,
+    roles=PHARMACIST,
+    shelves=shelf_of_body,
+    raises=(WardNotFound, DrugNotFound, LotNotAvailable, ScanUnreadable, ScanContradictsLot),
+)
+def receive(session: Session, call: Call) -> Any:
+    """Adds units of a new or known lot to a ward's stock."""
+    lot = {name: call.body[name] for name in ("lot_number", "expires_on")}
+    if "scan" in call.body:
+        scan, drug_id = parse_scan(call.body["scan"]), call.body["drug_id"]
+        ensure_scan_agrees(session, organization_id=call.organization_id, scan=scan, drug_id=drug_id, **lot)
+    units = call.body["quantity_units"]
+    return receipts.receive(session, actor=call.actor, shelf=call.shelf, quantity_units=units, now=call.now, **lot)
+
+
+def _shelves(_database: Database, call: Call) -> Sequence[Shelf]:
+    ward_id: UUID = call.body["ward_id"]
+    return [Shelf(call.organization_id, ward_id, line["drug_id"]) for line in call.body["lines"]]
+
+
+def _receive_lines(session: Session, call: Call) -> Any:
+    lines = [Delivered(**line) for line in call.body["lines"]]
+    ward_id = call.body["ward_id"]
+    received = receipts.receive_delivery(session, actor=call.actor, ward_id=ward_id, lines=lines, now=call.now)
+    return {"receipts": received}
+
+
+@resource.post(
+    "/stock/deliveries",
+    "Receive a delivery",
+    body=DeliveryIn(),
+    answer=DeliveryOut(),
+    status=201,
+    roles=PHARMACIST,
+    shelves=_shelves,
+    raises=(WardNotFound, DrugNotFound, LotNotAvailable),
+)
+def receive_delivery(session: Session, call: Call) -> Any:
+    """Adds every line to the ward's stock, or none."""
+    return _receive_lines(session, call)
+
+
+@resource.post(
+    "/wards/<uuid:ward_id>/deliveries",
+    "Receive a delivery as CSV",
+    body=DeliveryIn(),
+    reads=read_delivery,
+    media=CSV,
+    answer=DeliveryOut(),
+    status=201,
+    roles=PHARMACIST,
+    shelves=_shelves,
+    raises=(WardNotFound, DrugNotFound, LotNotAvailable),
+)
+def receive_csv(session: Session, call: Call) -> Any:
+    """Columns `drug_id`, `lot_number`, `expires_on` and `quantity_units`, named in the first line, UTF-8.
+
+    Every line or none; an error names its line in the file.
+    """
+    return _receive_lines(session, call)

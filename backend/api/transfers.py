@@ -1,0 +1,283 @@
+"""Transfers between wards, and replenishment."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from marshmallow import fields
+
+from backend.actor import Role
+from backend.db import Database, Session
+from backend.formulary.drugs import DrugNotFound
+from backend.http import cursors
+from backend.http.endpoint import Call, Resource, read
+from backend.http.fields import Body, Choice, Count, Id, PageQuery, Several
+from backend.organizations.organizations import WardNotFound
+from backend.stock.ledger import Shelf
+from backend.stock.picking import InsufficientStock
+from backend.transfers import queries, replenishment, transfers
+from backend.transfers.errors import (
+    NothingToReplenish,
+    NotOnThisWard,
+    ReceiverIsDispatcher,
+    TransferNotFound,
+    TransferStatusConflict,
+)
+from backend.transfers.models import TransferStatus
+from backend.transfers.transfers import LINES_MAX, Arrived, Wanted
+
+resource = Resource("transfers")
+PHARMACIST = frozenset({Role.PHARMACIST})
+WARD_STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
+
+
+class TransferQuery(PageQuery):
+    """Which transfers."""
+
+    status = Choice(TransferStatus)
+    source_ward_id = Id()
+    destination_ward_id = Id()
+
+
+class LineIn(Body):
+    """Units of a drug."""
+
+    drug_id = Id(required=True)
+    quantity_units = Count(required=True)
+
+
+class TransferIn(Body):
+    """What is to go from one ward to another."""
+
+    source_ward_id = Id(required=True)
+    destination_ward_id = Id(required=True)
+    lines = Several(fields.Nested(LineIn), most=LINES_MAX, least=1, required=True)
+
+
+class SentIn(Body):
+    """Units of a drug that are sent, 0 for none."""
+
+    drug_id = Id(required=True)
+    quantity_units = Count(required=True, low=0)
+
+
+class DispatchIn(Body):
+    """What is sent, where it is less than was asked for; a drug that is not named is not sent."""
+
+    lines = Several(fields.Nested(SentIn), most=LINES_MAX, least=1)
+
+
+class ArrivedIn(Body):
+    """Units of a drug that arrived, 0 for none; of each lot, where several were sent and not all arrived."""
+
+    drug_id = Id(required=True)
+    quantity_units = Count(required=True, low=0)
+    lot_id = Id()
+
+
+class ReceiptIn(Body):
+    """What arrived of every drug, where not everything did."""
+
+    lines = Several(fields.Nested(ArrivedIn), most=LINES_MAX * 5, least=1)
+
+
+class SentLotOut(Body):
+    """Units of one lot; what was neither received, returned nor lost is still on the way."""
+
+    lot_id = fields.UUID()
+    lot_number = fields.String()
+    expires_on = fields.Date()
+    dispatched_units = fields.Integer()
+    received_units = fields.Integer()
+    returned_units = fields.Integer()
+    lost_units = fields.Integer()
+
+
+class LineOut(Body):
+    """One drug of a transfer."""
+
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    strength = fields.String()
+    quantity_units = fields.Integer()
+    dispatched_units = fields.Integer()
+    received_units = fields.Integer()
+    lots = fields.List(fields.Nested(SentLotOut))
+
+
+class TransferOut(Body):
+    """A transfer as it stands."""
+
+    id = fields.UUID()
+    status = fields.Enum(TransferStatus, by_value=True)
+    source_ward_id = fields.UUID()
+    source_ward_name = fields.String()
+    destination_ward_id = fields.UUID()
+    destination_ward_name = fields.String()
+    lines = fields.List(fields.Nested(LineOut))
+    requested_by = fields.String()
+    requested_at = fields.AwareDateTime()
+    dispatched_by = fields.String(allow_none=True)
+    dispatched_at = fields.AwareDateTime(allow_none=True)
+    received_by = fields.String(allow_none=True)
+    received_at = fields.AwareDateTime(allow_none=True)
+    cancelled_by = fields.String(allow_none=True)
+    cancelled_at = fields.AwareDateTime(allow_none=True)
+
+
+class ProposalQuery(Body):
+    """For which ward."""
+
+    ward_id = Id(required=True)
+
+
+class ProposedOut(Body):
+    """A drug that the ward lacks: par minus available minus inbound."""
+
+    drug_id = fields.UUID()
+    drug_name = fields.String()
+    strength = fields.String()
+    unit = fields.String()
+    reorder_point_units = fields.Integer()
+    par_level_units = fields.Integer()
+    available_units = fields.Integer()
+    inbound_units = fields.Integer()
+    proposed_units = fields.Integer()
+    below_reorder_point = fields.Boolean()
+
+
+class ProposalOut(Body):
+    """What would bring the ward to its par levels, the most urgent first."""
+
+    ward_id = fields.UUID()
+    lines = fields.List(fields.Nested(ProposedOut))
+
+
+class ReplenishIn(Body):
+    """The ward that lacks, and the one that gives."""
+
+    ward_id = Id(required=True)
+    source_ward_id = Id(required=True)
+
+
+def _shelves(end: int) -> Callable[[Database, Call], Sequence[Shelf]]:
+    """The shelves at the source (0) or at the destination (1)."""
+
+    def of_transfer(database: Database, call: Call) -> Sequence[Shelf]:
+        wanted = {"organization_id": call.organization_id, "transfer_id": call.path["transfer_id"]}
+        return read(database, call, lambda session: transfers.shelves_of(session, **wanted))[end]
+
+    return of_transfer
+
+
+def _answer(session: Session, call: Call) -> Any:
+    return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=call.path["transfer_id"])
+
+
+@resource.get(
+    "/transfers", "Transfers, newest first", query=TransferQuery(), answer=TransferOut(), page=cursors.BY_TIME
+)
+def list_transfers(session: Session, call: Call) -> Any:
+    """Transfers with their lines and lots."""
+    return queries.list_transfers(session, organization_id=call.organization_id, page=call.page, **call.query)
+
+
+@resource.post(
+    "/transfers",
+    "Request a transfer",
+    body=TransferIn(),
+    answer=TransferOut(),
+    status=201,
+    roles=WARD_STAFF,
+    raises=(WardNotFound, DrugNotFound, NotOnThisWard),
+)
+def request_transfer(session: Session, call: Call) -> Any:
+    """Asks for stock of another ward; no unit moves yet. A nurse asks for her own wards."""
+    wanted = {**call.body, "lines": [Wanted(**line) for line in call.body["lines"]]}
+    transfer_id = transfers.request_transfer(session, actor=call.actor, now=call.now, **wanted)
+    return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
+
+
+@resource.get("/transfers/<uuid:transfer_id>", "One transfer", answer=TransferOut(), raises=(TransferNotFound,))
+def read_transfer(session: Session, call: Call) -> Any:
+    """One transfer with its lines and lots."""
+    return _answer(session, call)
+
+
+@resource.post(
+    "/transfers/<uuid:transfer_id>/dispatch",
+    "Dispatch a transfer",
+    body=DispatchIn(),
+    answer=TransferOut(),
+    roles=PHARMACIST,
+    shelves=_shelves(0),
+    raises=(TransferNotFound, TransferStatusConflict, InsufficientStock),
+)
+def dispatch(session: Session, call: Call) -> Any:
+    """Takes the units off the source's shelves, first expiring first; until they are received they are on the way."""
+    lines = call.body.get("lines")
+    sent = None if lines is None else {line["drug_id"]: line["quantity_units"] for line in lines}
+    transfers.dispatch(session, actor=call.actor, sent=sent, now=call.now, **call.path)
+    return _answer(session, call)
+
+
+@resource.post(
+    "/transfers/<uuid:transfer_id>/receive",
+    "Receive a transfer",
+    body=ReceiptIn(),
+    answer=TransferOut(),
+    roles=WARD_STAFF,
+    shelves=_shelves(1),
+    raises=(TransferNotFound, NotOnThisWard, TransferStatusConflict, ReceiverIsDispatcher),
+)
+def receive(session: Session, call: Call) -> Any:
+    """Puts what arrived on the destination's shelves; what is short becomes a discrepancy and stays on the way.
+
+    By somebody else than who dispatched it; a nurse receives for her own wards.
+    """
+    lines = call.body.get("lines")
+    arrived = None if lines is None else [Arrived(**line) for line in lines]
+    transfers.receive_transfer(session, actor=call.actor, arrived=arrived, now=call.now, **call.path)
+    return _answer(session, call)
+
+
+@resource.post(
+    "/transfers/<uuid:transfer_id>/cancel",
+    "Cancel a transfer",
+    answer=TransferOut(),
+    roles=WARD_STAFF,
+    raises=(TransferNotFound, NotOnThisWard, TransferStatusConflict),
+)
+def cancel(session: Session, call: Call) -> Any:
+    """Ends a transfer that was not dispatched."""
+    transfers.cancel(session, actor=call.actor, now=call.now, **call.path)
+    return _answer(session, call)
+
+
+@resource.get(
+    "/stock/replenishment",
+    "What a ward lacks",
+    query=ProposalQuery(),
+    answer=ProposalOut(),
+    roles=WARD_STAFF,
+    raises=(WardNotFound,),
+)
+def propose(session: Session, call: Call) -> Any:
+    """Par minus available minus inbound, for every drug of the ward where that is positive."""
+    ward_id = call.query["ward_id"]
+    lines = replenishment.propose(session, organization_id=call.organization_id, ward_id=ward_id, now=call.now)
+    return {"ward_id": ward_id, "lines": lines}
+
+
+@resource.post(
+    "/stock/replenishment",
+    "Request what a ward lacks",
+    body=ReplenishIn(),
+    answer=TransferOut(),
+    status=201,
+    roles=WARD_STAFF,
+    raises=(WardNotFound, NotOnThisWard, NothingToReplenish),
+)
+def replenish(session: Session, call: Call) -> Any:
+    """Turns the proposal into a transfer; a second request finds the first on its way."""
+    transfer_id = replenishment.replenish(session, actor=call.actor, now=call.now, **call.body)
+    return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)

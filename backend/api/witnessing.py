@@ -1,0 +1,37 @@
+"""The witness of a request: a second person, whose own credentials come in the same body."""
+
+from uuid import UUID
+
+from flask import g
+
+from backend.api.tokens import CredentialsIn
+from backend.db import Database
+from backend.errors import NotAuthenticated
+from backend.http.endpoint import Call
+from backend.identity import tokens
+from backend.identity.tokens import Credentials
+from backend.identity.witnesses import WitnessRequired
+
+
+class WitnessIn(CredentialsIn):
+    """The second person's own credentials; the organization is the caller's."""
+
+    class Meta(CredentialsIn.Meta):
+        """marshmallow's options."""
+
+        exclude = ("organization",)
+
+
+def check_witness(database: Database, call: Call) -> UUID | None:
+    """Who the body's `witness` is, None where it names nobody.
+
+    Raises WitnessRequired when the credentials are wrong: a 401 would tell the client that the caller is signed out.
+    """
+    if "witness" not in call.body:
+        return None
+    organization = tokens.organization_slug(database, call.actor)
+    credentials = Credentials(organization=organization, **call.body["witness"])
+    try:
+        return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
+    except NotAuthenticated:
+        raise WitnessRequired("The witness's email, password or one-time code is wrong.") from None

@@ -1,0 +1,1 @@
+"""Counts: what lies on a ward's shelves, compared with the ledger."""

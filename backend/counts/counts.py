@@ -1,0 +1,273 @@
+"""Counts: a session lists a ward's lots, somebody counts them, and what differs becomes a discrepancy.
+
+A line is compared with the ledger at the moment of counting: units that moved after `counted_at` are taken out of what
+was expected, so a dose given between counting and typing is no variance. A count writes no stock; the resolution of its
+discrepancies does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, insert, select, update
+
+from backend.actor import Actor, Role
+from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen, NotOnThisWard
+from backend.counts.models import CountStatus, StockCount, StockCountLine
+from backend.db import Session, new_id
+from backend.discrepancies.discrepancies import open_variance
+from backend.errors import ValidationFailed
+from backend.formulary.models import Drug
+from backend.identity.queries import works_on
+from backend.organizations.organizations import get_ward
+from backend.stock import ledger
+from backend.stock.adjustments import LotNotFound
+from backend.stock.ledger import Shelf
+from backend.stock.models import Lot, StockLot, StockMovement
+
+LINES_MAX = 1_000
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What somebody found of a lot, and when they looked, if that was not just now."""
+
+    lot_id: UUID
+    counted_units: int
+    counted_at: datetime | None = None
+
+
+def open_count(
+    session: Session, *, actor: Actor, ward_id: UUID, drug_ids: Sequence[UUID] | None, controlled: bool, now: datetime
+) -> UUID:
+    """A session over the ward's lots: of `drug_ids`, or only of controlled drugs, or of all.
+
+    Raises WardNotFound, NotOnThisWard, CountOpen, ValidationFailed (nothing to count, or more than LINES_MAX lots).
+    """
+    organization_id = actor.organization_id
+    get_ward(session, organization_id=organization_id, ward_id=ward_id)
+    _ensure_of_ward(session, actor, ward_id)
+    standing = select(StockCount.id).where(
+        StockCount.organization_id == organization_id,
+        StockCount.ward_id == ward_id,
+        StockCount.status == CountStatus.OPEN,
+    )
+    open_id = session.execute(standing).scalar_one_or_none()
+    if open_id is not None:
+        raise CountOpen(count_id=str(open_id))
+    lots = _lots_to_count(session, organization_id, ward_id, drug_ids, controlled)
+    if not lots:
+        raise ValidationFailed.of("ward_id", "there is nothing to count")
+    if len(lots) > LINES_MAX:
+        raise ValidationFailed.of("drug_ids", f"more than {LINES_MAX} lots: name the drugs to count")
+    count_id = new_id()
+    session.execute(
+        insert(StockCount).values(
+            organization_id=organization_id, id=count_id, ward_id=ward_id, opened_by_id=actor.user_id, created_at=now
+        )
+    )
+    _add_lines(session, organization_id, count_id, lots)
+    return count_id
+
+
+def shelves_of(session: Session, *, organization_id: UUID, count_id: UUID, lot_ids: Sequence[UUID]) -> list[Shelf]:
+    """The shelves of the session's ward on which the lots lie: whose lanes a record takes. Raises CountNotFound."""
+    ward_id = session.execute(
+        select(StockCount.ward_id).where(StockCount.organization_id == organization_id, StockCount.id == count_id)
+    ).scalar_one_or_none()
+    if ward_id is None:
+        raise CountNotFound()
+    drugs = session.execute(
+        select(Lot.drug_id).where(Lot.organization_id == organization_id, Lot.id.in_(lot_ids)).distinct()
+    )
+    return [Shelf(organization_id, ward_id, drug_id) for (drug_id,) in drugs]
+
+
+def record(session: Session, *, actor: Actor, count_id: UUID, lines: Sequence[Counted], now: datetime) -> None:
+    """Writes down what was found of some lots; the caller has taken the lanes of their shelves.
+
+    A lot counted again replaces the first figure; a lot that the session does not list is added. Raises CountNotFound,
+    NotOnThisWard, CountEnded, LotNotFound, ValidationFailed (a lot twice, or counted in the future or before the
+    session).
+    """
+    count = _lock(session, actor, count_id, share=True)
+    if len({line.lot_id for line in lines}) < len(lines):
+        raise ValidationFailed.of("lines", "a lot is listed twice")
+    drugs = _drugs_of(session, actor.organization_id, [line.lot_id for line in lines])
+    for number, line in enumerate(lines):
+        counted_at = line.counted_at or now
+        if not count.created_at <= counted_at <= now + CLOCK_SKEW:
+            raise ValidationFailed.of(f"lines/{number}/counted_at", "between the start of the session and now")
+    for line in sorted(lines, key=lambda line: drugs[line.lot_id]):
+        _record_line(session, actor, count, drugs[line.lot_id], line, line.counted_at or now)
+
+
+def complete(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -> None:
+    """Ends the session; every difference becomes a discrepancy. Raises CountNotFound, NotOnThisWard, CountEnded,
+    CountIncomplete."""
+    count = _lock(session, actor, count_id)
+    line = StockCountLine
+    lines = session.execute(
+        select(line.id, line.drug_id, line.lot_id, line.expected_units, line.counted_units)
+        .where(line.organization_id == actor.organization_id, line.count_id == count_id)
+        .order_by(line.drug_id, line.lot_id)
+    ).all()
+    uncounted = [str(row.lot_id) for row in lines if row.counted_units is None]
+    if uncounted:
+        raise CountIncomplete(uncounted_lot_ids=uncounted)
+    for row in lines:
+        if row.counted_units != row.expected_units:
+            open_variance(
+                session,
+                shelf=Shelf(actor.organization_id, count.ward_id, row.drug_id),
+                lot_id=row.lot_id,
+                count_line_id=row.id,
+                expected_units=row.expected_units,
+                found_units=row.counted_units,
+                owner_id=actor.user_id,
+                now=now,
+            )
+    _end(session, actor, count_id, CountStatus.COMPLETED, now)
+
+
+def cancel(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -> None:
+    """Gives a session up; nothing was changed by it. Raises CountNotFound, NotOnThisWard, CountEnded."""
+    _lock(session, actor, count_id)
+    _end(session, actor, count_id, CountStatus.CANCELLED, now)
+
+
+def _lots_to_count(
+    session: Session, organization_id: UUID, ward_id: UUID, drug_ids: Sequence[UUID] | None, controlled: bool
+) -> Sequence[Row[Any]]:
+    rows = (
+        select(StockLot.lot_id, StockLot.drug_id, Drug.controlled_schedule.is_not(None).label("blind"))
+        .join(Drug, (Drug.organization_id == StockLot.organization_id) & (Drug.id == StockLot.drug_id))
+        .where(
+            StockLot.organization_id == organization_id,
+            StockLot.ward_id == ward_id,
+            StockLot.quantity_units > 0,
+        )
+        .order_by(StockLot.drug_id, StockLot.lot_id)
+        .limit(LINES_MAX + 1)
+    )
+    if drug_ids is not None:
+        rows = rows.where(StockLot.drug_id.in_(drug_ids))
+    if controlled:
+        rows = rows.where(Drug.controlled_schedule.is_not(None))
+    return session.execute(rows).all()
+
+
+def _add_lines(session: Session, organization_id: UUID, count_id: UUID, lots: Sequence[Any]) -> None:
+    session.execute(
+        insert(StockCountLine),
+        [
+            {
+                "organization_id": organization_id,
+                "id": new_id(),
+                "count_id": count_id,
+                "drug_id": lot.drug_id,
+                "lot_id": lot.lot_id,
+                "blind": lot.blind,
+            }
+            for lot in lots
+        ],
+    )
+
+
+def _ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
+    member = works_on(session, organization_id=actor.organization_id, user_id=actor.user_id, ward_id=ward_id)
+    if actor.role is Role.NURSE and not member:
+        raise NotOnThisWard()
+
+
+def _lock(session: Session, actor: Actor, count_id: UUID, *, share: bool = False) -> Row[Any]:
+    """The open session, locked: shared by those who record, alone for who ends it."""
+    row = session.execute(
+        select(StockCount.id, StockCount.ward_id, StockCount.status, StockCount.created_at)
+        .where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
+        .with_for_update(read=share)
+    ).one_or_none()
+    if row is None:
+        raise CountNotFound()
+    _ensure_of_ward(session, actor, row.ward_id)
+    if row.status is not CountStatus.OPEN:
+        raise CountEnded(count_status=row.status)
+    return row
+
+
+def _drugs_of(session: Session, organization_id: UUID, lot_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """The drug of each lot. Raises LotNotFound."""
+    wanted = select(Lot.id, Lot.drug_id).where(Lot.organization_id == organization_id, Lot.id.in_(lot_ids))
+    drugs = {row.id: row.drug_id for row in session.execute(wanted)}
+    if len(drugs) < len(lot_ids):
+        raise LotNotFound()
+    return drugs
+
+
+def _record_line(
+    session: Session, actor: Actor, count: Row[Any], drug_id: UUID, line: Counted, counted_at: datetime
+) -> None:
+    shelf = Shelf(actor.organization_id, count.ward_id, drug_id)
+    ledger.lock_shelf(session, shelf)
+    counted = {
+        "expected_units": _held_at(session, shelf, line.lot_id, counted_at),
+        "counted_units": line.counted_units,
+        "counted_by_id": actor.user_id,
+        "counted_at": counted_at,
+    }
+    mine = (
+        StockCountLine.organization_id == actor.organization_id,
+        StockCountLine.count_id == count.id,
+        StockCountLine.lot_id == line.lot_id,
+    )
+    known = session.execute(
+        update(StockCountLine)
+        .where(*mine)
+        .values(version=StockCountLine.version + 1, **counted)
+        .returning(StockCountLine.id)
+    )
+    if known.one_or_none() is None:
+        scheduled = select(Drug.controlled_schedule.is_not(None)).where(
+            Drug.organization_id == actor.organization_id, Drug.id == drug_id
+        )
+        session.execute(
+            insert(StockCountLine).values(
+                organization_id=actor.organization_id,
+                id=new_id(),
+                count_id=count.id,
+                drug_id=drug_id,
+                lot_id=line.lot_id,
+                blind=session.execute(scheduled).scalar_one(),
+                **counted,
+            )
+        )
+
+
+def _held_at(session: Session, shelf: Shelf, lot_id: UUID, moment: datetime) -> int:
+    """The units of a lot on a locked shelf at `moment`: what it holds now without what moved since."""
+    on_shelf = (
+        StockLot.organization_id == shelf.organization_id,
+        StockLot.ward_id == shelf.ward_id,
+        StockLot.drug_id == shelf.drug_id,
+        StockLot.lot_id == lot_id,
+    )
+    moved_since = select(func.coalesce(func.sum(StockMovement.units), 0)).where(
+        StockMovement.organization_id == shelf.organization_id,
+        StockMovement.ward_id == shelf.ward_id,
+        StockMovement.drug_id == shelf.drug_id,
+        StockMovement.lot_id == lot_id,
+        StockMovement.occurred_at > moment,
+    )
+    now = session.execute(select(StockLot.quantity_units).where(*on_shelf)).scalar() or 0
+    return max(0, int(now - session.execute(moved_since).scalar_one()))
+
+
+def _end(session: Session, actor: Actor, count_id: UUID, status: CountStatus, now: datetime) -> None:
+    session.execute(
+        update(StockCount)
+        .where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
+        .values(status=status, ended_by_id=actor.user_id, ended_at=now, version=StockCount.version + 1)
+    )

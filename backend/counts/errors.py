@@ -1,0 +1,25 @@
+"""Why a count may not go on."""
+
+from backend.errors import Conflict, Forbidden, NotFound
+
+
+class CountNotFound(NotFound):
+    """There is no such count in your organization."""
+
+
+class CountOpen(Conflict):
+    """This ward is being counted already; `count_id` is that session."""
+
+
+class CountEnded(Conflict):
+    """This count has been completed or cancelled; `count_status` says which."""
+
+
+class CountIncomplete(Conflict):
+    """Some lots have not been counted yet; `uncounted_lot_ids` names them. Count 0 for what is not there."""
+
+
+class NotOnThisWard(Forbidden):
+    """You do not work on this ward. An admin adds you to it."""
+
+    code = "forbidden"

@@ -1,0 +1,99 @@
+"""Reads of counts. While a session is open, no answer tells what a blind line expects."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, case, func, select, tuple_
+from sqlalchemy.orm import aliased
+
+from backend.counts.errors import CountNotFound
+from backend.counts.models import CountStatus, StockCount, StockCountLine
+from backend.db import Rows, Session
+from backend.db.paging import Page, PageRequest, page_of
+from backend.formulary.models import Drug
+from backend.identity.models import User
+from backend.organizations.models import Ward
+from backend.stock.models import Lot, StockLot
+
+
+def _counts(organization_id: UUID) -> Rows:
+    count, line, opener, ender = StockCount, StockCountLine, User, aliased(User)
+    of_count = (line.organization_id == count.organization_id) & (line.count_id == count.id)
+    lines = select(func.count()).select_from(line).where(of_count).scalar_subquery()
+    counted = select(func.count(line.counted_at)).where(of_count).scalar_subquery()
+    return (
+        select(
+            count.id,
+            count.ward_id,
+            Ward.name.label("ward_name"),
+            count.status,
+            opener.name.label("opened_by"),
+            count.created_at.label("opened_at"),
+            ender.name.label("ended_by"),
+            count.ended_at,
+            lines.label("line_count"),
+            counted.label("counted_count"),
+        )
+        .join(Ward, (Ward.organization_id == count.organization_id) & (Ward.id == count.ward_id))
+        .join(opener, (opener.organization_id == count.organization_id) & (opener.id == count.opened_by_id))
+        .outerjoin(ender, (ender.organization_id == count.organization_id) & (ender.id == count.ended_by_id))
+        .where(count.organization_id == organization_id)
+    )
+
+
+def _lines(organization_id: UUID, count: Row[Any]) -> Rows:
+    line, held = StockCountLine, StockLot
+    hidden = line.blind if count.status is CountStatus.OPEN else line.id.is_(None)
+    expected = func.coalesce(line.expected_units, held.quantity_units, 0)
+    return (
+        select(
+            line.drug_id,
+            Drug.name.label("drug_name"),
+            Drug.strength,
+            Drug.unit,
+            line.lot_id,
+            Lot.lot_number,
+            Lot.expires_on,
+            line.blind,
+            line.counted_units,
+            User.name.label("counted_by"),
+            line.counted_at,
+            case((hidden, None), else_=expected).label("expected_units"),
+            case((hidden, None), else_=line.counted_units - line.expected_units).label("variance_units"),
+        )
+        .join(Drug, (Drug.organization_id == line.organization_id) & (Drug.id == line.drug_id))
+        .join(Lot, (Lot.organization_id == line.organization_id) & (Lot.id == line.lot_id))
+        .outerjoin(User, (User.organization_id == line.organization_id) & (User.id == line.counted_by_id))
+        .outerjoin(
+            held,
+            (held.organization_id == line.organization_id)
+            & (held.ward_id == count.ward_id)
+            & (held.drug_id == line.drug_id)
+            & (held.lot_id == line.lot_id),
+        )
+        .where(line.organization_id == organization_id, line.count_id == count.id)
+        .order_by(Drug.name_key, line.drug_id, Lot.expires_on, line.lot_id)
+    )
+
+
+def get_count(session: Session, *, organization_id: UUID, count_id: UUID) -> dict[str, Any]:
+    """One session with its lines by drug. Raises CountNotFound."""
+    count = session.execute(_counts(organization_id).where(StockCount.id == count_id)).one_or_none()
+    if count is None:
+        raise CountNotFound()
+    return {**count._asdict(), "lines": session.execute(_lines(organization_id, count)).all()}
+
+
+def list_counts(
+    session: Session, *, organization_id: UUID, ward_id: UUID | None, status: CountStatus | None, page: PageRequest
+) -> Page:
+    """Sessions without their lines, newest first."""
+    count = StockCount
+    rows = _counts(organization_id).order_by(count.created_at.desc(), count.id.desc()).limit(page.limit + 1)
+    if ward_id is not None:
+        rows = rows.where(count.ward_id == ward_id)
+    if status is not None:
+        rows = rows.where(count.status == status)
+    if page.after is not None:
+        rows = rows.where(tuple_(count.created_at, count.id) < page.after)
+    return page_of(session.execute(rows).all(), page, lambda row: (row.opened_at, row.id))

@@ -1,0 +1,219 @@
+"""Discrepancies: opened by a count or a transfer, owned by somebody, resolved once."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy.orm import aliased
+
+from backend.actor import Actor
+from backend.db import Rows, Session, new_id
+from backend.db.paging import Page, PageRequest, page_of
+from backend.discrepancies.models import Discrepancy, DiscrepancyKind, DiscrepancyStatus, Resolution
+from backend.errors import Conflict, NotFound, ValidationFailed
+from backend.formulary.models import Drug
+from backend.identity.models import User
+from backend.identity.queries import get_user
+from backend.organizations.models import Organization, Ward
+from backend.stock.ledger import Shelf
+from backend.stock.models import Lot
+
+RESOLUTIONS = {
+    DiscrepancyKind.COUNT: frozenset({Resolution.CORRECTION, Resolution.LOSS, Resolution.MISCOUNT}),
+    DiscrepancyKind.TRANSFER: frozenset({Resolution.FOUND, Resolution.RETURNED, Resolution.LOSS}),
+}
+
+
+class DiscrepancyNotFound(NotFound):
+    """There is no such discrepancy in your organization."""
+
+
+class DiscrepancyResolved(Conflict):
+    """This discrepancy has been resolved; `resolution` says how."""
+
+
+def open_variance(
+    session: Session,
+    *,
+    shelf: Shelf,
+    lot_id: UUID,
+    count_line_id: UUID,
+    expected_units: int,
+    found_units: int,
+    owner_id: UUID | None,
+    now: datetime,
+) -> UUID:
+    """The discrepancy of a counted lot, owned by who completed the count."""
+    source = {"kind": DiscrepancyKind.COUNT, "count_line_id": count_line_id}
+    return _open(session, shelf, lot_id, expected_units, found_units, owner_id, now, source)
+
+
+def open_shortfall(
+    session: Session,
+    *,
+    shelf: Shelf,
+    lot_id: UUID,
+    transfer_lot_id: UUID,
+    expected_units: int,
+    found_units: int,
+    owner_id: UUID | None,
+    now: datetime,
+) -> UUID:
+    """The discrepancy of a lot that arrived short, owned by who sent it."""
+    source = {"kind": DiscrepancyKind.TRANSFER, "transfer_lot_id": transfer_lot_id}
+    return _open(session, shelf, lot_id, expected_units, found_units, owner_id, now, source)
+
+
+def _open(
+    session: Session,
+    shelf: Shelf,
+    lot_id: UUID,
+    expected_units: int,
+    found_units: int,
+    owner_id: UUID | None,
+    now: datetime,
+    source: dict[str, Any],
+) -> UUID:
+    hours = session.execute(
+        select(Organization.discrepancy_hours).where(Organization.id == shelf.organization_id)
+    ).scalar_one()
+    discrepancy_id = new_id()
+    session.execute(
+        insert(Discrepancy).values(
+            organization_id=shelf.organization_id,
+            id=discrepancy_id,
+            ward_id=shelf.ward_id,
+            drug_id=shelf.drug_id,
+            lot_id=lot_id,
+            expected_units=expected_units,
+            found_units=found_units,
+            owner_id=owner_id,
+            due_at=now + timedelta(hours=hours),
+            created_at=now,
+            **source,
+        )
+    )
+    return discrepancy_id
+
+
+def find_discrepancy(session: Session, *, organization_id: UUID, discrepancy_id: UUID, lock: bool = False) -> Row[Any]:
+    """The discrepancy as its table has it. Raises DiscrepancyNotFound."""
+    mine = (Discrepancy.organization_id == organization_id, Discrepancy.id == discrepancy_id)
+    rows = select(*Discrepancy.__table__.columns).where(*mine)
+    row = session.execute(rows.with_for_update() if lock else rows).one_or_none()
+    if row is None:
+        raise DiscrepancyNotFound()
+    return row
+
+
+def lock_unresolved(session: Session, *, organization_id: UUID, discrepancy_id: UUID) -> Row[Any]:
+    """The discrepancy, locked. Raises DiscrepancyNotFound, DiscrepancyResolved."""
+    row = find_discrepancy(session, organization_id=organization_id, discrepancy_id=discrepancy_id, lock=True)
+    if row.status is DiscrepancyStatus.RESOLVED:
+        raise DiscrepancyResolved(resolution=row.resolution)
+    return row
+
+
+def assign(session: Session, *, organization_id: UUID, discrepancy_id: UUID, owner_id: UUID) -> None:
+    """Gives a discrepancy to somebody to review. Raises DiscrepancyNotFound, DiscrepancyResolved, UserNotFound."""
+    lock_unresolved(session, organization_id=organization_id, discrepancy_id=discrepancy_id)
+    if not get_user(session, organization_id=organization_id, user_id=owner_id).active:
+        raise ValidationFailed.of("owner_id", "this user has left")
+    _change(session, organization_id, discrepancy_id, owner_id=owner_id, status=DiscrepancyStatus.UNDER_REVIEW)
+
+
+def close(
+    session: Session,
+    *,
+    actor: Actor,
+    discrepancy: Row[Any],
+    resolution: Resolution,
+    reason: str,
+    witness_id: UUID | None,
+    now: datetime,
+) -> None:
+    """Writes down how a locked discrepancy ended; the caller posts the stock. Raises ValidationFailed."""
+    possible = RESOLUTIONS[discrepancy.kind]
+    if resolution not in possible:
+        raise ValidationFailed.of("resolution", f"of a {discrepancy.kind}: {', '.join(sorted(possible))}")
+    if resolution is Resolution.LOSS and discrepancy.found_units > discrepancy.expected_units:
+        raise ValidationFailed.of("resolution", "more was found than expected: nothing is lost")
+    _change(
+        session,
+        discrepancy.organization_id,
+        discrepancy.id,
+        status=DiscrepancyStatus.RESOLVED,
+        resolution=resolution,
+        reason=reason,
+        resolved_by_id=actor.user_id,
+        witness_id=witness_id,
+        resolved_at=now,
+    )
+
+
+def _change(session: Session, organization_id: UUID, discrepancy_id: UUID, **values: Any) -> None:
+    session.execute(
+        update(Discrepancy)
+        .where(Discrepancy.organization_id == organization_id, Discrepancy.id == discrepancy_id)
+        .values(version=Discrepancy.version + 1, **values)
+    )
+
+
+def _discrepancies(organization_id: UUID) -> Rows:
+    case, owner, resolver, witness = Discrepancy, aliased(User), aliased(User), aliased(User)
+
+    def same(table: Any, column: Any) -> Any:
+        return (table.organization_id == case.organization_id) & (table.id == column)
+
+    return (
+        select(
+            case.id,
+            case.kind,
+            case.status,
+            case.ward_id,
+            Ward.name.label("ward_name"),
+            case.drug_id,
+            Drug.name.label("drug_name"),
+            case.lot_id,
+            Lot.lot_number,
+            Lot.expires_on,
+            case.expected_units,
+            case.found_units,
+            (case.found_units - case.expected_units).label("variance_units"),
+            case.owner_id,
+            owner.name.label("owner_name"),
+            case.due_at,
+            case.resolution,
+            case.reason,
+            resolver.name.label("resolved_by"),
+            witness.name.label("witness_name"),
+            case.resolved_at,
+            case.created_at,
+        )
+        .join(Ward, same(Ward, case.ward_id))
+        .join(Drug, same(Drug, case.drug_id))
+        .join(Lot, same(Lot, case.lot_id))
+        .join(owner, same(owner, case.owner_id))
+        .outerjoin(resolver, same(resolver, case.resolved_by_id))
+        .outerjoin(witness, same(witness, case.witness_id))
+        .where(case.organization_id == organization_id)
+    )
+
+
+def get_discrepancy(session: Session, *, organization_id: UUID, discrepancy_id: UUID) -> Row[Any]:
+    """One discrepancy. Raises DiscrepancyNotFound."""
+    row = session.execute(_discrepancies(organization_id).where(Discrepancy.id == discrepancy_id)).one_or_none()
+    if row is None:
+        raise DiscrepancyNotFound()
+    return row
+
+
+def list_discrepancies(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
+    """Discrepancies, newest first. `filters` are values of ward_id, drug_id, owner_id, kind and status."""
+    case = Discrepancy
+    rows = _discrepancies(organization_id).order_by(case.created_at.desc(), case.id.desc()).limit(page.limit + 1)
+    rows = rows.where(*(getattr(case, name) == value for name, value in filters.items() if value is not None))
+    if page.after is not None:
+        rows = rows.where(tuple_(case.created_at, case.id) < page.after)
+    return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))

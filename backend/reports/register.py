@@ -1,0 +1,122 @@
+"""The register of a controlled drug: every unit with balance, actor and witness, what was wasted of a dose included.
+
+A line is a movement, or a waste of units that a dose had withdrawn: that one moves no stock, so its `units` are 0 and
+`wasted_units` says how many were destroyed (21 CFR 1304.21: a record of each receipt and disposal).
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Text, Uuid, and_, cast, literal, null, select, tuple_, union_all
+from sqlalchemy.orm import aliased
+
+from backend.administrations.models import DoseRemainder, MedicationAdministration, RemainderKind
+from backend.db import Rows, Session
+from backend.db.paging import Page, PageRequest, page_of
+from backend.formulary.drugs import get_drug
+from backend.identity.models import User
+from backend.orders.models import MedicationOrder
+from backend.organizations.models import Ward
+from backend.patients.models import Patient
+from backend.stock.models import Lot, StockMovement
+
+
+def read_register(
+    session: Session,
+    *,
+    organization_id: UUID,
+    drug_id: UUID,
+    ward_id: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    page: PageRequest,
+) -> Page:
+    """The lines of a drug's register, newest first; `since` counts, `until` does not. Raises DrugNotFound."""
+    get_drug(session, organization_id=organization_id, drug_id=drug_id)
+
+    def narrowed(rows: Rows, ward: Any, moment: Any, row_id: Any) -> Rows:
+        bounds = [ward == ward_id] if ward_id is not None else []
+        bounds += [moment >= since] if since is not None else []
+        bounds += [moment < until] if until is not None else []
+        bounds += [tuple_(moment, row_id) < page.after] if page.after is not None else []
+        return rows.where(*bounds).order_by(moment.desc(), row_id.desc()).limit(page.limit + 1)
+
+    movement, remainder, order = StockMovement, DoseRemainder, MedicationOrder
+    moved = narrowed(_movements(organization_id, drug_id), movement.ward_id, movement.recorded_at, movement.id)
+    wasted = narrowed(_wastes(organization_id, drug_id), order.ward_id, remainder.occurred_at, remainder.id)
+    lines = union_all(moved.subquery().select(), wasted.subquery().select()).subquery()
+    rows = select(lines).order_by(lines.c.recorded_at.desc(), lines.c.id.desc()).limit(page.limit + 1)
+    return page_of(session.execute(rows).all(), page, lambda row: (row.recorded_at, row.id))
+
+
+def _movements(organization_id: UUID, drug_id: UUID) -> Rows:
+    movement, witness, dose, order = StockMovement, aliased(User), MedicationAdministration, MedicationOrder
+
+    def same(table: Any, column: Any) -> Any:
+        return and_(table.organization_id == movement.organization_id, table.id == column)
+
+    return (
+        select(
+            movement.id,
+            movement.recorded_at,
+            movement.ward_id,
+            Ward.name.label("ward_name"),
+            Lot.lot_number,
+            cast(movement.reason, Text).label("event"),
+            movement.units,
+            literal(0).label("wasted_units"),
+            movement.balance_after_units,
+            Patient.name.label("patient_name"),
+            User.name.label("actor_name"),
+            witness.name.label("witness_name"),
+            movement.note,
+            movement.corrects_id,
+        )
+        .join(Ward, same(Ward, movement.ward_id))
+        .join(Lot, same(Lot, movement.lot_id))
+        .outerjoin(User, same(User, movement.actor_id))
+        .outerjoin(witness, same(witness, movement.witness_id))
+        .outerjoin(dose, same(dose, movement.reference_id))
+        .outerjoin(order, same(order, dose.order_id))
+        .outerjoin(Patient, same(Patient, order.patient_id))
+        .where(movement.organization_id == organization_id, movement.drug_id == drug_id)
+    )
+
+
+def _wastes(organization_id: UUID, drug_id: UUID) -> Rows:
+    remainder, witness, dose, order = DoseRemainder, aliased(User), MedicationAdministration, MedicationOrder
+
+    def same(table: Any, column: Any) -> Any:
+        return and_(table.organization_id == remainder.organization_id, table.id == column)
+
+    return (
+        select(
+            remainder.id,
+            remainder.occurred_at.label("recorded_at"),
+            order.ward_id,
+            Ward.name.label("ward_name"),
+            Lot.lot_number,
+            literal("dose_waste").label("event"),
+            literal(0).label("units"),
+            remainder.units.label("wasted_units"),
+            cast(null(), Integer).label("balance_after_units"),
+            Patient.name.label("patient_name"),
+            User.name.label("actor_name"),
+            witness.name.label("witness_name"),
+            remainder.reason.label("note"),
+            cast(null(), Uuid).label("corrects_id"),
+        )
+        .join(dose, same(dose, remainder.administration_id))
+        .join(order, same(order, dose.order_id))
+        .join(Patient, same(Patient, order.patient_id))
+        .join(Ward, same(Ward, order.ward_id))
+        .join(Lot, same(Lot, remainder.lot_id))
+        .join(User, same(User, remainder.actor_id))
+        .outerjoin(witness, same(witness, remainder.witness_id))
+        .where(
+            remainder.organization_id == organization_id,
+            order.drug_id == drug_id,
+            remainder.kind == RemainderKind.WASTE,
+        )
+    )

@@ -1,0 +1,132 @@
+"""Lots: on hold, released, recalled. Available <-> on hold; recalled is final.
+
+A change takes the lanes of the drug on every ward that holds it, so every fulfilment is before or after it; it also
+writes the lot's row on every shelf, so that a writer who missed a lane fails with 40001 and runs again. A shelf that
+comes to hold the lot meanwhile raises the lot's version (stock/ledger.py), and then the recall runs again.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, tuple_, update
+
+from backend.actor import Actor
+from backend.db import Rows, Session
+from backend.db.paging import Page, PageRequest, page_of
+from backend.errors import Conflict
+from backend.formulary.models import Drug
+from backend.identity.models import User
+from backend.stock import ledger
+from backend.stock.adjustments import LotNotFound
+from backend.stock.ledger import Shelf
+from backend.stock.models import Lot, LotStatus, StockLevel, StockLot
+
+MAY_BECOME = {
+    LotStatus.AVAILABLE: frozenset({LotStatus.ON_HOLD, LotStatus.RECALLED}),
+    LotStatus.ON_HOLD: frozenset({LotStatus.AVAILABLE, LotStatus.RECALLED}),
+    LotStatus.RECALLED: frozenset[LotStatus](),
+}
+
+
+class LotStatusConflict(Conflict):
+    """The lot's state does not allow this: available and on hold change into one another, recalled is final."""
+
+
+def shelves_of(session: Session, *, organization_id: UUID, lot_id: UUID) -> list[Shelf]:
+    """Every shelf of the lot's drug: what a change of the lot takes the lanes of. Raises LotNotFound."""
+    drug_id = session.execute(
+        select(Lot.drug_id).where(Lot.organization_id == organization_id, Lot.id == lot_id)
+    ).scalar_one_or_none()
+    if drug_id is None:
+        raise LotNotFound()
+    wards = session.execute(
+        select(StockLevel.ward_id)
+        .where(StockLevel.organization_id == organization_id, StockLevel.drug_id == drug_id)
+        .order_by(StockLevel.ward_id)
+    )
+    return [Shelf(organization_id, ward_id, drug_id) for (ward_id,) in wards]
+
+
+def change_status(
+    session: Session, *, actor: Actor, lot_id: UUID, status: LotStatus, reason: str | None, now: datetime
+) -> None:
+    """Holds, releases or recalls a lot on every shelf at once; the caller has taken the lanes of `shelves_of`.
+
+    Raises LotNotFound, LotStatusConflict.
+    """
+    mine = (Lot.organization_id == actor.organization_id, Lot.id == lot_id)
+    row = session.execute(select(Lot.drug_id, Lot.status).where(*mine)).one_or_none()
+    if row is None:
+        raise LotNotFound()
+    for shelf in shelves_of(session, organization_id=actor.organization_id, lot_id=lot_id):
+        ledger.lock_shelf(session, shelf)  # and every board shows it
+    if status not in MAY_BECOME[row.status]:
+        raise LotStatusConflict(f"The lot is {row.status.replace('_', ' ')}.", lot_status=row.status)
+    session.execute(
+        update(StockLot)
+        .where(StockLot.organization_id == actor.organization_id, StockLot.lot_id == lot_id)
+        .values(version=StockLot.version + 1)
+    )
+    session.execute(
+        update(Lot)
+        .where(*mine)
+        .values(
+            status=status,
+            status_reason=reason,
+            status_changed_by_id=actor.user_id,
+            status_changed_at=now,
+            version=Lot.version + 1,
+        )
+    )
+
+
+def _lots(organization_id: UUID) -> Rows:
+    return (
+        select(
+            Lot.id,
+            Lot.drug_id,
+            Drug.name.label("drug_name"),
+            Drug.strength,
+            Lot.lot_number,
+            Lot.expires_on,
+            Lot.status,
+            Lot.status_reason,
+            User.name.label("status_changed_by"),
+            Lot.status_changed_at,
+            Lot.created_at,
+        )
+        .join(Drug, (Drug.organization_id == Lot.organization_id) & (Drug.id == Lot.drug_id))
+        .outerjoin(User, (User.organization_id == Lot.organization_id) & (User.id == Lot.status_changed_by_id))
+        .where(Lot.organization_id == organization_id)
+    )
+
+
+def get_lot(session: Session, *, organization_id: UUID, lot_id: UUID) -> Row[Any]:
+    """One lot. Raises LotNotFound."""
+    row = session.execute(_lots(organization_id).where(Lot.id == lot_id)).one_or_none()
+    if row is None:
+        raise LotNotFound()
+    return row
+
+
+def list_lots(
+    session: Session,
+    *,
+    organization_id: UUID,
+    drug_id: UUID | None,
+    lot_number: str | None,
+    status: LotStatus | None,
+    page: PageRequest,
+) -> Page:
+    """Lots by expiry, the first to expire first."""
+    rows = _lots(organization_id).order_by(Lot.expires_on, Lot.id).limit(page.limit + 1)
+    if drug_id is not None:
+        rows = rows.where(Lot.drug_id == drug_id)
+    if lot_number is not None:
+        rows = rows.where(Lot.lot_number == lot_number)
+    if status is not None:
+        rows = rows.where(Lot.status == status)
+    if page.after is not None:
+        rows = rows.where(tuple_(Lot.expires_on, Lot.id) > page.after)
+    return page_of(session.execute(rows).all(), page, lambda row: (row.expires_on, row.id))

@@ -1,0 +1,117 @@
+"""Replenishment: what a ward lacks to its par levels, counting what is on its way, and the transfer that brings it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, case, func, select
+
+from backend.actor import Actor
+from backend.db import Rows, Session
+from backend.formulary.models import Drug
+from backend.organizations.organizations import get_ward, touch_ward
+from backend.stock.models import Lot, LotStatus, StockLevel, StockLot
+from backend.stock.queries import today_of
+from backend.transfers.errors import NothingToReplenish
+from backend.transfers.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
+from backend.transfers.transfers import LINES_MAX, Wanted, request_transfer
+
+
+def propose(session: Session, *, organization_id: UUID, ward_id: UUID, now: datetime) -> Sequence[Row[Any]]:
+    """Par minus available minus inbound, for every drug of the ward where that is positive; at most LINES_MAX drugs,
+    those below their reorder point first. Raises WardNotFound."""
+    get_ward(session, organization_id=organization_id, ward_id=ward_id)
+    today = today_of(session, organization_id=organization_id, now=now)
+    usable = _usable(organization_id, ward_id, today).subquery()
+    inbound = _inbound(organization_id, ward_id).subquery()
+    available = func.coalesce(usable.c.units, 0)
+    coming = func.coalesce(inbound.c.units, 0)
+    proposed = StockLevel.par_level_units - available - coming
+    below = available + coming <= StockLevel.reorder_point_units
+    return session.execute(
+        select(
+            StockLevel.drug_id,
+            Drug.name.label("drug_name"),
+            Drug.strength,
+            Drug.unit,
+            StockLevel.reorder_point_units,
+            StockLevel.par_level_units,
+            available.label("available_units"),
+            coming.label("inbound_units"),
+            proposed.label("proposed_units"),
+            below.label("below_reorder_point"),
+        )
+        .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
+        .outerjoin(usable, usable.c.drug_id == StockLevel.drug_id)
+        .outerjoin(inbound, inbound.c.drug_id == StockLevel.drug_id)
+        .where(
+            StockLevel.organization_id == organization_id,
+            StockLevel.ward_id == ward_id,
+            Drug.archived_at.is_(None),
+            proposed > 0,
+        )
+        .order_by(below.desc(), Drug.name_key, StockLevel.drug_id)
+        .limit(LINES_MAX)
+    ).all()
+
+
+def replenish(session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: UUID, now: datetime) -> UUID:
+    """Requests what `propose` says from another ward.
+
+    The ward's row is the lock: the second of two requests fails with 40001, runs again and counts the first as inbound.
+    Raises WardNotFound, NotOnThisWard, NothingToReplenish, ValidationFailed.
+    """
+    touch_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
+    lines = propose(session, organization_id=actor.organization_id, ward_id=ward_id, now=now)
+    if not lines:
+        raise NothingToReplenish()
+    return request_transfer(
+        session,
+        actor=actor,
+        source_ward_id=source_ward_id,
+        destination_ward_id=ward_id,
+        lines=[Wanted(line.drug_id, line.proposed_units) for line in lines],
+        now=now,
+    )
+
+
+def _usable(organization_id: UUID, ward_id: UUID, today: Any) -> Rows:
+    """Units by drug that may be given."""
+    return (
+        select(StockLot.drug_id, func.sum(StockLot.quantity_units).label("units"))
+        .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
+        .where(
+            StockLot.organization_id == organization_id,
+            StockLot.ward_id == ward_id,
+            Lot.status == LotStatus.AVAILABLE,
+            Lot.expires_on >= today,
+        )
+        .group_by(StockLot.drug_id)
+    )
+
+
+def _inbound(organization_id: UUID, ward_id: UUID) -> Rows:
+    """Units by drug that were asked for and not sent yet, or sent and not accounted for yet."""
+    transfer, line, lot = StockTransfer, StockTransferLine, StockTransferLot
+    on_the_way = (
+        select(
+            func.coalesce(func.sum(lot.dispatched_units - lot.received_units - lot.returned_units - lot.lost_units), 0)
+        )
+        .where(lot.organization_id == line.organization_id, lot.line_id == line.id)
+        .scalar_subquery()
+    )
+    asked = (transfer.status == TransferStatus.REQUESTED, line.quantity_units)
+    sent = (transfer.status == TransferStatus.DISPATCHED, on_the_way)
+    units = func.sum(case(asked, sent, else_=0))
+    return (
+        select(line.drug_id, units.label("units"))
+        .join(transfer, (transfer.organization_id == line.organization_id) & (transfer.id == line.transfer_id))
+        .where(
+            line.organization_id == organization_id,
+            transfer.organization_id == organization_id,
+            transfer.destination_ward_id == ward_id,
+            transfer.status.in_((TransferStatus.REQUESTED, TransferStatus.DISPATCHED)),
+        )
+        .group_by(line.drug_id)
+    )

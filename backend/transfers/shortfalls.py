@@ -1,0 +1,80 @@
+"""Shortfalls: how a discrepancy of a transfer ends."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+
+from backend.actor import Actor
+from backend.db import Session
+from backend.discrepancies.discrepancies import close
+from backend.discrepancies.models import Resolution
+from backend.formulary.drugs import get_drug
+from backend.identity.witnesses import ensure_witness
+from backend.stock import ledger
+from backend.stock.ledger import Cause, Line, Shelf
+from backend.stock.models import MovementReason
+from backend.transfers.models import StockTransfer, StockTransferLine, StockTransferLot
+from backend.transfers.transfers import add_received, change_lot
+
+
+def shelf_to_credit(session: Session, *, discrepancy: Row[Any], resolution: Resolution) -> Shelf:
+    """The shelf that a resolution puts the units on: the source's where they went back, else the destination's."""
+    lot, line, transfer = StockTransferLot, StockTransferLine, StockTransfer
+    source = session.execute(
+        select(transfer.source_ward_id)
+        .join(line, (line.organization_id == transfer.organization_id) & (line.transfer_id == transfer.id))
+        .join(lot, (lot.organization_id == line.organization_id) & (lot.line_id == line.id))
+        .where(lot.organization_id == discrepancy.organization_id, lot.id == discrepancy.transfer_lot_id)
+    ).scalar_one()
+    ward_id = source if resolution is Resolution.RETURNED else discrepancy.ward_id
+    return Shelf(discrepancy.organization_id, ward_id, discrepancy.drug_id)
+
+
+def resolve_shortfall(
+    session: Session,
+    *,
+    actor: Actor,
+    discrepancy: Row[Any],
+    shelf: Shelf,
+    resolution: Resolution,
+    reason: str,
+    witness_id: UUID | None,
+    now: datetime,
+) -> None:
+    """Ends a locked shortfall: the missing units are on `shelf`, or lost; the caller has taken its lane.
+
+    Raises ValidationFailed, WitnessRequired (a controlled drug).
+    """
+    drug = get_drug(session, organization_id=actor.organization_id, drug_id=discrepancy.drug_id)
+    if drug.controlled_schedule is not None or witness_id is not None:
+        ensure_witness(session, actor=actor, ward_id=discrepancy.ward_id, witness_id=witness_id)
+    close(
+        session,
+        actor=actor,
+        discrepancy=discrepancy,
+        resolution=resolution,
+        reason=reason,
+        witness_id=witness_id,
+        now=now,
+    )
+    missing = discrepancy.expected_units - discrepancy.found_units
+    organization_id, lot_id = actor.organization_id, discrepancy.transfer_lot_id
+    if resolution is Resolution.LOSS:
+        change_lot(session, organization_id=organization_id, transfer_lot_id=lot_id, lost_units=missing)
+        return
+    cause = Cause(MovementReason.TRANSFER_IN, discrepancy.id, actor.user_id, now, witness_id, reason)
+    ledger.post(session, shelf, [Line(discrepancy.lot_id, missing)], cause)
+    if resolution is Resolution.RETURNED:
+        change_lot(session, organization_id=organization_id, transfer_lot_id=lot_id, returned_units=missing)
+    else:
+        lot = _lot(session, organization_id, lot_id)
+        add_received(session, organization_id=organization_id, lot=lot, units=missing)
+
+
+def _lot(session: Session, organization_id: UUID, transfer_lot_id: UUID) -> Row[Any]:
+    lot = StockTransferLot
+    return session.execute(
+        select(lot.id, lot.line_id).where(lot.organization_id == organization_id, lot.id == transfer_lot_id)
+    ).one()

@@ -1,0 +1,323 @@
+"""What a ward does in a day, straight through the use cases: each takes its lanes and commits."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from backend.actor import Actor, Role
+from backend.administrations import doses, errors_in_entry, remainders, skipping
+from backend.administrations.models import Outcome, RemainderKind
+from backend.alerts import alerts
+from backend.counts import counts
+from backend.counts.counts import Counted
+from backend.counts.variances import resolve_variance
+from backend.db import Session
+from backend.discrepancies.discrepancies import find_discrepancy, lock_unresolved
+from backend.discrepancies.models import DiscrepancyKind, Resolution
+from backend.stock import adjustments, levels, lots
+from backend.stock.ledger import Shelf
+from backend.stock.models import LotStatus, MovementReason
+from backend.transfers import transfers
+from backend.transfers.shortfalls import resolve_shortfall, shelf_to_credit
+from backend.transfers.transfers import Arrived, Wanted
+from tests.hospital import Hospital, now
+
+T = TypeVar("T")
+
+
+def act(hospital: Hospital, shelves: Sequence[Shelf], work: Callable[[Session], T], actor: Actor) -> T:
+    """What `work` returns, after it took the lanes of `shelves`."""
+
+    def in_lanes(session: Session) -> T:
+        session.take_lanes(shelf.lane for shelf in shelves)
+        return work(session)
+
+    return hospital.run(in_lanes, actor)
+
+
+def look(hospital: Hospital, work: Callable[[Session], T]) -> T:
+    """What `work` reads."""
+    return hospital.database.transact(work, actor=hospital.operator, read_only=True)
+
+
+def lot_id(hospital: Hospital, lot_number: str = "L1") -> UUID:
+    """The lot of this number."""
+    return UUID(str(hospital.rows("SELECT id FROM lots WHERE lot_number = :p1", lot_number)[0][0]))
+
+
+def adjust(
+    hospital: Hospital,
+    units: int,
+    reason: MovementReason = MovementReason.WASTE,
+    *,
+    shelf: Shelf | None = None,
+    lot: UUID | None = None,
+    witness_id: UUID | None = None,
+) -> adjustments.Adjustment:
+    """The pharmacist adjusts a shelf."""
+    where, pharmacist = shelf or hospital.shelf, hospital.staff["pharmacist"]
+    return act(
+        hospital,
+        [where],
+        lambda session: adjustments.adjust(
+            session,
+            actor=pharmacist,
+            shelf=where,
+            units=units,
+            reason=reason,
+            lot_id=lot,
+            note=None,
+            witness_id=witness_id,
+            now=now(),
+        ),
+        pharmacist,
+    )
+
+
+def correct(hospital: Hospital, movement_id: UUID, *, shelf: Shelf | None = None) -> UUID:
+    """The pharmacist undoes a movement."""
+    where, pharmacist = shelf or hospital.shelf, hospital.staff["pharmacist"]
+    return act(
+        hospital,
+        [where],
+        lambda session: adjustments.correct_movement(
+            session, actor=pharmacist, shelf=where, movement_id=movement_id, note="wrong", witness_id=None, now=now()
+        ),
+        pharmacist,
+    )
+
+
+def set_levels(hospital: Hospital, reorder: int, par: int, shelf: Shelf | None = None) -> None:
+    """Reorder point and par of a shelf."""
+    where = shelf or hospital.shelf
+    act(
+        hospital,
+        [where],
+        lambda session: levels.set_levels(session, where, reorder_point_units=reorder, par_level_units=par),
+        hospital.staff["pharmacist"],
+    )
+
+
+def change_lot(hospital: Hospital, lot: UUID, status: LotStatus) -> None:
+    """The pharmacist holds, releases or recalls a lot."""
+    pharmacist, organization_id = hospital.staff["pharmacist"], hospital.organization_id
+    shelves = look(hospital, lambda session: lots.shelves_of(session, organization_id=organization_id, lot_id=lot))
+    reason = None if status is LotStatus.AVAILABLE else "particles"
+    act(
+        hospital,
+        shelves,
+        lambda session: lots.change_status(
+            session, actor=pharmacist, lot_id=lot, status=status, reason=reason, now=now()
+        ),
+        pharmacist,
+    )
+
+
+def skip(
+    hospital: Hospital, order_id: UUID, outcome: Outcome = Outcome.REFUSED, *, dose: int | None = None
+) -> skipping.Skipped:
+    """The nurse records a dose that was not given."""
+    return act(
+        hospital,
+        [hospital.shelf],
+        lambda session: skipping.skip(
+            session,
+            actor=hospital.nurse,
+            order_id=order_id,
+            shelf=hospital.shelf,
+            dose=dose,
+            outcome=outcome,
+            note=None,
+            now=now(),
+        ),
+        hospital.nurse,
+    )
+
+
+def shelf_of_dose(hospital: Hospital, administration_id: UUID) -> Shelf:
+    """Where a dose came from."""
+    wanted = {"organization_id": hospital.organization_id, "administration_id": administration_id}
+    return look(hospital, lambda session: doses.shelf_of(session, **wanted))
+
+
+def mark_in_error(hospital: Hospital, administration_id: UUID, *, witness_id: UUID | None = None) -> None:
+    """The nurse marks an entry as made in error."""
+    shelf = shelf_of_dose(hospital, administration_id)
+    act(
+        hospital,
+        [shelf],
+        lambda session: errors_in_entry.mark_entered_in_error(
+            session,
+            actor=hospital.nurse,
+            shelf=shelf,
+            administration_id=administration_id,
+            reason="wrong patient",
+            witness_id=witness_id,
+            now=now(),
+        ),
+        hospital.nurse,
+    )
+
+
+def leave(
+    hospital: Hospital,
+    administration_id: UUID,
+    units: int,
+    kind: RemainderKind = RemainderKind.WASTE,
+    *,
+    witness_id: UUID | None = None,
+) -> remainders.Remainder:
+    """The nurse wastes or returns units of a dose."""
+    shelf = shelf_of_dose(hospital, administration_id)
+    return act(
+        hospital,
+        [shelf],
+        lambda session: remainders.record_remainder(
+            session,
+            actor=hospital.nurse,
+            shelf=shelf,
+            administration_id=administration_id,
+            kind=kind,
+            units=units,
+            lot_id=None,
+            reason=None,
+            witness_id=witness_id,
+            now=now(),
+        ),
+        hospital.nurse,
+    )
+
+
+def request(hospital: Hospital, source: UUID, destination: UUID, units: int, drug_id: UUID | None = None) -> UUID:
+    """The pharmacist asks for a drug."""
+    pharmacist = hospital.staff["pharmacist"]
+    return act(
+        hospital,
+        [],
+        lambda session: transfers.request_transfer(
+            session,
+            actor=pharmacist,
+            source_ward_id=source,
+            destination_ward_id=destination,
+            lines=[Wanted(drug_id or hospital.drug_id, units)],
+            now=now(),
+        ),
+        pharmacist,
+    )
+
+
+def _ends(hospital: Hospital, transfer_id: UUID) -> tuple[list[Shelf], list[Shelf]]:
+    wanted = {"organization_id": hospital.organization_id, "transfer_id": transfer_id}
+    return look(hospital, lambda session: transfers.shelves_of(session, **wanted))
+
+
+def dispatch(hospital: Hospital, transfer_id: UUID) -> None:
+    """The pharmacist sends a transfer."""
+    pharmacist = hospital.staff["pharmacist"]
+    act(
+        hospital,
+        _ends(hospital, transfer_id)[0],
+        lambda session: transfers.dispatch(session, actor=pharmacist, transfer_id=transfer_id, sent=None, now=now()),
+        pharmacist,
+    )
+
+
+def receive(
+    hospital: Hospital, transfer_id: UUID, arrived: Sequence[Arrived] | None = None, actor: Actor | None = None
+) -> None:
+    """Another pharmacist, or `actor`, receives a transfer."""
+    receiver = actor or second_pharmacist(hospital)
+    act(
+        hospital,
+        _ends(hospital, transfer_id)[1],
+        lambda session: transfers.receive_transfer(
+            session, actor=receiver, transfer_id=transfer_id, arrived=arrived, now=now()
+        ),
+        receiver,
+    )
+
+
+def second_pharmacist(hospital: Hospital) -> Actor:
+    """Somebody else than the pharmacist, with the same rights."""
+    return hospital.staff.get("pharmacist2") or hospital.add_staff("pharmacist2", Role.PHARMACIST)
+
+
+def open_count(hospital: Hospital, ward_id: UUID | None = None, **choice: Any) -> UUID:
+    """The pharmacist starts a count."""
+    pharmacist = hospital.staff["pharmacist"]
+    wanted = {"drug_ids": None, "controlled": False, **choice}
+    return act(
+        hospital,
+        [],
+        lambda session: counts.open_count(
+            session, actor=pharmacist, ward_id=ward_id or hospital.ward_id, now=now(), **wanted
+        ),
+        pharmacist,
+    )
+
+
+def record_count(hospital: Hospital, count_id: UUID, *lines: Counted) -> None:
+    """The pharmacist records what was counted."""
+    pharmacist, lot_ids = hospital.staff["pharmacist"], [line.lot_id for line in lines]
+    wanted = {"organization_id": hospital.organization_id, "count_id": count_id, "lot_ids": lot_ids}
+    shelves = look(hospital, lambda session: counts.shelves_of(session, **wanted))
+    act(
+        hospital,
+        shelves,
+        lambda session: counts.record(session, actor=pharmacist, count_id=count_id, lines=lines, now=now()),
+        pharmacist,
+    )
+
+
+def complete_count(hospital: Hospital, count_id: UUID) -> None:
+    """The pharmacist ends a count."""
+    pharmacist = hospital.staff["pharmacist"]
+    act(
+        hospital,
+        [],
+        lambda session: counts.complete(session, actor=pharmacist, count_id=count_id, now=now()),
+        pharmacist,
+    )
+
+
+def discrepancies(hospital: Hospital) -> list[UUID]:
+    """The unresolved ones, oldest first."""
+    rows = hospital.rows("SELECT id FROM discrepancies WHERE status <> 'resolved' ORDER BY created_at, id")
+    return [UUID(str(row[0])) for row in rows]
+
+
+def resolve(
+    hospital: Hospital, discrepancy_id: UUID, resolution: Resolution, *, witness_id: UUID | None = None
+) -> None:
+    """The pharmacist resolves a discrepancy."""
+    pharmacist = hospital.staff["pharmacist"]
+    wanted = {"organization_id": hospital.organization_id, "discrepancy_id": discrepancy_id}
+
+    def place(session: Session) -> Shelf:
+        found = find_discrepancy(session, **wanted)
+        if found.kind is DiscrepancyKind.TRANSFER:
+            return shelf_to_credit(session, discrepancy=found, resolution=resolution)
+        return Shelf(hospital.organization_id, found.ward_id, found.drug_id)
+
+    shelf = look(hospital, place)
+
+    def work(session: Session) -> None:
+        found = lock_unresolved(session, **wanted)
+        end = resolve_shortfall if found.kind is DiscrepancyKind.TRANSFER else resolve_variance
+        end(
+            session,
+            actor=pharmacist,
+            discrepancy=found,
+            shelf=shelf,
+            resolution=resolution,
+            reason="looked into",
+            witness_id=witness_id,
+            now=now(),
+        )
+
+    act(hospital, [shelf], work, pharmacist)
+
+
+def refresh_alerts(hospital: Hospital) -> None:
+    """Opens and clears alerts."""
+    hospital.run(lambda session: alerts.refresh(session, organization_id=hospital.organization_id, now=now()))
