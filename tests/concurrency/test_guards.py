@@ -7,6 +7,7 @@ is tried with the others off; `without_*` are the mutations.
 import dataclasses
 import uuid
 from dataclasses import replace
+from datetime import date
 
 import psycopg2.errors
 import pytest
@@ -24,6 +25,7 @@ from backend.orders.errors import OrderAlreadyCompleted
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line
 from backend.stock.models import MovementReason
+from backend.stock.picking import LotOnShelf
 from tests.concurrency.crowd import retries, together
 from tests.hospital import Hospital, now, open_hospital
 
@@ -142,7 +144,8 @@ def test_the_check_refuses_a_negative_level_that_the_domain_let_through(
 ) -> None:
     hospital.receive(3)
     ((lot_id,),) = hospital.rows("SELECT lot_id FROM stock_lots")
-    monkeypatch.setattr(ledger, "lock_shelf", lambda session, shelf: 10**6)  # the domain's check is out
+    many = [LotOnShelf(lot_id, "L1", date.max, 10**6)]
+    monkeypatch.setattr(ledger, "lock_lots", lambda session, shelf, today: many)  # the domain's check is out
 
     def take_too_many(session: Session) -> None:
         session.take_lanes([hospital.shelf.lane])

@@ -55,7 +55,7 @@ def test_the_expiry_day_counts_by_the_hospitals_calendar(hospital: Hospital) -> 
 @pytest.mark.parametrize("status", ["on_hold", "recalled"])
 def test_a_held_or_recalled_lot_is_not_given(hospital: Hospital, status: str) -> None:
     hospital.receive(5)
-    hospital.change(f"UPDATE lots SET status = '{status}'")
+    hospital.change(f"UPDATE lots SET status = '{status}', status_reason = 'particles'")
     with pytest.raises(InsufficientStock):
         hospital.fulfil(hospital.place())
     assert hospital.on_hand() == 5

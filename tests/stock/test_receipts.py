@@ -9,7 +9,7 @@ from backend.db.transaction import ConstraintViolated
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import DrugNotFound
 from backend.organizations.organizations import WardNotFound
-from backend.stock import receipts
+from backend.stock import ledger
 from backend.stock.ledger import Shelf
 from backend.stock.receipts import LotNotAvailable
 from tests.hospital import Hospital, now
@@ -27,7 +27,7 @@ def test_a_known_lot_grows_and_another_expiry_is_another_lot(hospital: Hospital)
 @pytest.mark.parametrize("status", ["on_hold", "recalled"])
 def test_a_held_or_recalled_lot_is_not_received(hospital: Hospital, status: str) -> None:
     hospital.receive(5)
-    hospital.change(f"UPDATE lots SET status = '{status}'")
+    hospital.change(f"UPDATE lots SET status = '{status}', status_reason = 'particles'")
     before = hospital.counts()
     with pytest.raises(LotNotAvailable) as refused:
         hospital.receive(5)
@@ -42,7 +42,7 @@ def test_an_expired_lot_is_not_received(hospital: Hospital) -> None:
 
 
 def test_a_shelf_has_an_end(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts, "UNITS_ON_SHELF_MAX", 10)
+    monkeypatch.setattr(ledger, "UNITS_ON_SHELF_MAX", 10)
     hospital.receive(9)
     with pytest.raises(ValidationFailed):
         hospital.receive(2)
