@@ -2,16 +2,16 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 from uuid import UUID
 
 from backend.actor import Actor, Role
 from backend.db import Database, Session, new_id
 from backend.db.idempotency import IdempotencyKey
+from backend.demo.day import play_a_day
 from backend.demo.formulary import MEDICINES, Medicine
 from backend.demo.people import ALLERGIES, FAMILIES, GIVEN, PASSWORD, PHARMACY, STAFF, TOTP_SECRET, WARDS
+from backend.demo.site import REQUEST_ID, Hospital
 from backend.errors import NotAuthenticated
 from backend.formulary.drugs import add_drug
 from backend.identity.tokens import Credentials, check_credentials
@@ -28,30 +28,6 @@ PATIENTS_PER_WARD = 12
 ORDERS_PER_PATIENT = 5
 VERIFIED_SHARE, GIVEN_SHARE, DISCONTINUED_SHARE = 0.7, 0.35, 0.05
 SECOND_FACTOR_ROLES = frozenset({Role.DOCTOR, Role.ADMIN})
-REQUEST_ID = "demo"
-T = TypeVar("T")
-
-
-@dataclass
-class Hospital:
-    """A hospital under construction: its ids by name, and a source of chance that is the same every time."""
-
-    database: Database
-    organization_id: UUID
-    now: datetime
-    chance: random.Random
-    wards: dict[str, UUID]
-    staff: dict[str, Actor]
-    drugs: dict[Medicine, UUID]
-    patients: dict[UUID, str]
-
-    def run(self, work: Callable[[Session], T], actor: Actor | None = None) -> T:
-        """What `work` returns, done by `actor` or by the operator."""
-        return self.database.transact(work, actor=actor or Actor.operator(self.organization_id))
-
-    def shelf(self, ward: str, medicine: Medicine) -> Shelf:
-        """A ward's shelf of a drug."""
-        return Shelf(self.organization_id, self.wards[ward], self.drugs[medicine])
 
 
 def has_demo_sign_ins(database: Database) -> bool:
@@ -88,6 +64,7 @@ def _build(database: Database, slug: str, name: str, strict: bool, now: datetime
     for patient_id, ward in hospital.patients.items():
         for medicine in hospital.chance.sample(MEDICINES, ORDERS_PER_PATIENT):
             _order(hospital, patient_id, ward, medicine)
+    play_a_day(hospital)
 
 
 def _open(session: Session, hospital: Hospital, slug: str, name: str, strict: bool) -> None:
