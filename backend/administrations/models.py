@@ -99,7 +99,7 @@ class DoseRemainder(Tenant, Base):
         CheckConstraint("units > 0", name="units_positive"),
         CheckConstraint("witness_id <> actor_id", name="witness_is_another"),
         Index("ix_dose_remainders_administration_id", "organization_id", "administration_id"),
-        Index("ix_dose_remainders_occurred_at", "organization_id", "occurred_at", "id"),
+        Index("ix_dose_remainders_recorded_at", "organization_id", "recorded_at", "id"),
     )
 
     administration_id: Mapped[UUID]
@@ -110,3 +110,4 @@ class DoseRemainder(Tenant, Base):
     actor_id: Mapped[UUID]
     witness_id: Mapped[UUID | None]
     occurred_at: Mapped[datetime]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, and_, cast, literal, null, select, tuple_, union_all
+from sqlalchemy import Integer, Text, Uuid, and_, cast, func, literal, null, select, tuple_, union_all
 from sqlalchemy.orm import aliased
 
 from backend.administrations.models import DoseRemainder, MedicationAdministration, RemainderKind
@@ -44,7 +44,7 @@ def read_register(
 
     movement, remainder, order = StockMovement, DoseRemainder, MedicationOrder
     moved = narrowed(_movements(organization_id, drug_id), movement.ward_id, movement.recorded_at, movement.id)
-    wasted = narrowed(_wastes(organization_id, drug_id), order.ward_id, remainder.occurred_at, remainder.id)
+    wasted = narrowed(_wastes(organization_id, drug_id), order.ward_id, remainder.recorded_at, remainder.id)
     lines = union_all(moved.subquery().select(), wasted.subquery().select()).subquery()
     rows = select(lines).order_by(lines.c.recorded_at.desc(), lines.c.id.desc()).limit(page.limit + 1)
     return page_of(session.execute(rows).all(), page, lambda row: (row.recorded_at, row.id))
@@ -52,6 +52,8 @@ def read_register(
 
 def _movements(organization_id: UUID, drug_id: UUID) -> Rows:
     movement, witness, dose, order = StockMovement, aliased(User), MedicationAdministration, MedicationOrder
+    remainder = DoseRemainder
+    of_dose = func.coalesce(remainder.administration_id, movement.reference_id)
 
     def same(table: Any, column: Any) -> Any:
         return and_(table.organization_id == movement.organization_id, table.id == column)
@@ -77,7 +79,8 @@ def _movements(organization_id: UUID, drug_id: UUID) -> Rows:
         .join(Lot, same(Lot, movement.lot_id))
         .outerjoin(User, same(User, movement.actor_id))
         .outerjoin(witness, same(witness, movement.witness_id))
-        .outerjoin(dose, same(dose, movement.reference_id))
+        .outerjoin(remainder, same(remainder, movement.reference_id))
+        .outerjoin(dose, same(dose, of_dose))
         .outerjoin(order, same(order, dose.order_id))
         .outerjoin(Patient, same(Patient, order.patient_id))
         .where(movement.organization_id == organization_id, movement.drug_id == drug_id)
@@ -93,7 +96,7 @@ def _wastes(organization_id: UUID, drug_id: UUID) -> Rows:
     return (
         select(
             remainder.id,
-            remainder.occurred_at.label("recorded_at"),
+            remainder.recorded_at,
             order.ward_id,
             Ward.name.label("ward_name"),
             Lot.lot_number,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, select
+from sqlalchemy import Integer, Row, case, cast, func, select
 
 from backend.actor import Actor
 from backend.db import Rows, Session
@@ -79,7 +79,7 @@ def replenish(session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: 
 def _usable(organization_id: UUID, ward_id: UUID, today: Any) -> Rows:
     """Units by drug that may be given."""
     return (
-        select(StockLot.drug_id, func.sum(StockLot.quantity_units).label("units"))
+        select(StockLot.drug_id, cast(func.sum(StockLot.quantity_units), Integer).label("units"))
         .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
         .where(
             StockLot.organization_id == organization_id,
@@ -103,7 +103,7 @@ def _inbound(organization_id: UUID, ward_id: UUID) -> Rows:
     )
     asked = (transfer.status == TransferStatus.REQUESTED, line.quantity_units)
     sent = (transfer.status == TransferStatus.DISPATCHED, on_the_way)
-    units = func.sum(case(asked, sent, else_=0))
+    units = cast(func.sum(case(asked, sent, else_=0)), Integer)
     return (
         select(line.drug_id, units.label("units"))
         .join(transfer, (transfer.organization_id == line.organization_id) & (transfer.id == line.transfer_id))

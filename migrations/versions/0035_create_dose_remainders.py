@@ -24,6 +24,9 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.Uuid(), nullable=False),
         sa.Column("witness_id", sa.Uuid(), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
         sa.CheckConstraint("units > 0", name=op.f("ck_dose_remainders_units_positive")),
         sa.CheckConstraint("witness_id <> actor_id", name=op.f("ck_dose_remainders_witness_is_another")),
         sa.ForeignKeyConstraint(
@@ -55,7 +58,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "ix_dose_remainders_occurred_at", "dose_remainders", ["organization_id", "occurred_at", "id"], unique=False
+        "ix_dose_remainders_recorded_at", "dose_remainders", ["organization_id", "recorded_at", "id"], unique=False
     )
     ddl.protect("dose_remainders", grants="SELECT, INSERT")
     ddl.append_only("dose_remainders")
