@@ -22,8 +22,13 @@ REFUSALS = frozenset(
         "order_discontinued",
         "order_not_verified",
         "witness_required",
+        "dose_too_soon",
     }
 )
+ROUND_ORDERS_MAX = 8
+ROUND_REFUSALS = REFUSALS | {"dose_not_due", "validation_failed"}  # a PRN dose without an interval must be named
+SKIP_REFUSALS = frozenset({"order_already_completed", "dose_already_given", "order_discontinued"})
+RECEIPT_REFUSALS = frozenset({"transfer_status_conflict"})
 Due = dict[str, Any]
 
 
@@ -38,6 +43,7 @@ class Nurse(Person):
         super().__init__(environment)
         self.ward_id = ""
         self._version = 0
+        self._etag = ""
         self._patients: list[dict[str, Any]] = []
 
     def on_start(self) -> None:
@@ -59,15 +65,16 @@ class Nurse(Person):
                 return
             board = answer.body
             expect(board["ward_id"] == self.ward_id, "the board of another ward")
-            expect(board["version"] > self._version, "a board that is not newer than the one before")
-            expect(answer.headers["etag"].strip('W/"') == str(board["version"]), "an ETag that is not the version")
+            expect(board["version"] >= self._version, "a board that is older than the one before")
+            expect(answer.headers["etag"] != self._etag, "a board sent again that had not changed")
             expect(all(patient["orders"] for patient in board["patients"]), "a patient without orders on the board")
 
-        headers = {"If-None-Match": f'"{self._version}"'} if self._version else {}
+        headers = {"If-None-Match": self._etag} if self._etag else {}
         path = f"/mar?ward_id={self.ward_id}"
         answer = self.ask(Question("GET", path, name="/mar", headers=headers, wants={200, 304}, check=is_newer))
         if answer.done and answer.status == 200:
             self._version, self._patients = answer.body["version"], answer.body["patients"]
+            self._etag = answer.headers["etag"]
 
     @task(5)
     def give_dose(self) -> None:
@@ -83,6 +90,65 @@ class Nurse(Person):
             ponder(1, 4)  # fetches somebody
             self._fulfil(due, {**body, "witness": self._witness()})
         self.watch_board()
+
+    @task(2)
+    def go_round(self) -> None:
+        """Gives what is due to several patients in one request."""
+        due = [order for order in self._orders() if order["due_state"] != "upcoming"]
+        order_ids = [order["order_id"] for order in random.sample(due, min(len(due), ROUND_ORDERS_MAX))]
+        if not order_ids:
+            return
+
+        def are_results(answer: Answer) -> None:
+            results = answer.body["results"]
+            expect([result["order_id"] for result in results] == order_ids, "results of other orders than asked for")
+            unforeseen = {result["outcome"] for result in results} - {"fulfilled"} - ROUND_REFUSALS
+            expect(not unforeseen, f"a round with {unforeseen}")
+
+        body = {"order_ids": order_ids}
+        answer = self.ask(Question("POST", "/fulfillments", json=body, check=are_results), key=new_key())
+        if answer.done:
+            for result in answer.body["results"]:
+                fulfilled = result["outcome"] == "fulfilled"
+                OUTCOMES.add("doses given in rounds" if fulfilled else "doses refused in rounds")
+        self.watch_board()
+
+    @task(1)
+    def skip_dose(self) -> None:
+        """Records a dose that the patient refused."""
+        due = self._any_due()
+        if due is None:
+            return
+        body = {"reason": "refused", "note": "load", "dose": due["dose"]}
+        name, path = "/orders/{id}/skip", f"/orders/{due['order_id']}/skip"
+        question = Question("POST", path, name=name, json=body, refusals=SKIP_REFUSALS)
+        if self.ask(question, key=new_key()).done:
+            OUTCOMES.add("doses skipped")
+
+    @task(1)
+    def receive_transfer(self) -> None:
+        """Unpacks what the pharmacy has sent to the ward."""
+        query = f"?status=dispatched&destination_ward_id={self.ward_id}&limit=5"
+        answer = self.ask(Question("GET", f"/transfers{query}", name="/transfers"))
+        if not (answer.done and answer.body["items"]):
+            return
+        sent = random.choice(answer.body["items"])
+        ponder(1, 3)  # counts
+
+        def is_received(received: Answer) -> None:
+            lines = received.body["lines"]
+            expect(received.body["status"] == "received", "a transfer that was not received")
+            expect(all(line["received_units"] == line["dispatched_units"] for line in lines), "less than was sent")
+
+        question = Question(
+            "POST",
+            f"/transfers/{sent['id']}/receive",
+            name="/transfers/{id}/receive",
+            refusals=RECEIPT_REFUSALS,
+            check=is_received,
+        )
+        if self.ask(question, key=new_key()).done:
+            OUTCOMES.add("transfers received")
 
     @task(2)
     def look_at_order(self) -> None:
@@ -127,13 +193,16 @@ class Nurse(Person):
     def _witness(self) -> dict[str, str]:
         return {"email": SETTINGS.address(SETTINGS.pharmacists.split(",")[0]), "password": SETTINGS.password}
 
+    def _orders(self) -> list[Due]:
+        return [order for patient in self._patients for order in patient["orders"]]
+
     def _any_due(self) -> Due | None:
-        orders = [order for patient in self._patients for order in patient["orders"]]
+        orders = self._orders()
         return random.choice(orders) if orders else None
 
     def _choose_due(self) -> Due | None:
         """One of the most urgent orders whose shelf seems to hold enough; now and then one whose shelf does not."""
-        orders = [order for patient in self._patients for order in patient["orders"]]
+        orders = self._orders()
         stocked = [order for order in orders if order["on_hand_units"] >= order["quantity_units"]]
         if stocked and random.random() > EMPTY_SHELF_SHARE:
             orders = [order for order in stocked if order["verified"]] or stocked

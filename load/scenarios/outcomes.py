@@ -76,10 +76,14 @@ def summary_of(environment: Environment) -> str:
     total = environment.stats.total
     refusals = OUTCOMES.refusals()
     by_code = ", ".join(f"{code} {number}" for code, number in refusals.items())
-    done = ("doses given", "replays", "orders placed", "orders verified", "orders discontinued", "lots received")
+    done = (
+        *("doses given", "doses given in rounds", "doses refused in rounds", "doses skipped", "replays"),
+        *("orders placed", "orders verified", "orders discontinued"),
+        *("lots received", "transfers dispatched", "transfers received", "units wasted"),
+    )
     lines = [
         f"requests     {total.num_requests}",
-        *(f"  {what:<20} {OUTCOMES.count(what)}" for what in done),
+        *(f"  {what:<24} {OUTCOMES.count(what)}" for what in done),
         f"refusals     {sum(refusals.values())}{f' ({by_code})' if by_code else ''}",
         f"busy (503)   {OUTCOMES.count('busy')}",
         f"errors       {total.num_failures}",

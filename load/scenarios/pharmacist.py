@@ -105,6 +105,38 @@ class Pharmacist(Person):
             OUTCOMES.add("orders verified")
 
     @task(2)
+    def send_stock(self) -> None:
+        """Sends a ward something from another: requested and dispatched, received by a nurse."""
+        source, destination = self._choose_shelf(), self._choose_shelf()
+        if source is None or destination is None or source["ward_id"] == destination["ward_id"]:
+            return
+        body = {
+            "source_ward_id": source["ward_id"],
+            "destination_ward_id": destination["ward_id"],
+            "lines": [{"drug_id": source["drug_id"], "quantity_units": random.randint(1, 20)}],
+        }
+        question = Question("POST", "/transfers", json=body, wants={201})
+        answer = self.ask(question, key=new_key())
+        if not answer.done:
+            return
+        path = f"/transfers/{answer.body['id']}/dispatch"
+        question = Question("POST", path, name="/transfers/{id}/dispatch", refusals=frozenset({"insufficient_stock"}))
+        if self.ask(question, key=new_key()).done:
+            OUTCOMES.add("transfers dispatched")
+
+    @task(1)
+    def waste_unit(self) -> None:
+        """Writes off a unit that broke."""
+        shelf = self._choose_shelf()
+        if shelf is None:
+            return
+        body = {"ward_id": shelf["ward_id"], "drug_id": shelf["drug_id"], "quantity_units": -1, "reason": "waste"}
+        refusals = frozenset({"insufficient_stock", "witness_required"})
+        question = Question("POST", "/stock/adjustments", json=body, wants={201}, refusals=refusals)
+        if self.ask(question, key=new_key()).done:
+            OUTCOMES.add("units wasted")
+
+    @task(2)
     def read_ledger(self) -> None:
         """Reads the newest movements, of one shelf or of all: every balance follows from the one before."""
         shelf = random.choice(self._shelves) if self._shelves and random.random() < 0.5 else None
