@@ -4,6 +4,9 @@ A version file calls these and nothing else of ours. Once released they change o
 migration means for ever what it meant when it ran.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import op
 
 RERUNNABLE = "-- squawk-ignore prefer-robust-stmts\n"  # outside a transaction, and seen to by the code around it
@@ -67,9 +70,10 @@ def create_function(signature: str, body: str, *, returns: str, grant: bool) -> 
 def create_indexes(table: str, indexes: dict[str, str], *, unique: bool = False) -> None:
     """Builds `indexes` (name -> columns and predicate) on a live table without blocking its writers (row A11).
 
-    Outside a transaction; re-runnable: an invalid index that an earlier try left behind is dropped first.
+    Outside a transaction; re-runnable: an invalid index that an earlier try left behind is dropped first. Waits for
+    the transactions that are open, up to statement_timeout.
     """
-    with op.get_context().autocommit_block():
+    with _waiting_outside_a_transaction():
         for name, definition in indexes.items():
             _drop_invalid(name)
             kind = "UNIQUE INDEX" if unique else "INDEX"
@@ -77,10 +81,23 @@ def create_indexes(table: str, indexes: dict[str, str], *, unique: bool = False)
 
 
 def drop_indexes(*names: str) -> None:
-    """Drops indexes without blocking writers."""
-    with op.get_context().autocommit_block():
+    """Drops indexes without blocking writers; waits as `create_indexes` does."""
+    with _waiting_outside_a_transaction():
         for name in names:
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+@contextmanager
+def _waiting_outside_a_transaction() -> Iterator[None]:
+    """For CONCURRENTLY: it waits for every transaction older than itself, and nobody waits for it meanwhile.
+
+    env.py's lock_timeout is for statements behind which writers queue. It comes back as the connection's default,
+    unless the block fails: then the whole run ends.
+    """
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        yield
+        op.execute("RESET lock_timeout")
 
 
 def _drop_invalid(name: str) -> None:

@@ -18,9 +18,13 @@ from typing import Any
 import psycopg2.errors
 import psycopg2.extensions
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, create_engine
 
 from backend.config import Config
-from backend.db import Database, migrate, new_id
+from backend.db import Database, ddl, migrate, new_id
+from backend.db.engine import normalised_url
 from backend.db.provision import application_url
 from backend.errors import Busy
 from tests.hospital import Hospital, open_hospital
@@ -126,6 +130,42 @@ def test_every_index_migration_lets_the_next_writer_pass_while_it_waits_for_an_o
     assert blocked == []
     assert len(BUILDS) == 13
     assert invalid_indexes(old_config) == []
+
+
+@contextmanager
+def migrating(config: Config, lock_timeout: str) -> Iterator[Connection]:
+    """The connection of a migration that calls `ddl`, with a `lock_timeout` of its own for statements that block."""
+    url = normalised_url(config.database_url)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"options": f"-c lock_timeout={lock_timeout}"})
+    with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
+        yield connection
+
+
+@pytest.mark.parametrize("step", ["build", "drop"])
+def test_a_step_waits_for_a_writer_older_than_lock_timeout_which_then_holds_again(
+    fresh_config: Config, step: str
+) -> None:
+    indexes = {"ix_late": "(unit)"}
+    if step == "drop":
+        with migrating(fresh_config, "4s"):
+            ddl.create_indexes("drugs", indexes)
+
+    def run() -> object:
+        with migrating(fresh_config, "100ms") as connection:
+            if step == "drop":
+                ddl.drop_indexes(*indexes)
+            else:
+                ddl.create_indexes("drugs", indexes)
+            return connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
+
+    with ThreadPoolExecutor(1) as deploy:
+        with open_writer(fresh_config, "drugs") as writer:
+            waiting = deploy.submit(run)
+            wait_for_blocked(fresh_config, writer)
+            time.sleep(0.5)  # five times as long as it would wait for a lock that blocks
+            assert not waiting.done()
+        assert waiting.result(timeout=30) == "100ms"
+    assert invalid_indexes(fresh_config) == []
 
 
 @pytest.mark.parametrize("statement", ["CREATE INDEX ix_plain ON drugs (name)", "DROP INDEX ix_drugs_name_key"])
