@@ -87,7 +87,8 @@ if "application_role" not in given:  # a plain alembic command, from a checkout
     given.update(application_role=application_role(config), url=normalised_url(config.database_url))
 
 if context.is_offline_mode():
-    configure(dialect_name="postgresql", literal_binds=True)
+    # The driver's own style of parameters would double every % for a driver that never sees the script.
+    configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 else:

@@ -202,6 +202,24 @@ def test_the_sql_script_run_by_hand_makes_the_same_database(
     assert migrate.current(fresh_config) == migrate.newest()
 
 
+def test_the_sql_script_has_every_percent_sign_as_the_migration_wrote_it(tmp_path: Path) -> None:
+    statement = "UPDATE drugs SET name = name || ' 5 %' WHERE name LIKE 'a%%b'"
+    text = script_of_one(tmp_path, f"op.execute({statement!r})")
+    assert f"{statement};" in text.splitlines()
+
+
+def script_of_one(folder: Path, upgrade: str) -> str:
+    """What `alembic upgrade --sql` prints for a migration after the newest that does `upgrade`."""
+    shutil.copytree(ROOT / "migrations", folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    header = f"from alembic import op\n\nrevision, down_revision = 'next', '{REVISIONS[-1]}'\n"
+    (folder / "migrations" / "versions" / "next.py").write_text(f"{header}\n\ndef upgrade():\n    {upgrade}\n")
+    settings = migrate.script_config(NOWHERE)
+    settings.set_main_option("script_location", str(folder / "migrations"))
+    settings.output_buffer = io.StringIO()
+    command.upgrade(settings, f"{REVISIONS[-1]}:next", sql=True)
+    return settings.output_buffer.getvalue()
+
+
 def test_two_deploys_at_once_queue_and_the_one_that_waits_holds_nothing_up(empty_config: Config) -> None:
     """A waiting statement holds a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot: a deadlock."""
     migrate.upgrade(empty_config, "0011")
