@@ -67,6 +67,7 @@ class Recorder:
         self._session = session
         self.emitted: list[Emitted] = []
         self.settled: dict[str, Plan] = {}  # of prepared statements: what the server has chosen after CUSTOM_PLANS
+        self.generic: dict[str, Plan] = {}  # of prepared statements: the one plan for any values
 
     def take_lanes(self, lanes: Any) -> None:
         """As the session."""
@@ -78,6 +79,9 @@ class Recorder:
         with self._session._driver.cursor() as cursor:
             for _ in range(CUSTOM_PLANS + 1):
                 self.settled[statement.name] = Plan.of(cursor, Emitted(statement.call, values))
+            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            self.generic[statement.name] = Plan.of(cursor, Emitted(statement.call, values))
+            cursor.execute("SET LOCAL plan_cache_mode = auto")
         self.emitted.append(Emitted(statement.inline, statement.named(values)))
         return rows
 
@@ -105,11 +109,12 @@ def _hooked(database: Database, recorder: Recorder) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a function sent: each statement, its plan, and by name the plans on which prepared ones settle."""
+    """What a function sent: each statement, its plan, and by name the plans on which prepared ones settle, and those for any values."""
 
     emitted: list[Emitted]
     plans: list[Plan]
     settled: dict[str, Plan]
+    generic: dict[str, Plan]
 
 
 def explain(database: Database, actor: Actor, query: Callable[[Any], object], *, read_only: bool = True) -> Sent:
@@ -119,6 +124,11 @@ def explain(database: Database, actor: Actor, query: Callable[[Any], object], *,
         recorder = Recorder(session)
         with _hooked(database, recorder):
             query(recorder)
-        return Sent(recorder.emitted, [recorder.plan(emitted) for emitted in recorder.emitted], recorder.settled)
+        return Sent(
+            recorder.emitted,
+            [recorder.plan(emitted) for emitted in recorder.emitted],
+            recorder.settled,
+            recorder.generic,
+        )
 
     return database.transact(work, actor=actor, read_only=read_only)
