@@ -21,7 +21,15 @@ from backend.config import Config, ConfigError
 from backend.db.engine import normalised_url
 
 ROLE_LOCK = 0x56616C52  # "ValR"
-ROLE_FLAGS = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
+FLAGS = {  # of the application role: the column of pg_roles, its value and the word that gives it
+    "rolcanlogin": (True, "LOGIN"),
+    "rolsuper": (False, "NOSUPERUSER"),
+    "rolbypassrls": (False, "NOBYPASSRLS"),
+    "rolcreatedb": (False, "NOCREATEDB"),
+    "rolcreaterole": (False, "NOCREATEROLE"),
+    "rolreplication": (False, "NOREPLICATION"),
+}
+ROLE_FLAGS = " ".join(word for _, word in FLAGS.values())
 
 
 class RoleProblem(ConfigError):
@@ -83,16 +91,13 @@ def connect(url: URL) -> psycopg2.extensions.connection:
 def _ensure(cursor: psycopg2.extensions.cursor, url: URL, *, derived: bool) -> None:
     name, password = str(url.username), url.password
     role = sql.Identifier(name)
-    cursor.execute(
-        "SELECT rolcanlogin AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)"
-        " FROM pg_roles WHERE rolname = %s",
-        (name,),
-    )
+    cursor.execute(f"SELECT {', '.join(FLAGS)} FROM pg_roles WHERE rolname = %s", (name,))
     found = cursor.fetchone()
     if found is None:
         cursor.execute(sql.SQL(f"CREATE ROLE {{}} {ROLE_FLAGS}").format(role))
-    elif found != (True,):
-        cursor.execute(sql.SQL(f"ALTER ROLE {{}} {ROLE_FLAGS}").format(role))
+    # Only what is wrong: an owner who is no superuser may not even say NOSUPERUSER of a role that is none.
+    elif wrong := [word for is_set, (wanted, word) in zip(found, FLAGS.values(), strict=True) if is_set != wanted]:
+        cursor.execute(sql.SQL(f"ALTER ROLE {{}} {' '.join(wrong)}").format(role))
     chosen_here = found is None or derived  # a password that somebody else chose stays
     if password and chosen_here and not _signs_in(url):
         cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))

@@ -394,6 +394,42 @@ def test_a_superuser_brings_an_application_role_in_order(
         ask(superuser, f"DROP ROLE {role}")
 
 
+@pytest.fixture
+def made_by_the_owner(empty_config: Config) -> Iterator[Config]:
+    """Settings with an application role that their owner, who is no superuser, has made."""
+    role = f"valmed_test_app_{uuid.uuid4().hex[:12]}"
+    with owner_of(empty_config) as owner:
+        ask(owner, f"CREATE ROLE {role}")
+        yield replace(empty_config, application_role=role)
+        ask(owner, f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("flags", ["LOGIN CREATEROLE", "LOGIN CREATEDB", "NOLOGIN", "NOLOGIN CREATEROLE CREATEDB"])
+def test_an_owner_who_may_create_roles_brings_the_application_role_in_order(
+    made_by_the_owner: Config, flags: str
+) -> None:
+    role = made_by_the_owner.application_role
+    with owner_of(made_by_the_owner) as owner:
+        ask(owner, f"ALTER ROLE {role} {flags}")
+        provision_role(made_by_the_owner)
+        kept = "rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication"
+        assert ask(owner, f"SELECT {kept} FROM pg_roles WHERE rolname = %s", role) == [
+            (True, False, False, False, False, False)
+        ]
+
+
+@pytest.mark.parametrize("power", ["SUPERUSER", "BYPASSRLS", "REPLICATION"])
+def test_an_owner_who_may_create_roles_is_told_what_to_run_for_a_power_that_is_not_theirs_to_take(
+    made_by_the_owner: Config, superuser: psycopg2.extensions.connection, power: str
+) -> None:
+    needs_superuser(superuser)
+    role = made_by_the_owner.application_role
+    ask(superuser, f"ALTER ROLE {role} {power}")
+    with pytest.raises(RoleProblem, match=f"CREATE ROLE {role} {ROLE_FLAGS}"):
+        provision_role(made_by_the_owner)
+    ask(superuser, f"ALTER ROLE {role} NO{power}")
+
+
 def test_the_owner_may_not_be_the_application_role_at_the_same_time(empty_config: Config) -> None:
     same = replace(empty_config, application_role=str(url_of(empty_config).username))
     with pytest.raises(RoleProblem, match="it must be the user that owns the tables"):
