@@ -109,7 +109,7 @@ def _hooked(database: Database, recorder: Recorder) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a function sent: each statement, its plan, and by name the plans on which prepared ones settle, and those for any values."""
+    """What a function sent: each statement, its plan; by name the settled and the generic plans of prepared ones."""
 
     emitted: list[Emitted]
     plans: list[Plan]
