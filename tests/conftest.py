@@ -8,12 +8,15 @@ a database of their own.
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
 import pytest
 from psycopg2 import sql
 from sqlalchemy.engine.url import URL, make_url
@@ -28,6 +31,7 @@ from tests.hospital import Hospital, open_hospital
 
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
+DROP_SECONDS = 15.0
 OWNER_PASSWORD = "only-for-tests"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
@@ -77,12 +81,23 @@ def create_database(owner_url: URL) -> Config:
 
 
 def drop_database(server_url: URL, config: Config) -> None:
-    """Drops the database of `config`, whoever is still connected."""
-    connection = connect(server_url)
-    with connection.cursor() as cursor:
-        name = sql.Identifier(str(make_url(config.database_url).database))
-        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-    connection.close()
+    """Drops the database of `config`, whoever is still connected.
+
+    A user who is no superuser may not end the sessions of others, autovacuum's and the application role's: waits for
+    them, up to DROP_SECONDS.
+    """
+    name = sql.Identifier(str(make_url(config.database_url).database))
+    deadline = time.monotonic() + DROP_SECONDS
+    with closing(connect(server_url)) as connection, connection.cursor() as cursor:
+        while True:
+            try:
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+            except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ObjectInUse):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
 
 @pytest.fixture(scope="session")
