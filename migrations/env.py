@@ -20,7 +20,7 @@ from backend.models import Base
 
 UPGRADE_LOCK = 0x56616C4D  # "ValM"
 LOCK_SECONDS_MAX = 3_600
-OPTIONS = "-c lock_timeout=4s -c statement_timeout=30min -c TimeZone=UTC"
+OPTIONS = "-c lock_timeout=4s -c statement_timeout=30min -c TimeZone=UTC -c client_min_messages=warning"
 
 
 def number_revision(
@@ -45,14 +45,17 @@ def configure(**options: object) -> None:
 
 
 class _Warnings:
-    """What psycopg2 appends the server's messages to; a migration warns of the rows that it changes."""
+    """What psycopg2 appends the server's messages to; a migration warns of the rows that it changes.
+
+    It gets a text that begins with the severity in the server's language, so OPTIONS ask for no milder messages.
+    """
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
 
     def append(self, message: str) -> None:
-        if message.startswith("WARNING:"):
-            self._report(message.removeprefix("WARNING:").strip())
+        _severity, _, text = message.partition(":")
+        self._report(text.strip())
 
 
 def _wait_for_the_upgrade_lock(connection: Connection) -> None:
