@@ -12,7 +12,7 @@ from psycopg2 import sql
 from sqlalchemy.engine.url import make_url
 
 from backend.cli.connection import DATABASE, OWNER, data_dir_option, open_database
-from backend.cli.serve import ensure_port_free, ensure_serviceable, run_gunicorn
+from backend.cli.serve import ensure_serviceable, listen, run_gunicorn
 from backend.config import Config
 from backend.db import migrate
 from backend.db.provision import connect
@@ -33,30 +33,49 @@ def demo(port: int, data_dir: Path | None, reset: bool) -> None:
     The data stay: the next start takes them up again. With VALMED_DATABASE_URL set, that PostgreSQL is used.
     """
     config = replace(Config.from_env(), demo=True)
-    ensure_port_free(HOST, port)
     place = (data_dir or default_data_dir()).absolute()
-    if not config.database_url:
-        config = _start_postgresql(config, place, reset)
-    elif reset:
-        raise click.UsageError("--reset empties the private PostgreSQL only; VALMED_DATABASE_URL is set")
-    with _step("Migrations"):
-        migrate.upgrade(config)
-    database = open_database(config)
-    with _step("Sample hospitals") as say:
-        build_hospitals(database, now=datetime.now(UTC), report=say)
-    database.engine.dispose()
-    ensure_serviceable(config)
-    _greet(config, port, place)
-    run_gunicorn(config, HOST, port)
+    with listen(HOST, port) as listener, _postgresql(config, place, reset) as config:
+        with _step("Migrations"):
+            migrate.upgrade(config)
+        database = open_database(config)
+        with _step("Sample hospitals") as say:
+            build_hospitals(database, now=datetime.now(UTC), report=say)
+        database.engine.dispose()
+        ensure_serviceable(config)
+        _greet(config, port, place)
+        run_gunicorn(config, listener)
 
 
-def _start_postgresql(config: Config, place: Path, reset: bool) -> Config:
-    with _step("PostgreSQL") as say:
-        server = Server(place, report=say)
+@contextmanager
+def _postgresql(config: Config, place: Path, reset: bool) -> Iterator[Config]:
+    """The settings with a PostgreSQL that runs, the private one of `place` unless one is given.
+
+    The private one stops together with the server that its block becomes. If the block fails instead, it stops too,
+    unless it was found running: then somebody else may be at work in it.
+    """
+    if config.database_url:
         if reset:
-            server.destroy()
-        server.start()
-        _create_database(server)
+            raise click.UsageError("--reset empties the private PostgreSQL only; VALMED_DATABASE_URL is set")
+        yield config
+        return
+    server = Server(place, report=_Progress())
+    server.occupy()
+    found_running = server.is_running() and not reset
+    try:
+        with _step("PostgreSQL"):
+            started = _start_postgresql(config, server, place, reset)
+        yield started
+    except BaseException:
+        if not found_running:
+            server.stop()
+        raise
+
+
+def _start_postgresql(config: Config, server: Server, place: Path, reset: bool) -> Config:
+    if reset:
+        server.destroy()
+    server.start()
+    _create_database(server)
     log_file = server.socket_dir.parent / "log" / "valmed.log"
     log_file = log_file if log_file.parent.is_dir() else place / "valmed.log"
     return replace(

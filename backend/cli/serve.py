@@ -33,23 +33,28 @@ def serve(host: str, port: int, workers: int | None) -> None:
         config = replace(config, workers=workers)
     if not (config.database_url or config.application_database_url):
         raise ConfigError("set VALMED_DATABASE_URL (or VALMED_APPLICATION_DATABASE_URL), or use `valmed demo`")
-    ensure_port_free(host, port)
-    ensure_serviceable(config)
-    run_gunicorn(config, host, port)
+    with listen(host, port) as listener:
+        ensure_serviceable(config)
+        run_gunicorn(config, listener)
 
 
-def ensure_port_free(host: str, port: int) -> None:
-    """Raises ConfigError that says what to do when something else listens on the port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port} ({error.strerror}): stop what runs there, or choose another port "
-                f"with --port {port + 1 if port < 65_535 else 8000}"
-            ) from None
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, so that nobody else can take the port while the application starts; clients wait.
+
+    Raises ConfigError that says what to do when something else listens there.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port} ({error.strerror}): stop what runs there, or choose another port "
+            f"with --port {port + 1 if port < 65_535 else 8000}"
+        ) from None
+    return listener
 
 
 def ensure_serviceable(config: Config) -> None:
@@ -72,8 +77,8 @@ def ensure_serviceable(config: Config) -> None:
     database.engine.dispose()
 
 
-def run_gunicorn(config: Config, host: str, port: int) -> None:
-    """Becomes gunicorn: same process, so that a signal to it or its end is the server's."""
+def run_gunicorn(config: Config, listener: socket.socket) -> None:
+    """Becomes gunicorn, answering on `listener`: same process, so that a signal to it or its end is the server's."""
     package = Path(str(find_spec("backend").origin)).parent  # type: ignore[union-attr]
     environment = {
         **os.environ,
@@ -84,6 +89,7 @@ def run_gunicorn(config: Config, host: str, port: int) -> None:
         "VALMED_LOG_FILE": config.log_file,
     }
     sys.stdout.flush()
-    arguments = ["--config", str(package / "gunicorn.conf.py"), "--bind", f"{host}:{port}"]
+    listener.set_inheritable(True)
+    arguments = ["--config", str(package / "gunicorn.conf.py"), "--bind", f"fd://{listener.fileno()}"]
     command = [sys.executable, "-m", "gunicorn", *arguments, "backend:create_app()"]
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell

@@ -1,4 +1,4 @@
-"""One process at a time creates, starts or stops a server."""
+"""One process at a time creates, starts or stops a server, and one demo at a time works with it."""
 
 import fcntl
 import os
@@ -25,6 +25,22 @@ def hold_lock(path: Path) -> Iterator[None]:
         # Said aloud, because a child forked meanwhile has the same lock and would keep it.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def keep_lock(path: Path) -> bool:
+    """Whether this process got the lock file `path`, which must never be removed; it keeps it until it ends.
+
+    A lock of POSIX, unlike the above: it survives that the process becomes another program, and belongs to it alone,
+    so that workers which outlive their killed master do not hold it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows both answers
+        os.close(descriptor)
+        return False
+    os.set_inheritable(descriptor, True)
+    return True
 
 
 def _take(path: Path, deadline: float) -> int:

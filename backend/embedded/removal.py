@@ -14,7 +14,10 @@ OURS = ("pgdata", "log", "run", "valmed.conf", "socket_dir", "binaries-*")
 
 
 def remove_files(data_dir: Path, account: Account) -> None:
-    """Removes everything of ours, the lock file last; call it while holding the lock and no server runs."""
+    """Removes everything of ours, the lock file last; call it while holding the lock and no server runs.
+
+    demo.lock stays: the demo that resets its data holds it, and under a new file of that name another could start.
+    """
     pgdata, log_dir = data_dir / "pgdata", data_dir / "log"
     if is_there(pgdata):
         # In one step: a kill during the removal must not leave half a cluster with a whole one's name.

@@ -13,7 +13,7 @@ from .binaries import provide_binaries
 from .cluster import PORT, check_cluster, check_ownership, check_settings, create_cluster, write_settings
 from .errors import EmbeddedError, explain_os_errors
 from .folders import is_there, make_data_dir, own_folder
-from .lock import hold_lock
+from .lock import hold_lock, keep_lock
 from .processes import POLL_SECONDS, find_processes, kill_processes, read_pid_file, wait_until_gone
 from .removal import remove_files, remove_unfinished
 from .socket_dir import SOCKET_NAME, find_socket_dir, remove_socket, settle_socket_dir
@@ -89,6 +89,19 @@ class Server:
     def is_running(self) -> bool:
         """Whether the server's process lives."""
         return self.postmaster_pid() is not None
+
+    def occupy(self) -> None:
+        """Makes the data directory this process's own until it ends, by whatever program it becomes.
+
+        Keeps out nobody but those who ask for the same. Raises EmbeddedError when another process has done so.
+        """
+        with explain_os_errors(f"occupy {self.data_dir}"):
+            make_data_dir(self.data_dir, self._account)
+            if not keep_lock(self.data_dir / "demo.lock"):
+                raise EmbeddedError(
+                    f"`valmed demo` runs already in {self.data_dir}: use that one, stop it with Ctrl-C in its "
+                    "terminal, or choose another folder with --data-dir"
+                )
 
     def start(self) -> None:
         """Returns when the server accepts connections.

@@ -217,6 +217,52 @@ def test_after_a_power_failure_the_next_start_recovers_what_was_answered(first: 
     assert find_processes(first.place / "pgdata", choose_account()) == set()
 
 
+def test_a_second_demo_in_the_same_folder_is_refused_and_the_first_works_on(first: Facts) -> None:
+    with running(first.place) as demo:
+        for arguments in ([], ["--reset"]):
+            refused = subprocess.run(
+                [*COMMAND, "demo", "--data-dir", str(first.place), "--port", str(free_port()), *arguments],
+                cwd=ROOT,
+                env=clean_environment(),
+                capture_output=True,
+                text=True,
+                timeout=READY_SECONDS,
+                check=False,
+            )
+            assert refused.returncode == 1
+            assert refused.stderr == (
+                f"valmed: `valmed demo` runs already in {first.place}: use that one, stop it with Ctrl-C in its "
+                "terminal, or choose another folder with --data-dir\n"
+            )
+        assert fulfil_next(demo)
+        assert demo.press_ctrl_c() == 0
+
+
+def test_a_killed_demo_leaves_no_claim_to_its_folder_even_while_its_workers_live(first: Facts) -> None:
+    with running(first.place) as killed:
+        os.kill(killed.process.pid, signal.SIGKILL)
+        killed.process.wait(timeout=30)
+        os.killpg(killed.process.pid, 0)  # the workers, orphans now
+        with running(first.place) as demo:
+            assert fulfil_next(demo)
+            assert demo.press_ctrl_c() == 0
+        assert find_processes(first.place / "pgdata", choose_account()) == set()
+
+
+@pytest.mark.parametrize("found_running", [False, True])
+def test_a_demo_that_fails_stops_the_postgresql_that_it_started_and_no_other(
+    first: Facts, valmed: Loaded, found_running: bool
+) -> None:
+    server = Server(first.place)
+    if found_running:
+        server.start()
+    failed = valmed("demo", "--data-dir", str(first.place), "--port", str(free_port()), pool_size="500")
+    assert failed.returncode == 1
+    assert "the pool may open" in failed.stderr
+    assert server.is_running() is found_running
+    server.stop()
+
+
 def fulfil_next(demo: Demo) -> str:
     """The id of the single-dose order that the nurse has just fulfilled."""
     active = demo.ask("/api/v1/orders?status=active&limit=200")["items"]

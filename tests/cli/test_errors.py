@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.engine.url import URL, make_url
 
 from backend.actor import Role
-from backend.config import Config
+from backend.cli.serve import listen
+from backend.config import Config, ConfigError
 from backend.db import Database, migrate
 from backend.db.provision import application_url
 from backend.demo.people import DOMAIN
@@ -269,3 +270,10 @@ def test_a_wrong_use_of_a_command_is_status_2_and_shows_how(valmed: Loaded, conf
         assert done.returncode == 2
         assert done.stderr.startswith("Usage: ")
         assert "Traceback" not in done.stderr
+
+
+def test_the_port_is_taken_before_the_application_starts_and_not_lost_meanwhile() -> None:
+    port = free_port()
+    with listen("127.0.0.1", port), pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port} "):
+        listen("127.0.0.1", port)
+    listen("127.0.0.1", port).close()
