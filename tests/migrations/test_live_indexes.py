@@ -51,7 +51,8 @@ def old_config(empty_config: Config) -> Config:
 
 @pytest.fixture
 def old_hospital(fresh_config: Config) -> Iterator[Hospital]:
-    """A hospital at work in a database that lacks the indexes of the first run of index migrations, and nothing else."""
+    """A hospital at work in a database that lacks the indexes of the first run of index migrations, and nothing else.
+    """
     with owner_of(fresh_config) as owner:
         for revision in RUN:
             (file,) = VERSIONS.glob(f"{revision}_*.py")
