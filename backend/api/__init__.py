@@ -10,6 +10,7 @@ from backend.api import (
     discrepancies,
     drugs,
     fulfillments,
+    history,
     lots,
     mar,
     me,
@@ -52,6 +53,7 @@ RESOURCES: tuple[Resource, ...] = (
     discrepancies.resource,
     register.resource,
     alerts.resource,
+    history.resource,
 )
 
 

@@ -15,6 +15,7 @@ from backend.stock import queries
 
 resource = Resource("drugs")
 PHARMACIST = frozenset({Role.PHARMACIST})
+PRICE_CENTS_MAX = 100_000_000
 
 
 def _codes() -> dict[str, Any]:
@@ -24,6 +25,7 @@ def _codes() -> dict[str, Any]:
         "atc": Line(length=7, allow_none=True, validate_also=validate.Regexp(r"[A-Z0-9]+\Z")),
         "controlled_schedule": Count(high=5, allow_none=True),
         "high_alert": Flag(),
+        "unit_price_cents": Count(low=0, high=PRICE_CENTS_MAX, allow_none=True),
     }
 
 
@@ -52,7 +54,7 @@ DrugChangeIn = Body.from_dict(
 
 
 class DrugOut(Body):
-    """A formulary entry; `current_stock` is what the whole hospital holds, in units."""
+    """A formulary entry; `current_stock` is what the whole hospital holds, in units of `unit_price_cents` each."""
 
     id = fields.UUID()
     name = fields.String()
@@ -65,6 +67,7 @@ class DrugOut(Body):
     atc = fields.String(allow_none=True)
     controlled_schedule = fields.Integer(allow_none=True)
     high_alert = fields.Boolean()
+    unit_price_cents = fields.Integer(allow_none=True)
     current_stock = fields.Integer()
 
 

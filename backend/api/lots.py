@@ -103,7 +103,7 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
     return read(database, call, lambda session: lots.shelves_of(session, **wanted))
 
 
-@resource.get("/lots", "Lots, first to expire first", query=LotQuery(), answer=LotOut(), page=cursors.BY_DAY)
+@resource.get("/lots", "Lots, first to expire first", query=LotQuery(), answer=LotOut(), page=cursors.BY_EXPIRY)
 def list_lots(session: Session, call: Call) -> Any:
     """Lots of the hospital."""
     filters = {name: call.query.get(name) for name in ("drug_id", "lot_number", "status")}

@@ -13,7 +13,7 @@ from backend.http.fields import Body, Choice, Count, Id, Moment, PageQuery, Sear
 from backend.organizations.organizations import WardNotFound
 from backend.stock import levels, queries
 from backend.stock.models import LotStatus, MovementReason
-from backend.stock.queries import StockState
+from backend.stock.queries import ExpiryHorizon, StockState
 
 resource = Resource("stock")
 
@@ -25,6 +25,7 @@ class LevelQuery(PageQuery):
     drug_id = Id()
     q = Search(length=100)
     state = Choice(StockState)
+    within_days = Choice(ExpiryHorizon, load_default=ExpiryHorizon.DAYS_30)
 
 
 class LotOnShelfOut(Body):
@@ -90,9 +91,16 @@ class MovementOut(Body):
 
 @resource.get("/stock", "Shelves by drug name", query=LevelQuery(), answer=LevelOut(), page=cursors.BY_NAME)
 def list_levels(session: Session, call: Call) -> Any:
-    """What lies where. `state`: low, out (nothing that may be given), expiring (30 days), expired."""
+    """What lies where. `state`: low, out (nothing that may be given), expiring (within_days), expired."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "q", "state")}
-    return queries.list_levels(session, organization_id=call.organization_id, now=call.now, page=call.page, **filters)
+    return queries.list_levels(
+        session,
+        organization_id=call.organization_id,
+        within_days=call.query["within_days"],
+        now=call.now,
+        page=call.page,
+        **filters,
+    )
 
 
 class LevelsIn(Body):

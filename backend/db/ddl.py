@@ -36,6 +36,20 @@ def allow_sign_in(table: str) -> None:
     op.execute(f"CREATE POLICY sign_in ON {table} FOR SELECT TO CURRENT_USER USING (true)")
 
 
+def allow_search(table: str) -> None:
+    """Lets the owner's search functions read `table` past the policy that keeps LIKE from its index.
+
+    Such a function runs for every hospital and must pick the rows of `app.organization_id` itself. The application
+    role gains nothing.
+    """
+    op.execute(f"CREATE POLICY search ON {table} FOR SELECT TO CURRENT_USER USING (true)")
+
+
+def forbid_search(table: str) -> None:
+    """Takes `allow_search` back."""
+    op.execute(f"DROP POLICY search ON {table}")
+
+
 def audit(table: str, *secrets: str, row: str = "id", organization: str = "organization_id") -> None:
     """Every change of `table` becomes a row of audit_events, without the columns `secrets`."""
     arguments = ", ".join(f"'{name}'" for name in (organization, row, *secrets))
@@ -144,3 +158,11 @@ def _has_constraint(table: str, name: str) -> bool:
         return False
     found = f"SELECT 1 FROM pg_constraint WHERE conrelid = '{table}'::regclass AND conname = '{name}'"
     return op.get_bind().exec_driver_sql(found).first() is not None
+
+
+def drop_own_extension(name: str) -> None:
+    """Drops an extension, unless it belongs to somebody else, who then had it before we came."""
+    op.execute(
+        f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_extension WHERE extname = '{name}' AND pg_has_role(extowner, 'USAGE'))"
+        f" THEN DROP EXTENSION {name}; END IF; END $$"
+    )

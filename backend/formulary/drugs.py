@@ -3,9 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from backend.db import Rows, Session, new_id
+from backend.db.searching import among
 from backend.errors import Conflict, NotFound
 from backend.formulary.models import Drug
 from backend.organizations.organizations import touch_organization
@@ -52,7 +53,7 @@ def _ensure_new(session: Session, organization_id: UUID, drug_id: UUID | None, v
 
 
 def drugs_of(organization_id: UUID) -> Rows:
-    """The columns of a formulary entry."""
+    """The columns of a formulary entry that those who order and give it need; its price is not one of them."""
     return select(
         Drug.id,
         Drug.name,
@@ -66,6 +67,11 @@ def drugs_of(organization_id: UUID) -> Rows:
         Drug.controlled_schedule,
         Drug.high_alert,
     ).where(Drug.organization_id == organization_id, Drug.archived_at.is_(None))
+
+
+def containing(needle: str) -> Any:
+    """The condition that a drug's name or generic name contains `needle`, which is in lower case (migration 0025)."""
+    return among(Drug.id, select(func.search_drugs(needle)))
 
 
 def get_drug(session: Session, *, organization_id: UUID, drug_id: UUID) -> Row[Any]:

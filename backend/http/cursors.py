@@ -42,20 +42,21 @@ def time_part(value: Any) -> datetime:
     return moment.astimezone(UTC)
 
 
-def id_part(value: Any) -> UUID:
-    """An id."""
-    return UUID(text_part(value))
-
-
 def day_part(value: Any) -> date:
     """A calendar day."""
     return date.fromisoformat(text_part(value))
 
 
-BY_DAY = (day_part, id_part)
+def id_part(value: Any) -> UUID:
+    """An id."""
+    return UUID(text_part(value))
+
+
+BY_EXPIRY = (day_part, id_part)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
 BY_TEXT = (text_part, id_part)
+BY_DAY = (day_part, id_part, id_part)
 
 
 def encode(key: tuple[Any, ...] | None) -> str | None:

@@ -22,22 +22,30 @@ _ORDER = (
 )
 
 
-def admit(loader: Loader, plan: Plan, report: Callable[[int], None]) -> int:
-    """Adds the patients of every ward and their orders; how many patients. `report` gets the orders done so far."""
+Patients = Mapping[tuple[int, int], UUID]  # by place and ward
+
+
+def admit(loader: Loader, plan: Plan, report: Callable[[int], None]) -> tuple[int, Patients]:
+    """Adds the patients of every ward and their orders; how many patients, and those of the first batch.
+
+    `report` gets the orders done so far.
+    """
     catalogue = tuple(medicines(len(plan.drugs)))
     done = patients = 0
+    first: Patients = {}
     for admissions in slices(plan.admissions, max(1, ORDERS_PER_BATCH // plan.orders_per_bed)):
         ids = {(place, ward): new_id() for place in admissions for ward in range(len(plan.wards))}
+        first = first or ids
         last = min(plan.orders, admissions.stop * plan.orders_per_bed)
         with loader.batch() as batch:
             patients += batch.insert("patients", _PATIENT, _patients(plan, ids))
             batch.insert("medication_orders", _ORDER, _orders(plan, catalogue, ids, range(done, last)))
         done = last
         report(done)
-    return patients
+    return patients, first
 
 
-def _patients(plan: Plan, ids: Mapping[tuple[int, int], UUID]) -> Iterator[Row]:
+def _patients(plan: Plan, ids: Patients) -> Iterator[Row]:
     for (place, ward), patient_id in ids.items():
         number = place * len(plan.wards) + ward
         yield (
@@ -46,9 +54,7 @@ def _patients(plan: Plan, ids: Mapping[tuple[int, int], UUID]) -> Iterator[Row]:
         )
 
 
-def _orders(
-    plan: Plan, catalogue: Sequence[Medicine], patients: Mapping[tuple[int, int], UUID], numbers: range
-) -> Iterator[Row]:
+def _orders(plan: Plan, catalogue: Sequence[Medicine], patients: Patients, numbers: range) -> Iterator[Row]:
     wards, drugs, staff = plan.wards, plan.drugs, plan.staff
     for number in numbers:
         column, ward = divmod(number, len(wards))

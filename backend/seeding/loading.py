@@ -45,6 +45,10 @@ class Batch:
         )
         return self._cursor.rowcount
 
+    def run(self, statement: str) -> None:
+        """Runs a statement whose one parameter is the organization; it sees the `staged_` tables of this batch."""
+        self._cursor.execute(statement, (str(self._organization_id),))
+
 
 class Loader:
     """The owner's connection for the rows of one organization."""

@@ -19,15 +19,16 @@ from backend.identity.users import add_user
 from backend.organizations.models import WardKind
 from backend.organizations.organizations import add_ward, open_organization
 from backend.seeding.admissions import admit
+from backend.seeding.history import remember
 from backend.seeding.loading import loading
 from backend.seeding.people import STAFF, ward_name
 from backend.seeding.plan import Plan, Staff
-from backend.seeding.shelves import add_drugs, stock_shelves
+from backend.seeding.shelves import LOTS_PER_SHELF, add_drugs, stock_shelves
 
 TIME_ZONE = "UTC"
 ANALYZED = (
     *("wards", "users", "ward_memberships", "drugs", "patients", "lots", "stock_levels", "stock_lots"),
-    *("stock_movements", "medication_orders", "audit_events"),
+    *("stock_movements", "medication_orders", "medication_administrations", "audit_events"),
 )
 
 
@@ -43,6 +44,7 @@ class SeedSummary:
     shelves: int
     patients: int
     orders: int
+    movements: int
 
 
 def seed(
@@ -53,16 +55,23 @@ def seed(
     orders: int,
     drugs: int,
     wards: int,
+    movements: int = 0,
     report: Callable[[int], None],
 ) -> SeedSummary:
     """Makes the organization `organization` (its slug), as the owner of `config.database_url`.
 
     It gets `wards` wards that each hold `drugs` drugs, and `orders` active orders of one dose, evenly over ward and
-    drug, with stock for all. One nurse works on every ward; everybody signs in with `password`. `report` is told how
-    many orders are done. Raises OrganizationExists, ValidationFailed (a figure or the password), ConstraintViolated
-    (the slug), psycopg2.Error.
+    drug, with stock for all. `movements` more, half of them receipts and half fulfilments of completed orders, make
+    its past. One nurse works on every ward; everybody signs in with `password`. `report` is told how many orders are
+    done, those of the past included. Raises OrganizationExists, ValidationFailed (a figure or the password),
+    ConstraintViolated (the slug), psycopg2.Error.
     """
-    for name, figure, least in (("orders", orders, 0), ("drugs", drugs, 1), ("wards", wards, 1)):
+    for name, figure, least in (
+        ("orders", orders, 0),
+        ("drugs", drugs, 1),
+        ("wards", wards, 1),
+        ("movements", movements, 0),
+    ):
         if figure < least:
             raise ValidationFailed.of(name, f"at least {least}")
     url = normalised_url(config.database_url)
@@ -76,11 +85,23 @@ def seed(
     finally:
         database.engine.dispose()
     with loading(url, organization_id) as loader:
-        plan = Plan(ward_ids, add_drugs(loader, drugs), orders, staff, datetime.now(UTC))
-        stock_shelves(loader, plan)
-        patients = admit(loader, plan, report)
+        plan = Plan(ward_ids, add_drugs(loader, drugs), orders, staff, datetime.now(UTC), movements // 2)
+        lots = stock_shelves(loader, plan)
+        loader.analyze(ANALYZED)  # or the foreign keys of the orders are looked up without an index
+        patients, some = admit(loader, plan, report)
+        remember(loader, plan, lots=lots, patients=some, report=lambda done: report(orders + done))
         loader.analyze(ANALYZED)
-    return SeedSummary(organization_id, organization, staff.nurse, wards, drugs, plan.shelves, patients, orders)
+    return SeedSummary(
+        organization_id,
+        organization,
+        staff.nurse,
+        wards,
+        drugs,
+        plan.shelves,
+        patients,
+        orders + plan.past_orders,
+        plan.shelves * LOTS_PER_SHELF + 2 * plan.past_doses,
+    )
 
 
 def _open(

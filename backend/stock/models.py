@@ -59,6 +59,8 @@ class Lot(Tenant, Timestamped, Base):
         belongs_to("users", "status_changed_by_id"),
         UniqueConstraint("organization_id", "drug_id", "lot_number", "expires_on"),
         CheckConstraint("status = 'available' OR status_reason IS NOT NULL", name="kept_back_with_reason"),
+        Index("ix_lots_expires_on", "organization_id", "expires_on"),
+        Index("ix_lots_unavailable", "organization_id", "drug_id", postgresql_where=text("status <> 'available'")),
     )
 
     drug_id: Mapped[UUID]
@@ -122,8 +124,10 @@ class StockMovement(Tenant, Base):
     """One line of the ledger: units that came to a shelf or left it. Insert-only.
 
     `sequence` numbers the movements of a shelf without a gap, so that two writers who both missed the lock collide
-    on a unique key instead of losing one of the two. `corrects_id` points at the movement that this one undoes; a
-    movement is undone once. `witness_id` is the second person where a controlled drug asked for one.
+    on a unique key instead of losing one of the two. `recorded_at` is the clock's time at the insert, when the shelf's
+    lane is held: within a shelf it rises with `sequence`. now() is the start of the transaction, which may have waited
+    for the lane behind one that began later. `corrects_id` points at the movement that this one undoes; a movement is
+    undone once. `witness_id` is the second person where a controlled drug asked for one.
     """
 
     __tablename__ = "stock_movements"
@@ -148,6 +152,9 @@ class StockMovement(Tenant, Base):
             postgresql_where=text("corrects_id IS NOT NULL"),
         ),
         Index("ix_stock_movements_recorded_at", "organization_id", "recorded_at", "id"),
+        Index("ix_stock_movements_ward_id", "organization_id", "ward_id", "recorded_at", "id"),
+        Index("ix_stock_movements_drug_id", "organization_id", "drug_id", "recorded_at", "id"),
+        Index("ix_stock_movements_shelf", "organization_id", "ward_id", "drug_id", "recorded_at", "id"),
     )
 
     ward_id: Mapped[UUID]
@@ -163,4 +170,4 @@ class StockMovement(Tenant, Base):
     corrects_id: Mapped[UUID | None]
     note: Mapped[str | None]
     occurred_at: Mapped[datetime]
-    recorded_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    recorded_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

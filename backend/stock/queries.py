@@ -5,20 +5,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Row, cast, func, select, tuple_
+from sqlalchemy import Date, Row, Select, cast, func, select, tuple_, union_all
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
 from backend.db.paging import Page, PageRequest, page_of
-from backend.db.searching import named_page
-from backend.formulary.drugs import DrugNotFound, drugs_of
+from backend.db.searching import among, named_page
+from backend.formulary.drugs import DrugNotFound, containing, drugs_of
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.organizations.models import Organization, Ward
 from backend.stock.models import Lot, LotStatus, StockLevel, StockLot, StockMovement
-
-EXPIRING_DAYS = 30
 
 
 class StockState(StrEnum):
@@ -28,6 +26,18 @@ class StockState(StrEnum):
     OUT = "out"
     EXPIRING = "expiring"
     EXPIRED = "expired"
+
+
+class ExpiryHorizon(StrEnum):
+    """How many days ahead counts as expiring."""
+
+    DAYS_30 = "30"
+    DAYS_60 = "60"
+    DAYS_90 = "90"
+
+    def end(self, today: date) -> date:
+        """The last day of the horizon."""
+        return today + timedelta(days=int(self))
 
 
 def today_of(session: Session, *, organization_id: UUID, now: datetime) -> date:
@@ -43,11 +53,11 @@ def _drugs_with_stock(organization_id: UUID) -> Rows:
         .where(StockLevel.organization_id == organization_id, StockLevel.drug_id == Drug.id)
         .scalar_subquery()
     )
-    return drugs_of(organization_id).add_columns(held.label("current_stock"))
+    return drugs_of(organization_id).add_columns(Drug.unit_price_cents, held.label("current_stock"))
 
 
 def get_drug_with_stock(session: Session, *, organization_id: UUID, drug_id: UUID) -> Row[Any]:
-    """A formulary entry with `current_stock`, the sum of its levels. Raises DrugNotFound."""
+    """A formulary entry with its price and `current_stock`, the sum of its levels. Raises DrugNotFound."""
     row = session.execute(_drugs_with_stock(organization_id).where(Drug.id == drug_id)).one_or_none()
     if row is None:
         raise DrugNotFound()
@@ -62,6 +72,7 @@ def list_drugs(session: Session, *, organization_id: UUID, q: str | None, page: 
         name_key=Drug.name_key,
         row_id=Drug.id,
         searched=[Drug.name_key, Drug.generic_name_key],
+        containing=containing,
         q=q,
         page=page,
     )
@@ -76,8 +87,9 @@ def _lots_of_level(organization_id: UUID) -> Any:
         *("status", Lot.status),
         *("quantity_units", StockLot.quantity_units),
     )
+    lots = func.jsonb_agg(aggregate_order_by(lot, Lot.expires_on, Lot.id))
     return (
-        select(func.coalesce(func.jsonb_agg(aggregate_order_by(lot, Lot.expires_on, Lot.id)), func.jsonb_build_array()))
+        select(func.coalesce(lots, func.jsonb_build_array()))
         .select_from(StockLot)
         .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
         .where(
@@ -90,17 +102,18 @@ def _lots_of_level(organization_id: UUID) -> Any:
     )
 
 
-def _units(organization_id: UUID, *conditions: Any) -> Any:
-    """The units of a shelf's lots that meet `conditions`."""
+def _available_units(organization_id: UUID, today: date, shelf: Any) -> Any:
+    """The units that may be given of what lies on `shelf`, which has a ward_id and a drug_id."""
+    on_shelf, lot = aliased(StockLot), aliased(Lot)
     return (
-        select(func.coalesce(func.sum(StockLot.quantity_units), 0))
-        .select_from(StockLot)
-        .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
+        select(func.coalesce(func.sum(on_shelf.quantity_units), 0))
+        .join(lot, (lot.organization_id == on_shelf.organization_id) & (lot.id == on_shelf.lot_id))
         .where(
-            StockLot.organization_id == organization_id,
-            StockLot.ward_id == StockLevel.ward_id,
-            StockLot.drug_id == StockLevel.drug_id,
-            *conditions,
+            on_shelf.organization_id == organization_id,
+            on_shelf.ward_id == shelf.ward_id,
+            on_shelf.drug_id == shelf.drug_id,
+            lot.status == LotStatus.AVAILABLE,
+            lot.expires_on >= today,
         )
         .scalar_subquery()
     )
@@ -114,12 +127,15 @@ def list_levels(
     drug_id: UUID | None,
     q: str | None,
     state: StockState | None,
+    within_days: ExpiryHorizon = ExpiryHorizon.DAYS_30,
     now: datetime,
     page: PageRequest,
 ) -> Page:
-    """Shelves by drug name, with what lies on them, what of it may be given, and the lots."""
+    """Shelves by drug name, with what lies on them, what of it may be given, and the lots.
+
+    `within_days` says what the state `expiring` means.
+    """
     today = today_of(session, organization_id=organization_id, now=now)
-    usable = _units(organization_id, Lot.status == LotStatus.AVAILABLE, Lot.expires_on >= today)
     rows = (
         select(
             StockLevel.id,
@@ -131,7 +147,7 @@ def list_levels(
             Drug.form,
             Drug.unit,
             StockLevel.on_hand_units,
-            usable.label("available_units"),
+            _available_units(organization_id, today, StockLevel).label("available_units"),
             StockLevel.reorder_point_units,
             StockLevel.par_level_units,
             _lots_of_level(organization_id).label("lots"),
@@ -140,38 +156,82 @@ def list_levels(
         .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
         .where(StockLevel.organization_id == organization_id, Drug.organization_id == organization_id)
     )
-    if ward_id is not None:
-        rows = rows.where(StockLevel.ward_id == ward_id)
-    if drug_id is not None:
-        rows = rows.where(StockLevel.drug_id == drug_id)
+    shelf = {name: value for name, value in (("ward_id", ward_id), ("drug_id", drug_id)) if value is not None}
+    rows = rows.where(*(getattr(StockLevel, name) == value for name, value in shelf.items()))
     if state is not None:
-        rows = rows.where(_in_state(organization_id, state, today, usable))
+        rows = rows.where(_in_state(organization_id, shelf, state, today, within_days.end(today)))
     return named_page(
         session,
         rows,
         name_key=Drug.name_key,
         row_id=StockLevel.id,
         searched=[Drug.name_key, Drug.generic_name_key],
+        containing=containing,
         q=q,
         page=page,
     )
 
 
-def _in_state(organization_id: UUID, state: StockState, today: date, usable: Any) -> Any:
+def _in_state(organization_id: UUID, shelf: dict[str, UUID], state: StockState, today: date, soon: date) -> Any:
+    """The condition that a shelf is in `state`; `soon` is the last day that counts as expiring.
+
+    `shelf` has the ward_id and the drug_id to which the list is narrowed, where it is.
+
+    Out means that nothing may be given: such a shelf is empty, and then low whatever its reorder point, or it holds
+    only what has expired, is on hold or was recalled.
+    """
+
+    def holding(condition: Any) -> Rows:
+        return _holding(organization_id, shelf, condition)
+
+    expired = holding(Lot.expires_on < today)
     match state:
         case StockState.LOW:
             return StockLevel.low
-        case StockState.OUT:
-            return usable == 0  # only expired or held stock left means out
-        case StockState.EXPIRING:
-            soon = Lot.expires_on.between(today, today + timedelta(days=EXPIRING_DAYS))
-            return _units(organization_id, soon) > 0
         case StockState.EXPIRED:
-            return _units(organization_id, Lot.expires_on < today) > 0
+            return among(StockLevel.id, expired)
+        case StockState.EXPIRING:
+            return among(StockLevel.id, holding(Lot.expires_on.between(today, soon)))
+        case StockState.OUT:
+            level = aliased(StockLevel)
+            empty = select(level.id).where(
+                level.organization_id == organization_id,
+                *(getattr(level, name) == value for name, value in shelf.items()),
+                *(level.low, level.on_hand_units == 0),
+            )
+            suspects = union_all(empty, expired, holding(Lot.status != LotStatus.AVAILABLE))
+            return among(StockLevel.id, suspects) & (_available_units(organization_id, today, StockLevel) == 0)
 
 
-def _movements(organization_id: UUID) -> Rows:
-    movement, witness = StockMovement, aliased(User)
+def _holding(organization_id: UUID, shelf: dict[str, UUID], condition: Any) -> Rows:
+    """The ids of the shelves with units of lots that meet `condition`, found by the lots."""
+    level = aliased(StockLevel)
+    lots = select(Lot.id).where(Lot.organization_id == organization_id, condition)
+    return (
+        select(level.id)
+        .join(
+            StockLot,
+            (StockLot.organization_id == level.organization_id)
+            & (StockLot.ward_id == level.ward_id)
+            & (StockLot.drug_id == level.drug_id),
+        )
+        .where(
+            level.organization_id == organization_id,
+            StockLot.organization_id == organization_id,
+            StockLot.quantity_units > 0,
+            *(getattr(StockLot, name) == value for name, value in shelf.items()),
+            among(StockLot.lot_id, lots),
+        )
+    )
+
+
+def _described(organization_id: UUID, cut: Select[StockMovement]) -> Rows:
+    """The movements of `cut`, newest first, with the names of what they are about.
+
+    The page is cut before names are joined to it: how many rows a join leaves the planner cannot tell in a database of
+    many hospitals, and it would rather sort all that a ward ever moved.
+    """
+    movement, witness = cut.subquery("movement").c, aliased(User)
     return (
         select(
             movement.id,
@@ -195,18 +255,21 @@ def _movements(organization_id: UUID) -> Rows:
             movement.occurred_at,
             movement.recorded_at,
         )
-        .join(Ward, (Ward.organization_id == movement.organization_id) & (Ward.id == movement.ward_id))
-        .join(Drug, (Drug.organization_id == movement.organization_id) & (Drug.id == movement.drug_id))
-        .join(Lot, (Lot.organization_id == movement.organization_id) & (Lot.id == movement.lot_id))
-        .outerjoin(User, (User.organization_id == movement.organization_id) & (User.id == movement.actor_id))
-        .outerjoin(witness, (witness.organization_id == movement.organization_id) & (witness.id == movement.witness_id))
-        .where(movement.organization_id == organization_id)
+        .join(Ward, (Ward.organization_id == organization_id) & (Ward.id == movement.ward_id))
+        .join(Drug, (Drug.organization_id == organization_id) & (Drug.id == movement.drug_id))
+        .join(Lot, (Lot.organization_id == organization_id) & (Lot.id == movement.lot_id))
+        .outerjoin(User, (User.organization_id == organization_id) & (User.id == movement.actor_id))
+        .outerjoin(witness, (witness.organization_id == organization_id) & (witness.id == movement.witness_id))
+        .order_by(movement.recorded_at.desc(), movement.id.desc())
     )
 
 
 def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID) -> Row[Any]:
     """The one movement that was posted for `reference_id`."""
-    return session.execute(_movements(organization_id).where(StockMovement.reference_id == reference_id)).one()
+    posted = select(StockMovement).where(
+        StockMovement.organization_id == organization_id, StockMovement.reference_id == reference_id
+    )
+    return session.execute(_described(organization_id, posted)).one()
 
 
 def list_movements(
@@ -220,16 +283,17 @@ def list_movements(
     page: PageRequest,
 ) -> Page:
     """The ledger, newest first; `since` counts, `until` does not."""
-    movement = StockMovement
-    rows = _movements(organization_id).order_by(movement.recorded_at.desc(), movement.id.desc()).limit(page.limit + 1)
+    cut = select(StockMovement).where(StockMovement.organization_id == organization_id)
     if ward_id is not None:
-        rows = rows.where(movement.ward_id == ward_id)
+        cut = cut.where(StockMovement.ward_id == ward_id)
     if drug_id is not None:
-        rows = rows.where(movement.drug_id == drug_id)
+        cut = cut.where(StockMovement.drug_id == drug_id)
     if since is not None:
-        rows = rows.where(movement.recorded_at >= since)
+        cut = cut.where(StockMovement.recorded_at >= since)
     if until is not None:
-        rows = rows.where(movement.recorded_at < until)
+        cut = cut.where(StockMovement.recorded_at < until)
     if page.after is not None:
-        rows = rows.where(tuple_(movement.recorded_at, movement.id) < page.after)
+        cut = cut.where(tuple_(StockMovement.recorded_at, StockMovement.id) < page.after)
+    cut = cut.order_by(StockMovement.recorded_at.desc(), StockMovement.id.desc()).limit(page.limit + 1)
+    rows = _described(organization_id, cut)
     return page_of(session.execute(rows).all(), page, lambda row: (row.recorded_at, row.id))

@@ -78,6 +78,7 @@ def _new_drug(_hospital: Hospital) -> dict[str, Any]:
         "atc": "N02AA01",
         "controlled_schedule": 2,
         "high_alert": True,
+        "unit_price_cents": 0,
     }
 
 
@@ -166,7 +167,9 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         body={"dose": 1, "witness": {"email": f"witness@{h.slug}.example", "password": PASSWORD}},
     ),
     "GET /mar": lambda h: Ask(query={"ward_id": h.ward_id}),
-    "GET /stock": lambda h: Ask(query={"ward_id": h.ward_id, "drug_id": h.drug_id, "q": "amox", "state": "low"}),
+    "GET /stock": lambda h: Ask(
+        query={"ward_id": h.ward_id, "drug_id": h.drug_id, "q": "amox", "state": "low", "within_days": "30"}
+    ),
     "POST /stock/receipts": lambda h: Ask(body=_new_receipt(h)),
     "GET /stock/movements": lambda h: Ask(
         query={
@@ -176,7 +179,20 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "to": "2100-01-01T00:00:00+02:00",
         }
     ),
+    "GET /stock/as-of": lambda h: Ask(query={"at": "2026-01-01T00:00:00Z", "ward_id": h.ward_id, "drug_id": h.drug_id}),
+    "GET /stock/consumption": lambda h: Ask(
+        query={"ward_id": h.ward_id, "drug_id": h.drug_id, "from": "2026-01-01", "to": "2026-01-31"}
+    ),
+    "GET /stock/expiring-value": lambda h: Ask(query={"ward_id": h.ward_id, "within_days": "90"}),
 }
+# Parameters without which a list is refused.
+NEEDED = {"GET /stock/as-of": ("at",), "GET /stock/consumption": ("ward_id",)}
+
+
+def least(name: str, hospital: Hospital, **query: Any) -> Ask:
+    """The request of a list that asks for no more than it must, and for `query`."""
+    right = VALID[name](hospital).query
+    return Ask(query={**{parameter: right[parameter] for parameter in NEEDED.get(name, ())}, **query})
 
 
 def url_of(name: str, ask: Ask) -> str:

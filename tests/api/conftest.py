@@ -36,7 +36,8 @@ def _populated(database: Database) -> Hospital:
     hospital.add_staff("witness", Role.NURSE, (hospital.ward_id,))
     hospital.add_staff("spare", Role.NURSE, (hospital.ward_id,))
     for shelf in (hospital.shelf, replace(hospital.shelf, drug_id=hospital.add_drug())):
-        hospital.receive(50, shelf=shelf)
+        hospital.receive(51, shelf=shelf)
+        hospital.fulfil(hospital.place(shelf=shelf), shelf=shelf)
         hospital.place(shelf=shelf)
     born = date(1970, 1, 1)
     values = {"ward_id": hospital.ward_id, "name": "Lund, Ann", "mrn": "M-0", "date_of_birth": born}

@@ -16,6 +16,7 @@ from tests.api.asking import (
     VALID,
     Ask,
     assert_problem,
+    least,
     login_for,
     post_raw,
     send,
@@ -72,9 +73,9 @@ def test_a_cursor_of_another_list_is_refused_or_only_a_place(
 ) -> None:
     ours.place_many(2)
     unchanged()
-    cursor = send(staff["nurse"], other, Ask(query={"limit": "1"})).get_json()["next_cursor"]
+    cursor = send(staff[login_for(other)], other, least(other, ours, limit="1")).get_json()["next_cursor"]
     assert cursor
-    response = send(staff["nurse"], name, Ask(query={"cursor": cursor}))
+    response = send(staff[login_for(name)], name, least(name, ours, cursor=cursor))
     if response.status_code != 200:
         assert_problem(response, 422, "validation_failed")
         assert OPERATIONS[name].page is not OPERATIONS[other].page

@@ -23,7 +23,7 @@ ORGANIZATION = ["id", "slug", "name", "time_zone", "verification_required", "wit
 PATIENT = ["id", "name", "mrn", "date_of_birth", "ward_id", "ward_name", "bed", "allergies"]
 DRUG = [
     *("id", "name", "generic_name", "strength", "form", "unit", "gtin", "ndc", "atc", "controlled_schedule"),
-    *("high_alert", "current_stock"),
+    *("high_alert", "unit_price_cents", "current_stock"),
 ]
 ORDER = [
     *("id", "status", "patient_id", "patient_name", "drug_id", "drug_name", "ward_id", "ward_name", "quantity_units"),
@@ -160,8 +160,8 @@ def test_drugs(hospital: Hospital, clients: dict[str, Client]) -> None:
     body = {"name": "Zopiclone", "generic_name": "zopiclone", "strength": "7.5 mg", "form": "tablet", "unit": "tablet"}
     added = answer_of(clients["pharmacist"].post("/drugs", body), 201, DRUG)
     codes = {"gtin": None, "ndc": None, "atc": None, "controlled_schedule": None, "high_alert": False}
-    assert added == {**added, **body, **codes, "current_stock": 0}
-    change = {"controlled_schedule": 4, "high_alert": True, "gtin": "04006381333931"}
+    assert added == {**added, **body, **codes, "unit_price_cents": None, "current_stock": 0}
+    change = {"controlled_schedule": 4, "high_alert": True, "gtin": "04006381333931", "unit_price_cents": 129}
     changed = answer_of(clients["pharmacist"].patch(f"/drugs/{added['id']}", change), 200, DRUG)
     assert changed == {**added, **change}
     assert clients["pharmacist"].patch(f"/drugs/{added['id']}", {}).get_json() == changed

@@ -11,12 +11,12 @@ import pytest
 from flask import Flask
 
 from backend.actor import Role
-from backend.db import Database, Session
+from backend.db import Database
 from backend.orders.models import Priority
 from backend.patients.patients import add_patient
-from backend.stock import levels, receipts
+from backend.stock import levels
 from backend.stock.ledger import Shelf
-from tests.api.asking import LISTS
+from tests.api.asking import LISTS, login_for
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
 
 Rows = list[dict[str, Any]]
@@ -62,6 +62,19 @@ def stocked(hospital: Hospital, name: str, units: int = 1, **values: Any) -> She
     return shelf
 
 
+def given_on_day(hospital: Hospital, letter: str) -> None:
+    """A dose that the ledger recorded on the day of January 2026 that `letter` stands for."""
+    lot_id = hospital.receive(1).lot_id
+    hospital.change(
+        "INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units,"
+        " balance_after_units, reason, reference_id, occurred_at, recorded_at) SELECT organization_id,"
+        " gen_random_uuid(), ward_id, drug_id, :p1, 1000 + :p2, -1, 0, 'fulfilment', gen_random_uuid(), moment, moment"
+        " FROM stock_levels, make_timestamptz(2026, 1, :p2, 12, 0, 0, 'UTC') moment",
+        lot_id,
+        ord(letter) - ord("a") + 1,
+    )
+
+
 # What each list holds five rows of, by the field that orders it, and how one more comes about.
 GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /users": lambda h, name: h.add_staff(f"walker.{name}", Role.DOCTOR),
@@ -71,20 +84,37 @@ GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /orders": lambda h, name: h.place(),
     "GET /stock": lambda h, name: stocked(h, f"Walker {name}"),
     "GET /stock/movements": lambda h, name: h.receive(1, lot=name),
+    "GET /stock/as-of": lambda h, name: stocked(h, f"Walker {name}"),
+    "GET /stock/consumption": lambda h, name: [given_on_day(h, letter) for letter in name],
+    "GET /stock/expiring-value": lambda h, name: h.add_ward(f"Walker {name}"),
 }
-NARROWED: dict[str, dict[str, str]] = {
-    "GET /users": {"q": "walker"},
-    "GET /patients": {"q": "walker"},
-    "GET /drugs": {"q": "walker"},
-    "GET /stock": {"q": "walker"},
+NARROWED: dict[str, Callable[[Hospital], dict[str, Any]]] = {
+    "GET /users": lambda h: {"q": "walker"},
+    "GET /patients": lambda h: {"q": "walker"},
+    "GET /drugs": lambda h: {"q": "walker"},
+    "GET /stock": lambda h: {"q": "walker"},
+    "GET /stock/as-of": lambda h: {"at": "2026-01-01T00:00:00Z"},
+    "GET /stock/consumption": lambda h: {"drug_id": h.drug_id, "from": "2026-01-01", "to": "2026-01-31"},
 }
-PRESENT = {"GET /wards": 1}  # rows that every hospital begins with, and that cannot be narrowed away
+# Rows that every hospital begins with, and that cannot be narrowed away.
+PRESENT = {"GET /wards": 1, "GET /stock/expiring-value": 1}
 BY_TIME = {"GET /orders", "GET /stock/movements"}
+
+
+def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
+    """The query that leaves of a list what GROW made, and what it needs to be answered at all."""
+    return NARROWED.get(name, lambda h: {})(hospital)
+
+
+@pytest.fixture
+def reader(app: Flask, hospital: Hospital) -> Callable[[str], Client]:
+    """Who may read a list."""
+    return lambda name: sign_in(app, hospital, login_for(name))
 
 
 def key_of(row: dict[str, Any]) -> Any:
     """What tells one row of a list from another."""
-    return row.get("id") or (row["ward_id"], row["drug_id"])
+    return row.get("id") or (row.get("day"), row["ward_id"], row.get("drug_id"))
 
 
 def test_every_list_is_walked_here() -> None:
@@ -92,17 +122,22 @@ def test_every_list_is_walked_here() -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_pages_of_two_give_every_row_once_and_in_order(hospital: Hospital, nurse: Client, name: str) -> None:
+def test_pages_of_two_give_every_row_once_and_in_order(
+    hospital: Hospital, reader: Callable[[str], Client], name: str
+) -> None:
     for letter in "cadbe"[PRESENT.get(name, 0) :]:
         GROW[name](hospital, letter)
-    path, query = name.removeprefix("GET "), NARROWED.get(name, {})
-    (whole,) = pages(nurse, path, limit=200, **query)
+    path, query, client = name.removeprefix("GET "), narrowed(hospital, name), reader(name)
+    (whole,) = pages(client, path, limit=200, **query)
     assert len(whole) == 5
-    walked = list(pages(nurse, path, **query))
+    walked = list(pages(client, path, **query))
     assert [len(page) for page in walked] == [2, 2, 1]
     assert [row for page in walked for row in page] == whole
-    assert list(pages(nurse, path, limit=5, **query)) == [whole], "a full last page has no cursor"
-    names = [str(row.get("email") or row.get("name") or row.get("drug_name")) for row in whole]
+    assert list(pages(client, path, limit=5, **query)) == [whole], "a full last page has no cursor"
+    names = [
+        str(row.get("email") or row.get("name") or row.get("day") or row.get("drug_name") or row["ward_name"])
+        for row in whole
+    ]
     if name in BY_TIME:
         times = [row.get("recorded_at") or row["created_at"] for row in whole]
         assert times == sorted(times, reverse=True)
@@ -111,13 +146,15 @@ def test_pages_of_two_give_every_row_once_and_in_order(hospital: Hospital, nurse
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_rows_that_come_meanwhile_neither_lose_nor_double_one(hospital: Hospital, nurse: Client, name: str) -> None:
+def test_rows_that_come_meanwhile_neither_lose_nor_double_one(
+    hospital: Hospital, reader: Callable[[str], Client], name: str
+) -> None:
     for letter in "cegik"[PRESENT.get(name, 0) :]:
         GROW[name](hospital, letter)
-    path, query = name.removeprefix("GET "), NARROWED.get(name, {})
-    (before,) = pages(nurse, path, limit=200, **query)
+    path, query, client = name.removeprefix("GET "), narrowed(hospital, name), reader(name)
+    (before,) = pages(client, path, limit=200, **query)
     seen: Rows = []
-    for number, page in enumerate(pages(nurse, path, **query)):
+    for number, page in enumerate(pages(client, path, **query)):
         seen += page
         for letter in ("ah", "bj", "dz", "")[number]:
             GROW[name](hospital, letter)
@@ -127,27 +164,26 @@ def test_rows_that_come_meanwhile_neither_lose_nor_double_one(hospital: Hospital
     assert len(seen) == (5 if name in BY_TIME else 8), "h, j and z came after the place that was read"
 
 
-@pytest.mark.parametrize(("name", "column"), [("GET /orders", "created_at"), ("GET /stock/movements", "recorded_at")])
+@pytest.mark.parametrize(
+    ("name", "column", "query"),
+    [("GET /orders", "created_at", {}), ("GET /stock/movements", "recorded_at", {"to": "2026-01-02T00:00:00Z"})],
+)
 def test_rows_of_one_moment_are_told_apart_by_their_id(
-    hospital: Hospital, nurse: Client, name: str, column: str
+    hospital: Hospital, nurse: Client, name: str, column: str, query: dict[str, str]
 ) -> None:
-    def all_at_once(session: Session) -> None:
-        for number in range(5):
-            receipts.receive(
-                session,
-                actor=hospital.staff["pharmacist"],
-                shelf=hospital.shelf,
-                lot_number=str(number),
-                expires_on=date(2040, 1, 1),
-                quantity_units=1,
-                now=now(),
-            )
-
-    hospital.run(all_at_once, hospital.staff["pharmacist"])
+    moment = "2026-01-01T00:00:00.000001Z"
+    hospital.receive(1)
+    hospital.change(
+        "INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units,"
+        " balance_after_units, reason, reference_id, occurred_at, recorded_at) SELECT organization_id,"
+        " gen_random_uuid(), ward_id, drug_id, lot_id, 10 + n, 1, 1, 'receipt', gen_random_uuid(), now(), :p1"
+        " FROM stock_movements, generate_series(1, 5) n",
+        moment,
+    )
     hospital.place_many(5)
-    hospital.change("UPDATE medication_orders SET created_at = '2026-01-01T00:00:00.000001Z'")
+    hospital.change("UPDATE medication_orders SET created_at = :p1", moment)
     path = name.removeprefix("GET ")
-    rows = listed(nurse, path)
+    rows = listed(nurse, path, **query)
     assert len({row[column] for row in rows}) == 1
     assert [row["id"] for row in rows] == sorted((row["id"] for row in rows), reverse=True)
     assert len(rows) == 5
@@ -383,6 +419,15 @@ def test_the_states_of_a_shelf(keeper: Client, state: str, found: list[str]) -> 
         assert [row["drug_name"] for row in listed(keeper, "/stock", state=state, **narrowed)] == found
     assert listed(keeper, "/stock", state=state, ward_id=uuid.uuid4()) == []
     assert [row["drug_name"] for row in listed(keeper, "/stock", state=state, q=found[0].lower())] == found[:1]
+
+
+@pytest.mark.parametrize(
+    ("days", "found"),
+    [("30", ["Last Day", "Soon"]), ("60", ["Last Day", "Not Soon", "Soon"]), ("90", ["Last Day", "Not Soon", "Soon"])],
+)
+def test_how_soon_is_soon_can_be_asked(keeper: Client, days: str, found: list[str]) -> None:
+    rows = listed(keeper, "/stock", limit=1, state="expiring", within_days=days)
+    assert [row["drug_name"] for row in rows] == found
 
 
 def test_a_shelf_says_what_may_be_given_and_which_lots_it_holds(keeper: Client) -> None:

@@ -37,6 +37,9 @@ MAY = {
     "GET /stock": EVERYBODY,
     "POST /stock/receipts": {"pharmacist"},
     "GET /stock/movements": EVERYBODY,
+    "GET /stock/as-of": EVERYBODY,
+    "GET /stock/consumption": EVERYBODY,
+    "GET /stock/expiring-value": {"pharmacist", "admin"},
 }
 ALLOWED = [(name, role) for name in sorted(MAY) for role in sorted(MAY[name])]
 REFUSED = [(name, role) for name in sorted(MAY) for role in sorted(EVERYBODY - MAY[name])]

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from backend.actor import Role
 from backend.http.fields import Id
-from tests.api.asking import LISTS, OPERATIONS, VALID, assert_problem, everything, login_for, send
+from tests.api.asking import LISTS, OPERATIONS, VALID, assert_problem, everything, least, login_for, send
 from tests.hospital import Client, Hospital, sign_in
 
 # (operation, place, field) -> what a foreign id answers: a problem code of a 404, "validation_failed" or "nothing"
@@ -43,6 +43,11 @@ FOREIGN = {
     ("POST /stock/receipts", "body", "drug_id"): "drug_not_found",
     ("GET /stock/movements", "query", "ward_id"): "nothing",
     ("GET /stock/movements", "query", "drug_id"): "nothing",
+    ("GET /stock/as-of", "query", "ward_id"): "nothing",
+    ("GET /stock/as-of", "query", "drug_id"): "nothing",
+    ("GET /stock/consumption", "query", "ward_id"): "nothing",
+    ("GET /stock/consumption", "query", "drug_id"): "nothing",
+    ("GET /stock/expiring-value", "query", "ward_id"): "nothing",
 }
 CASES = sorted(FOREIGN)
 
@@ -77,9 +82,15 @@ def foreign_bytes(theirs: Hospital) -> re.Pattern[str]:
 
 
 @pytest.fixture(scope="session")
-def spy(standing_app: Flask, theirs: Hospital) -> Client:
-    """A nurse there, who hands us what she sees."""
-    return sign_in(standing_app, theirs, "nurse")
+def spies(standing_app: Flask, theirs: Hospital) -> dict[str, Client]:
+    """Staff there, who hand us what they see."""
+    return {login: sign_in(standing_app, theirs, login) for login in theirs.staff}
+
+
+@pytest.fixture(scope="session")
+def spy(spies: dict[str, Client]) -> Client:
+    """A nurse among them."""
+    return spies["nurse"]
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +118,8 @@ def ask_with(hospital: Hospital, name: str, place: str, key: str, value: Any) ->
     where = getattr(ask, place)
     where[key] = [str(value)] if isinstance(where[key], list) else str(value)
     if place == "query":
-        ask.query = {key: str(value)}
+        at = {name: when for name, when in ask.query.items() if name == "at"}  # without which nothing is answered
+        ask.query = {**at, key: str(value)}
     return ask
 
 
@@ -143,9 +155,9 @@ def test_another_hospitals_id_is_as_good_as_none(
 
 @pytest.mark.parametrize("name", [*LISTS, "GET /me", "GET /organization", "GET /orders/statistics"])
 def test_what_is_read_without_an_id_is_ours_alone(
-    staff: dict[str, Client], foreign_bytes: re.Pattern[str], name: str
+    staff: dict[str, Client], ours: Hospital, foreign_bytes: re.Pattern[str], name: str
 ) -> None:
-    response = staff[login_for(name)].get(name.removeprefix("GET "))
+    response = send(staff[login_for(name)], name, least(name, ours))
     assert response.status_code == 200
     assert not foreign_bytes.search(response.text)
 
@@ -159,12 +171,17 @@ def test_no_search_finds_what_is_theirs(staff: dict[str, Client], path: str) -> 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_their_cursor_shows_only_ours(
-    spy: Client, staff: dict[str, Client], foreign_bytes: re.Pattern[str], name: str
+    spies: dict[str, Client],
+    staff: dict[str, Client],
+    ours: Hospital,
+    theirs: Hospital,
+    foreign_bytes: re.Pattern[str],
+    name: str,
 ) -> None:
-    path = name.removeprefix("GET ")
-    cursor = spy.get(f"{path}?limit=1").get_json()["next_cursor"]
+    login = login_for(name)
+    cursor = send(spies[login], name, least(name, theirs, limit="1")).get_json()["next_cursor"]
     assert cursor
-    response = staff["nurse"].get(path, query_string={"cursor": cursor})
+    response = send(staff[login], name, least(name, ours, cursor=cursor))
     assert response.status_code == 200
     assert not foreign_bytes.search(response.text)
 

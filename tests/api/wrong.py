@@ -43,12 +43,15 @@ WRONG: dict[type[fields.Field[Any]], list[Any]] = {
 def wrong_values(field: fields.Field[Any]) -> Iterator[Any]:
     """Values that the field cannot mean; a kind of field that is not in WRONG is a KeyError."""
     kind = next((kind for kind in type(field).__mro__ if kind in WRONG), type(field))
-    yield from WRONG[kind] if field.allow_none else [None, *WRONG[kind]]
+    allowed = [0] if any(isinstance(check, validate.Range) and check.min == 0 for check in field.validators) else []
+    yield from (value for value in WRONG[kind] if not (type(value) is int and value in allowed))
+    if not field.allow_none:
+        yield None
     if isinstance(field, fields.List):
         yield from ([value] for value in wrong_values(field.inner))
     for check in field.validators:
         if isinstance(check, validate.Range):
-            yield check.max + 1
+            yield from (check.min - 1, check.max + 1)
         if isinstance(check, validate.Length):
             right = str(uuid.uuid4()) if isinstance(getattr(field, "inner", None), Id) else "x"
             yield [right] * (check.max + 1) if isinstance(field, fields.List) else right * (check.max + 1)
@@ -82,6 +85,8 @@ CURSORS_OF_NO_LIST = [
     *(encoded([True, "a", ANY_ID]), encoded(["all", "a", "x"]), encoded(["sideways", "a", ANY_ID])),
     *(encoded([["all"], "a", ANY_ID]), encoded([{"all": 1}, "a", ANY_ID]), encoded(["all", "a\0", ANY_ID])),
     *(encoded(["a\0", ANY_ID]), encoded(["2026-01-01", "x"]), encoded(["2026-01-01T00:00:00Z", [ANY_ID]])),
+    *(encoded([day, ANY_ID, ANY_ID]) for day in ("x", "2026-02-30", "2026-01-01T00:00:00Z", 20260101, None)),
+    *(encoded(["2026-01-01", "x", ANY_ID]), encoded(["2026-01-01", ANY_ID, None])),
 ]
 CURSORS_OF_NO_TIME = [
     encoded([moment, ANY_ID])

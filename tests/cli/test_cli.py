@@ -133,9 +133,10 @@ def test_verify_exits_0_on_a_sound_database_and_1_where_a_rule_is_broken(
 
 def test_seed_makes_a_hospital_that_holds_what_it_says(succeed: Succeed, config: Config, database: Database) -> None:
     slug = f"seed-{uuid.uuid4().hex[:12]}"
-    size = ["--orders", "20", "--drugs", "3", "--wards", "1"]
+    size = ["--orders", "20", "--drugs", "3", "--wards", "1", "--movements", "16"]
     said = succeed(config, "seed", *size, "--organization", slug, "--password", PASSWORD)
-    assert f"{slug}: 20 orders, 3 drugs, 1 wards, " in said
+    assert f"{slug}: 22 orders, 3 drugs, 1 wards, " in said, "8 doses of the past are two orders"
+    assert ", 22 movements in " in said, "and two receipts a shelf"
     assert sign_in(database, slug, f"pharmacist@{slug}.example") is Role.PHARMACIST
 
 

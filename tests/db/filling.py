@@ -27,6 +27,7 @@ def statements(rows: int, drugs: int) -> list[str]:
     """What fills a hospital, in an order in which every foreign key finds its row."""
     org = "current_setting('app.organization_id')::uuid"
     ward, drug = f"(n / {SHELF_DRUGS}) % {WARDS}", f"n % {SHELF_DRUGS}"
+    busy = "n % 20 * 70"
     doctor, moment = f"n % {DOCTORS}", "timestamptz '2026-01-01' + n * interval '5 minutes'"
     one = f"generate_series(0, {rows} - 1) n"
     return [
@@ -41,21 +42,25 @@ def statements(rows: int, drugs: int) -> list[str]:
         f"""INSERT INTO patients (organization_id, id, name, mrn, date_of_birth, ward_id, bed)
         SELECT {org}, {_id("patient", "n")}, 'P' || md5('patient' || n) || ', Ada', 'MRN-' || n, '1980-01-01',
           {_id("ward", f"n % {WARDS}")}, '1' FROM {one}""",
-        f"""INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on)
-        SELECT {org}, {_id("lot", "n")}, {_id("drug", "n")}, 'L1', '2099-01-01'
+        # Of a hundred drugs one has expired, one expires soon and one is on hold.
+        f"""INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on, status)
+        SELECT {org}, {_id("lot", "n")}, {_id("drug", "n")}, 'L1',
+          CASE n % 100 WHEN 11 THEN CURRENT_DATE - 10 WHEN 12 THEN CURRENT_DATE + 10 ELSE '2099-01-01' END,
+          (CASE n % 100 WHEN 13 THEN 'on_hold' ELSE 'available' END)::lot_status
         FROM generate_series(0, {SHELF_DRUGS} - 1) n""",
-        # One shelf of 500 is low.
+        # One shelf of 500 is low, every second of them empty.
         f"""INSERT INTO stock_levels (organization_id, id, ward_id, drug_id, on_hand_units, reorder_point_units,
           par_level_units, sequence)
         SELECT {org}, {_id("level", "n")}, {_id("ward", ward)}, {_id("drug", drug)},
-          CASE WHEN n % 500 = 7 THEN 3 ELSE 100 END, 10, 200, 2 FROM {one}""",
+          CASE n % 1000 WHEN 7 THEN 3 WHEN 507 THEN 0 ELSE 100 END, 10, 200, 2 FROM {one}""",
         f"""INSERT INTO stock_lots (organization_id, id, ward_id, drug_id, lot_id, quantity_units)
         SELECT {org}, {_id("shelf lot", "n")}, {_id("ward", ward)}, {_id("drug", drug)}, {_id("lot", drug)},
-          CASE WHEN n % 500 = 7 THEN 3 ELSE 100 END FROM {one}""",
+          CASE n % 1000 WHEN 7 THEN 3 WHEN 507 THEN 0 ELSE 100 END FROM {one}""",
+        # A hundred movements of every hundredth shelf.
         f"""INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units,
           balance_after_units, reason, reference_id, occurred_at, recorded_at)
-        SELECT {org}, {_id("movement", "n")}, {_id("ward", ward)}, {_id("drug", drug)}, {_id("lot", drug)}, 1, 200, 200,
-          'receipt', {_id("receipt", "n")}, {moment}, {moment} FROM {one}""",
+        SELECT {org}, {_id("movement", "n")}, {_id("ward", ward)}, {_id("drug", busy)}, {_id("lot", busy)},
+          1 + n % {SHELF_DRUGS} / 20, 200, 200, 'receipt', {_id("receipt", "n")}, {moment}, {moment} FROM {one}""",
         # Of a hundred orders three are active and five discontinued.
         f"""INSERT INTO medication_orders (organization_id, id, patient_id, drug_id, ward_id, prescriber_id,
           units_per_dose, first_due_at, due_at, status, doses_given, completed_at, discontinued_at, discontinue_reason,

@@ -5,6 +5,7 @@ application role under row-level security, which keeps every operator that is no
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from backend.orders import fulfilment
 from backend.orders.models import OrderStatus
 from backend.orders.queries import list_orders
 from backend.patients.patients import list_patients
+from backend.stock.history import levels_as_of, list_consumption, list_expiring_value
 from backend.stock.models import StockTransfer
-from backend.stock.queries import StockState, list_drugs, list_levels, list_movements
+from backend.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
 from tests.conftest import create_database, drop_database
 from tests.db.explaining import Emitted, Plan, explain
 from tests.db.filling import FILLED, ROWS, SHELF_DRUGS, fill, made_id
@@ -37,6 +39,8 @@ from tests.hospital import Hospital, now, open_hospital
 
 PAGE = PageRequest(limit=50)
 AUTUMN = datetime(2026, 9, 1, tzinfo=UTC)
+JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
+SPRING = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -106,21 +110,45 @@ def orders(page: PageRequest = PAGE, status: OrderStatus | None = None, **ids: t
     )
 
 
-def movements(page: PageRequest = PAGE, *, shelf: bool = False, days: tuple[datetime, datetime] | None = None) -> Query:
+def narrowed(large: Large, *names: str) -> dict[str, Any]:
+    """The ward and the drug, of those that `names` say."""
+    numbers = {"ward": 3, "drug": 70}
+    return {f"{name}_id": large.id(name, number) if name in names else None for name, number in numbers.items()}
+
+
+def movements(page: PageRequest = PAGE, *names: str, days: tuple[datetime, datetime] | None = None) -> Query:
     return lambda session, large: list_movements(
         session,
         **org(large),
-        ward_id=large.id("ward", 3) if shelf else None,
-        drug_id=large.id("drug", 70) if shelf else None,
+        **narrowed(large, *names),
         since=days[0] if days else None,
         until=days[1] if days else None,
         page=page,
     )
 
 
-def low_levels(session: Any, large: Large) -> object:
-    return list_levels(
-        session, **org(large), ward_id=None, drug_id=None, q=None, state=StockState.LOW, now=now(), page=PAGE
+def levels(state: StockState | None = None, page: PageRequest = PAGE, *names: str) -> Query:
+    return lambda session, large: list_levels(
+        session, **org(large), **narrowed(large, *names), q=None, state=state, now=now(), page=page
+    )
+
+
+def as_of(page: PageRequest, *names: str) -> Query:
+    return lambda session, large: levels_as_of(
+        session, **org(large), **narrowed(large, *names), at=AUTUMN, now=now(), page=page
+    )
+
+
+def consumption(*names: str) -> Query:
+    days = {"since": AUTUMN.date(), "until": AUTUMN.date() + timedelta(days=20)}
+    return lambda session, large: list_consumption(
+        session, **org(large), **narrowed(large, *names), **days, now=now(), page=PAGE
+    )
+
+
+def expiring_value(session: Any, large: Large) -> object:
+    return list_expiring_value(
+        session, **org(large), ward_id=None, within_days=ExpiryHorizon.DAYS_30, now=now(), page=PAGE
     )
 
 
@@ -163,7 +191,7 @@ LOOKUPS = {
     "generic drug name": Lookup(
         drugs("g" + hashed("generic", 4711)[:5]), "drugs", {"ix_drugs_name_key", "ix_drugs_generic_name_key"}
     ),
-    "stock level": Lookup(low_levels, "stock_levels", {"ix_stock_levels_low"}),
+    "stock level": Lookup(levels(StockState.LOW), "stock_levels", {"ix_stock_levels_low"}),
     "order creation time": Lookup(orders(), ORDERS, {"ix_medication_orders_created_at"}),
     "order status active": Lookup(orders(status=OrderStatus.ACTIVE), ORDERS, {"ix_medication_orders_active"}),
     "order status completed": Lookup(orders(status=OrderStatus.COMPLETED), ORDERS, {"ix_medication_orders_completed"}),
@@ -179,9 +207,24 @@ LOOKUPS = {
     ),
     "source ward": Lookup(transfers("source_ward_id"), TRANSFERS, {"ix_stock_transfers_source_ward_id"}),
     "destination ward": Lookup(transfers("destination_ward_id"), TRANSFERS, {"ix_stock_transfers_destination_ward_id"}),
-    "movements of a shelf": Lookup(
-        movements(shelf=True), MOVEMENTS, {"uq_stock_movements_organization_id_ward_id_drug_id_sequence"}
+    "empty shelves": Lookup(levels(StockState.OUT), "stock_levels", {"ix_stock_levels_low"}),
+    "expired lots": Lookup(levels(StockState.EXPIRED), "lots", {"ix_lots_expires_on"}),
+    "expiring lots": Lookup(levels(StockState.EXPIRING), "lots", {"ix_lots_expires_on"}),
+    "value of what expires": Lookup(expiring_value, "lots", {"ix_lots_expires_on"}),
+    "shelves of a lot": Lookup(expiring_value, "stock_lots", {"ix_stock_lots_lot_id"}),
+    "movements of a ward": Lookup(movements(PAGE, "ward"), MOVEMENTS, {"ix_stock_movements_ward_id"}),
+    "movements of a drug": Lookup(movements(PAGE, "drug"), MOVEMENTS, {"ix_stock_movements_drug_id"}),
+    "movements of a shelf": Lookup(movements(PAGE, "ward", "drug"), MOVEMENTS, {"ix_stock_movements_shelf"}),
+    "movements of a ward by time": Lookup(
+        movements(PAGE, "ward", days=SPRING), MOVEMENTS, {"ix_stock_movements_ward_id"}
     ),
+    "movements of a drug by time": Lookup(
+        movements(PAGE, "drug", days=SPRING), MOVEMENTS, {"ix_stock_movements_drug_id"}
+    ),
+    "stock at a moment": Lookup(as_of(PAGE), MOVEMENTS, {"ix_stock_movements_shelf"}),
+    "stock of a ward at a moment": Lookup(as_of(PAGE, "ward"), MOVEMENTS, {"ix_stock_movements_shelf"}),
+    "consumption of a ward": Lookup(consumption("ward"), MOVEMENTS, {"ix_stock_movements_ward_id"}),
+    "consumption of a drug": Lookup(consumption("drug"), MOVEMENTS, {"ix_stock_movements_drug_id"}),
     "movements by time": Lookup(
         movements(days=(AUTUMN, AUTUMN + timedelta(days=2))), MOVEMENTS, {"ix_stock_movements_recorded_at"}
     ),
@@ -225,8 +268,15 @@ def plan_without(large: Large, asking: Hospital, statement: Emitted, lookup: Loo
         (lambda page: orders(page, status=OrderStatus.COMPLETED), "ix_medication_orders_completed"),
         (lambda page: orders(page, ward_id=("ward", 3)), "ix_medication_orders_ward_id"),
         (lambda page: movements(page), "ix_stock_movements_recorded_at"),
+        (lambda page: movements(page, "ward"), "ix_stock_movements_ward_id"),
+        (lambda page: movements(page, "drug"), "ix_stock_movements_drug_id"),
+        (lambda page: movements(page, "ward", "drug"), "ix_stock_movements_shelf"),
+        (lambda page: movements(page, "ward", days=(JANUARY, AUTUMN)), "ix_stock_movements_ward_id"),
     ],
-    ids=["orders", "orders of a status", "orders of a ward", "movements"],
+    ids=[
+        *("orders", "orders of a status", "orders of a ward", "movements", "movements of a ward"),
+        *("movements of a drug", "movements of a shelf", "movements of a ward in some months"),
+    ],
 )
 def test_a_page_far_down_a_list_begins_in_the_index_where_it_begins(
     large: Large, query: Callable[[PageRequest], Query], index: str
@@ -237,6 +287,61 @@ def test_a_page_far_down_a_list_begins_in_the_index_where_it_begins(
     (scan,) = sent.plans[-1].nodes_of(index)
     assert "ROW(" in scan["Index Cond"], sent.plans[-1].text
     assert "ROW(" not in scan.get("Filter", "")
+
+
+def test_shelves_that_hold_nothing_usable_are_found_by_their_lots_and_levels(large: Large) -> None:
+    """By estimate the index of lots on hold gains nothing: under row-level security `status` has no statistics."""
+    sent = explain(
+        large.hospital.database, large.hospital.nurse, lambda session: levels(StockState.OUT)(session, large)
+    )
+    plan = sent.plans[-1]
+    assert {"ix_lots_unavailable", "ix_lots_expires_on", "ix_stock_lots_lot_id", "ix_stock_levels_low"} <= plan.indexes
+    assert plan.scanned & set(FILLED) == set(), plan.text
+
+
+@pytest.mark.parametrize("state", list(StockState))
+@pytest.mark.parametrize("page", [PAGE, PageRequest(50, ("all", "dd", UUID(int=0)))], ids=["first", "far"])
+def test_no_state_of_a_shelf_walks_all_shelves(large: Large, state: StockState, page: PageRequest) -> None:
+    """Few of a hundred thousand are in any state: the plan begins with those, and no other index of shelves is read."""
+    sent = explain(large.hospital.database, large.hospital.nurse, lambda session: levels(state, page)(session, large))
+    plan = sent.plans[-1]
+    assert plan.scanned & set(FILLED) == set(), plan.text
+    assert "ix_stock_levels_drug_id" not in plan.indexes, plan.text
+
+
+def test_a_page_far_down_the_shelves_begins_at_its_drug(large: Large) -> None:
+    """The key is of two tables, so that no index holds it; its first half still begins the index of the drugs."""
+    far = PageRequest(50, ("all", "dd", UUID(int=0)))
+    for query in (levels(None, far), as_of(far)):
+        sent = explain(large.hospital.database, large.hospital.nurse, lambda session, q=query: q(session, large))
+        (scan,) = sent.plans[-1].nodes_of("ix_drugs_name_key")
+        assert "name_key >= 'dd'" in scan["Index Cond"], sent.plans[-1].text
+
+
+def test_any_part_of_a_drugs_name_is_found_by_its_trigrams_and_costs_more_without_them(large: Large) -> None:
+    """The very statement of `search_drugs`, for the owner as whom it runs, in a formulary of a hundred thousand."""
+    with large.owner.cursor() as cursor:
+        cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = 'search_drugs'")
+        (source,) = cursor.fetchone() or ("",)
+        inner = re.search(r"RETURN QUERY(.*?);", source, re.DOTALL)
+        assert inner is not None
+        searching = Emitted(re.sub(r"\bpart\b", "%(part)s", inner[1]), {"part": f"%{hashed('name', 4711)[3:9]}%"})
+        cursor.execute("SET app.organization_id = %s", (str(large.formulary.organization_id),))
+        plan = Plan.of(cursor, searching)
+        assert plan.indexes == {"ix_drugs_trigrams"}, plan.text
+        cursor.execute("BEGIN; DROP INDEX ix_drugs_trigrams")
+        without = Plan.of(cursor, searching)
+        cursor.execute("ROLLBACK; RESET app.organization_id")
+    assert without.cost > 10 * plan.cost
+
+
+def test_a_search_by_a_part_of_a_name_reads_only_the_drugs_that_were_found(large: Large) -> None:
+    part = hashed("name", 4711)[3:9]
+    sent = explain(large.formulary.database, large.formulary.nurse, lambda session: drugs(part)(session, large))
+    assert "search_drugs" in sent.emitted[-1].sql
+    (scan,) = sent.plans[-1].nodes_of("pk_drugs")
+    assert "ANY" in scan["Index Cond"]
+    assert "drugs" not in sent.plans[-1].scanned
 
 
 def give(session: Any, hospital: Hospital, order_id: UUID) -> None:

@@ -31,12 +31,13 @@ from tests.hospital import Hospital, open_hospital
 from tests.migrations.catalogue import ask, owner_of
 
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
-BUILDS = {
-    file.name[:4]: re.findall(r'create_indexes\("(\w+)"', text)[0]
+BUILDS = [  # revision and table
+    (file.name[:4], table)
     for file in sorted(VERSIONS.glob("*.py"))
     if "create_indexes(" in (text := file.read_text())
-}
-FIRST = min(BUILDS)
+    for table in re.findall(r'(?:create_indexes\(|^    )"(\w+)"(?:,|: \{$)', text, re.MULTILINE)
+]
+FIRST, SEARCH = BUILDS[0][0], "0025"
 BEFORE = f"{int(FIRST) - 1:04d}"
 RUN = [revision for place, revision in enumerate(BUILDS) if int(revision) == int(FIRST) + place]  # nothing in between
 WAIT_SECONDS_MAX = 1.5  # half the application's lock_timeout, after which a nurse is told "busy"
@@ -51,8 +52,7 @@ def old_config(empty_config: Config) -> Config:
 
 @pytest.fixture
 def old_hospital(fresh_config: Config) -> Iterator[Hospital]:
-    """A hospital at work in a database that lacks the indexes of the first run of index migrations, and nothing else.
-    """
+    """A hospital at work in a database that lacks nothing but the indexes of the first run of index migrations."""
     with owner_of(fresh_config) as owner:
         for revision in RUN:
             (file,) = VERSIONS.glob(f"{revision}_*.py")
@@ -111,7 +111,9 @@ def invalid_indexes(config: Config) -> list[str]:
 def test_every_index_migration_lets_the_next_writer_pass_while_it_waits_for_an_open_one(old_config: Config) -> None:
     blocked = []
     with ThreadPoolExecutor(1) as deploy:
-        for revision, table in BUILDS.items():
+        for revision, table in BUILDS:
+            if migrate.current(old_config) == revision:  # the second table of one migration
+                migrate.downgrade(old_config, f"{int(revision) - 1:04d}")
             migrate.upgrade(old_config, f"{int(revision) - 1:04d}")
             with open_writer(old_config, table) as writer:
                 upgrade = deploy.submit(migrate.upgrade, old_config, revision)
@@ -119,8 +121,10 @@ def test_every_index_migration_lets_the_next_writer_pass_while_it_waits_for_an_o
                 if not next_writer_passes(old_config, table):
                     blocked.append(revision)
             upgrade.result(timeout=30)
-        assert migrate.current(old_config) == max(BUILDS)
-        for revision, table in reversed(BUILDS.items()):
+        assert migrate.current(old_config) == BUILDS[-1][0]
+        for revision, table in reversed(BUILDS):
+            if migrate.current(old_config) < revision:
+                migrate.upgrade(old_config, revision)
             migrate.downgrade(old_config, revision)
             with open_writer(old_config, table) as writer:
                 downgrade = deploy.submit(migrate.downgrade, old_config, f"{int(revision) - 1:04d}")
@@ -270,15 +274,20 @@ def fill_ledgers(config: Config, hospital: Hospital, rows: int) -> None:
         )
 
 
-def test_an_index_left_invalid_by_a_killed_build_is_rebuilt_by_running_again(old_config: Config) -> None:
-    with ThreadPoolExecutor(1) as deploy, open_writer(old_config, BUILDS[FIRST]) as writer:
-        upgrade = deploy.submit(migrate.upgrade, old_config, FIRST)
+@pytest.mark.parametrize(("revision", "index"), [(FIRST, "ix_drugs_name_key"), (SEARCH, "ix_drugs_trigrams")])
+def test_an_index_left_invalid_by_a_killed_build_is_rebuilt_by_running_again(
+    old_config: Config, revision: str, index: str
+) -> None:
+    before = f"{int(revision) - 1:04d}"
+    migrate.upgrade(old_config, before)
+    with ThreadPoolExecutor(1) as deploy, open_writer(old_config, dict(BUILDS)[revision]) as writer:
+        upgrade = deploy.submit(migrate.upgrade, old_config, revision)
         builder = wait_for_blocked(old_config, writer)
         with owner_of(old_config) as owner:
             assert ask(owner, "SELECT pg_terminate_backend(%s, 5000)", builder) == [(True,)]
         assert isinstance(upgrade.exception(timeout=30), Exception)
-    assert migrate.current(old_config) == BEFORE
-    assert invalid_indexes(old_config) == ["ix_drugs_name_key"]
+    assert migrate.current(old_config) == before
+    assert invalid_indexes(old_config) == [index]
 
     migrate.upgrade(old_config)
 

@@ -131,10 +131,13 @@ def test_a_version_file_says_what_it_does_and_knows_no_models(file: Path) -> Non
 
 
 def test_an_index_on_a_live_table_is_built_alone_in_its_file() -> None:
-    """A migration that leaves its transaction to build an index could not be taken back where it fails halfway."""
+    """A migration that leaves its transaction to build an index could not be taken back where it fails halfway.
+
+    0025 can run again instead, which tests/migrations/test_live_indexes.py tries: its index needs an extension.
+    """
     for file in FILES:
         text = file.read_text()
-        if "create_indexes" in text:
+        if "create_indexes" in text and not file.name.startswith("0025"):
             assert re.findall(r"(?:ddl|op)\.(\w+)", text) == ["create_indexes", "drop_indexes"], file.name
 
 

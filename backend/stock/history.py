@@ -1,0 +1,215 @@
+"""What the ledger tells: what a shelf held at a moment, what was given day by day; and what is about to be lost.
+
+Decision: every report is read from the rows themselves and there is no table of totals. Because an index ends each
+read where its page ends, and a total is a second truth that can part from the ledger. Cost: a page of consumption
+reads the movements of its days, and the value of what expires reads every lot that does.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TIMESTAMP, BigInteger, Date, case, cast, exists, func, literal, select, true, tuple_
+from sqlalchemy.orm import aliased
+
+from backend.db import Session
+from backend.db.paging import Page, PageRequest, page_of
+from backend.db.searching import among, named_page
+from backend.errors import ValidationFailed
+from backend.formulary.models import Drug
+from backend.organizations.models import Organization, Ward
+from backend.stock.models import Lot, MovementReason, StockLevel, StockLot, StockMovement
+from backend.stock.queries import ExpiryHorizon, today_of
+
+DAYS_DEFAULT, DAYS_MAX = 30, 92
+
+
+def levels_as_of(
+    session: Session,
+    *,
+    organization_id: UUID,
+    at: datetime,
+    ward_id: UUID | None,
+    drug_id: UUID | None,
+    now: datetime,
+    page: PageRequest,
+) -> Page:
+    """Shelves by drug name with what each held at `at`: the balance after its last movement until then, else 0.
+
+    Raises ValidationFailed when `at` is later than `now`.
+    """
+    if at > now:
+        raise ValidationFailed.of("at", "not in the future")
+    movement = StockMovement
+    balance = (
+        select(movement.balance_after_units)
+        .where(
+            movement.organization_id == organization_id,
+            movement.ward_id == StockLevel.ward_id,
+            movement.drug_id == StockLevel.drug_id,
+            movement.recorded_at <= at,
+        )
+        .order_by(movement.recorded_at.desc(), movement.sequence.desc())
+        .limit(1)
+        .correlate(StockLevel)
+        .scalar_subquery()
+    )
+    rows = (
+        select(
+            StockLevel.id,
+            StockLevel.ward_id,
+            Ward.name.label("ward_name"),
+            StockLevel.drug_id,
+            Drug.name.label("drug_name"),
+            func.coalesce(balance, 0).label("on_hand_units"),
+            literal(at).label("as_of"),
+        )
+        .join(Ward, (Ward.organization_id == StockLevel.organization_id) & (Ward.id == StockLevel.ward_id))
+        .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
+        .where(StockLevel.organization_id == organization_id, Drug.organization_id == organization_id)
+    )
+    if ward_id is not None:
+        rows = rows.where(StockLevel.ward_id == ward_id)
+    if drug_id is not None:
+        rows = rows.where(StockLevel.drug_id == drug_id)
+    key = Drug.name_key
+    return named_page(session, rows, name_key=key, row_id=StockLevel.id, searched=[key], q=None, page=page)
+
+
+def list_consumption(
+    session: Session,
+    *,
+    organization_id: UUID,
+    ward_id: UUID | None,
+    drug_id: UUID | None,
+    since: date | None,
+    until: date | None,
+    now: datetime,
+    page: PageRequest,
+) -> Page:
+    """Units given by day of the hospital, ward and drug, in that order; `since` and `until` both count.
+
+    A dose counts on the day on which the ledger recorded it. Raises ValidationFailed without a ward and a drug, and
+    for days that are in the wrong order or too many.
+    """
+    if ward_id is None and drug_id is None:
+        raise ValidationFailed.of("ward_id", "ward_id or drug_id is needed")
+    last = until or today_of(session, organization_id=organization_id, now=now)
+    first = since or last - timedelta(days=DAYS_DEFAULT - 1)
+    if not 0 <= (last - first).days < DAYS_MAX:
+        raise ValidationFailed.of("from", f"not after `to`, and at most {DAYS_MAX} days from first to last")
+    if page.after is not None:
+        first = max(first, page.after[0])
+    given = _given(organization_id, ward_id, drug_id, first, last, page)
+    rows = (
+        select(
+            *(given.c.day, given.c.ward_id, Ward.name.label("ward_name")),
+            *(given.c.drug_id, Drug.name.label("drug_name"), Drug.unit, given.c.units_given),
+        )
+        .join(Ward, (Ward.organization_id == organization_id) & (Ward.id == given.c.ward_id))
+        .join(Drug, (Drug.organization_id == organization_id) & (Drug.id == given.c.drug_id))
+        .order_by(given.c.day, given.c.ward_id, given.c.drug_id)
+    )
+    return page_of(session.execute(rows).all(), page, lambda row: (row.day, row.ward_id, row.drug_id))
+
+
+def _given(
+    organization_id: UUID, ward_id: UUID | None, drug_id: UUID | None, first: date, last: date, page: PageRequest
+) -> Any:
+    """A page of units given by day, ward and drug, one day after the other, so that no day behind its last is read."""
+    zone = select(Organization.time_zone).where(Organization.id == organization_id).scalar_subquery()
+    offset = func.generate_series(0, (last - first).days).column_valued("place")
+    days = select((literal(first, Date) + offset).label("day")).order_by("day").subquery("days")
+
+    def midnight(day: Any) -> Any:
+        return func.timezone(zone, cast(day, TIMESTAMP))
+
+    movement, correction = StockMovement, aliased(StockMovement)
+    undone = exists().where(
+        correction.organization_id == organization_id, correction.corrects_id == movement.id
+    )  # a dose that was entered in error counts on no day
+    doses = (
+        select(movement.ward_id, movement.drug_id, (-func.sum(movement.units)).label("units_given"))
+        .where(
+            movement.organization_id == organization_id,
+            movement.recorded_at >= midnight(days.c.day),
+            movement.recorded_at < midnight(days.c.day + 1),
+            movement.reason == MovementReason.FULFILMENT,
+            ~undone,
+        )
+        .group_by(movement.ward_id, movement.drug_id)
+    )
+    if ward_id is not None:
+        doses = doses.where(movement.ward_id == ward_id)
+    if drug_id is not None:
+        doses = doses.where(movement.drug_id == drug_id)
+    of_day = doses.lateral("doses")
+    key = (days.c.day, of_day.c.ward_id, of_day.c.drug_id)
+    rows = select(*key, of_day.c.units_given).select_from(days.join(of_day, true()))
+    if page.after is not None:
+        rows = rows.where(tuple_(*key) > page.after)
+    return rows.order_by(*key).limit(page.limit + 1).subquery("given")
+
+
+def list_expiring_value(
+    session: Session,
+    *,
+    organization_id: UUID,
+    ward_id: UUID | None,
+    within_days: ExpiryHorizon,
+    now: datetime,
+    page: PageRequest,
+) -> Page:
+    """Wards by name: units that have expired or will within the days, and what they cost, in cents.
+
+    Units of drugs without a price are among the units and not in the values; `unpriced_units` says how many they are.
+    """
+    today = today_of(session, organization_id=organization_id, now=now)
+    lost = _lost(organization_id, ward_id, today, within_days.end(today))
+    wards = select(Ward.id, Ward.name).where(Ward.organization_id == organization_id)
+    if ward_id is not None:
+        wards = wards.where(Ward.id == ward_id)
+    if page.after is not None:
+        wards = wards.where(tuple_(Ward.name, Ward.id) > page.after)
+    shown = wards.order_by(Ward.name, Ward.id).limit(page.limit + 1).subquery("shown")
+    figures = [func.coalesce(column, 0).label(column.name) for column in lost.c if column.name != "ward_id"]
+    rows = (
+        select(shown.c.id.label("ward_id"), shown.c.name.label("ward_name"), *figures)
+        .outerjoin(lost, lost.c.ward_id == shown.c.id)
+        .order_by(shown.c.name, shown.c.id)
+    )
+    return page_of(session.execute(rows).all(), page, lambda row: (row.ward_name, row.ward_id))
+
+
+def _lost(organization_id: UUID, ward_id: UUID | None, today: date, last: date) -> Any:
+    """By ward: units and value of what expires until the day `last`, in two parts by whether it was before `today`."""
+    lot, on_shelf, drug = aliased(Lot), aliased(StockLot), aliased(Drug)
+    expired = lot.expires_on < today
+    value = cast(on_shelf.quantity_units, BigInteger) * drug.unit_price_cents
+
+    def total(amount: Any, condition: Any) -> Any:
+        return cast(func.sum(case((condition, amount), else_=0)), BigInteger)
+
+    lots = select(Lot.id).where(Lot.organization_id == organization_id, Lot.expires_on <= last)
+    rows = (
+        select(
+            on_shelf.ward_id,
+            total(on_shelf.quantity_units, expired).label("expired_units"),
+            total(value, expired).label("expired_value_cents"),
+            total(on_shelf.quantity_units, ~expired).label("expiring_units"),
+            total(value, ~expired).label("expiring_value_cents"),
+            total(on_shelf.quantity_units, drug.unit_price_cents.is_(None)).label("unpriced_units"),
+        )
+        .select_from(lot)
+        .join(on_shelf, (on_shelf.organization_id == lot.organization_id) & (on_shelf.lot_id == lot.id))
+        .join(drug, (drug.organization_id == lot.organization_id) & (drug.id == lot.drug_id))
+        .where(
+            *(row.organization_id == organization_id for row in (lot, on_shelf, drug)),
+            on_shelf.quantity_units > 0,
+            among(on_shelf.lot_id, lots),
+        )
+        .group_by(on_shelf.ward_id)
+    )
+    if ward_id is not None:
+        rows = rows.where(on_shelf.ward_id == ward_id)
+    return rows.subquery("lost")

@@ -1,0 +1,114 @@
+"""A read of stock sends as many statements for two hundred rows as for one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg2.extensions
+import pytest
+from flask import Flask
+from sqlalchemy import event
+
+from backend import create_app
+from backend.config import Config
+from tests.api.asking import LISTS, least, login_for, send
+from tests.hospital import Client, Hospital, open_hospital, sign_in
+
+ROWS = 200
+OF_STOCK = sorted(name for name in LISTS if name.split("/")[1] in {"stock", "drugs"})
+SEARCHES: list[dict[str, str]] = [{"q": "row"}, {"q": "ow"}]  # by the beginning of a name, by a part of it
+STATES: list[dict[str, str]] = [{"state": state} for state in ("low", "out", "expiring", "expired")]
+QUERIES = {"GET /drugs": SEARCHES, "GET /stock": [*SEARCHES, *STATES]}
+CASES = [(name, query) for name in OF_STOCK for query in ({}, *QUERIES.get(name, ()))]
+# Each drug has one shelf, with an expired lot and one on hold that expires soon, and one dose of it was given.
+FILL = (
+    """INSERT INTO drugs (organization_id, id, name, generic_name, strength, form, unit)
+    SELECT {org}, {id}, 'Row ' || n, 'row', '1', 'tablet', 'tablet' FROM {rows}""",
+    """INSERT INTO wards (organization_id, id, name, kind)
+    SELECT {org}, {id}, 'Ward ' || n, 'ward' FROM {rows} WHERE n > 1""",
+    """INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on, status)
+    SELECT {org}, gen_random_uuid(), {id}, lot, CURRENT_DATE + days, 'on_hold'
+    FROM {rows}, (VALUES ('1', -2), ('2', 20)) AS l (lot, days)""",
+    """INSERT INTO stock_levels (organization_id, id, ward_id, drug_id, sequence)
+    SELECT {org}, {id}, {ward}, {id}, 1 FROM {rows}""",
+    """INSERT INTO stock_lots (organization_id, id, ward_id, drug_id, lot_id, quantity_units)
+    SELECT {org}, gen_random_uuid(), {ward}, drug_id, id, 1 FROM lots""",
+    """INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units, balance_after_units,
+      reason, reference_id, occurred_at)
+    SELECT {org}, {id}, {ward}, drug_id, id, 1, -1, 0, 'fulfilment', {id}, now() FROM lots, {rows}
+    WHERE lot_number = '1' AND drug_id = {id}""",
+)
+SENT: list[str] = []
+
+
+class CountingCursor(psycopg2.extensions.cursor):
+    """A cursor that notes what it sends: SQLAlchemy's statements and the prepared ones of the driver's own path."""
+
+    def execute(self, query: Any, values: Any = None) -> None:
+        """As the driver's."""
+        SENT.append(str(query))
+        super().execute(query, values)
+
+
+@pytest.fixture(scope="module")
+def counted(config: Config) -> Iterator[Flask]:
+    """An application whose every cursor counts."""
+    app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
+    engine = app.extensions["valmed"].engine
+
+    @event.listens_for(engine, "connect")
+    def count(connection: Any, _record: Any) -> None:
+        connection.cursor_factory = CountingCursor
+
+    yield app
+    engine.dispose()
+
+
+def filled(app: Flask, rows: int) -> tuple[Hospital, dict[str, Client]]:
+    """A hospital with so many drugs, shelves, movements and wards, and its staff."""
+    hospital = open_hospital(app.extensions["valmed"])
+    hospital.change("DELETE FROM ward_memberships")
+    hospital.change("UPDATE drugs SET archived_at = now()")
+    org = str(hospital.organization_id)
+    values = {"org": f"'{org}'::uuid", "ward": f"'{hospital.ward_id}'::uuid", "rows": f"generate_series(1, {rows}) n"}
+    for statement in FILL:
+        hospital.change(statement.format(id=f"md5('{org}' || n)::uuid", **values))
+    return hospital, {login: sign_in(app, hospital, login) for login in hospital.staff}
+
+
+@pytest.fixture(scope="module")
+def small(counted: Flask) -> tuple[Hospital, dict[str, Client]]:
+    return filled(counted, 1)
+
+
+@pytest.fixture(scope="module")
+def large(counted: Flask) -> tuple[Hospital, dict[str, Client]]:
+    return filled(counted, ROWS)
+
+
+@pytest.mark.parametrize(("name", "query"), CASES)
+def test_two_hundred_rows_take_as_many_statements_as_one(
+    small: tuple[Hospital, dict[str, Client]],
+    large: tuple[Hospital, dict[str, Client]],
+    name: str,
+    query: dict[str, str],
+) -> None:
+    statements = []
+    for (hospital, staff), rows in ((small, 1), (large, ROWS)):
+        ask = least(name, hospital, limit="200", **query)
+        SENT.clear()
+        response = send(staff[login_for(name)], name, ask)
+        statements.append([sent for sent in SENT if not sent.startswith("PREPARE")])  # once a connection
+        assert len(response.get_json()["items"]) == rows
+    assert len(statements[0]) == len(statements[1]), statements[1]
+    assert 2 < len(statements[0]) < 8
+
+
+def test_every_statement_is_counted(small: tuple[Hospital, dict[str, Client]]) -> None:
+    """The token, by the driver's own path; the transaction; the list, by SQLAlchemy; the end."""
+    hospital, staff = small
+    SENT.clear()
+    assert staff["nurse"].get("/drugs").status_code == 200
+    for part in ("authenticate", "BEGIN ISOLATION LEVEL", "FROM drugs", "COMMIT"):
+        assert any(part in statement for statement in SENT), part
+    assert hospital.slug
