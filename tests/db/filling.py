@@ -43,10 +43,10 @@ def statements(rows: int, drugs: int) -> list[str]:
         SELECT {org}, {_id("patient", "n")}, 'P' || md5('patient' || n) || ', Ada', 'MRN-' || n, '1980-01-01',
           {_id("ward", f"n % {WARDS}")}, '1' FROM {one}""",
         # Of a hundred drugs one has expired, one expires soon and one is on hold.
-        f"""INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on, status)
+        f"""INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on, status, status_reason)
         SELECT {org}, {_id("lot", "n")}, {_id("drug", "n")}, 'L1',
           CASE n % 100 WHEN 11 THEN CURRENT_DATE - 10 WHEN 12 THEN CURRENT_DATE + 10 ELSE '2099-01-01' END,
-          (CASE n % 100 WHEN 13 THEN 'on_hold' ELSE 'available' END)::lot_status
+          (CASE n % 100 WHEN 13 THEN 'on_hold' ELSE 'available' END)::lot_status, 'under inquiry'
         FROM generate_series(0, {SHELF_DRUGS} - 1) n""",
         # One shelf of 500 is low, every second of them empty.
         f"""INSERT INTO stock_levels (organization_id, id, ward_id, drug_id, on_hand_units, reorder_point_units,

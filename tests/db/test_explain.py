@@ -30,8 +30,8 @@ from backend.orders.models import OrderStatus
 from backend.orders.queries import list_orders
 from backend.patients.patients import list_patients
 from backend.stock.history import levels_as_of, list_consumption, list_expiring_value
-from backend.stock.models import StockTransfer
 from backend.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
+from backend.transfers.models import StockTransfer
 from tests.conftest import create_database, drop_database
 from tests.db.explaining import Emitted, Plan, explain
 from tests.db.filling import FILLED, ROWS, SHELF_DRUGS, fill, made_id
@@ -367,7 +367,9 @@ def test_a_board_and_a_fulfilment_read_no_large_table_from_end_to_end(large: Lar
     board = explain(
         hospital.database,
         hospital.nurse,
-        lambda session: read_board(session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=BoardCache(1)),
+        lambda session: read_board(
+            session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=BoardCache(1), now=now()
+        ),
     )
     given = explain(
         hospital.database,

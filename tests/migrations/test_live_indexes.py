@@ -39,7 +39,8 @@ BUILDS = [  # revision and table
 ]
 FIRST, SEARCH = BUILDS[0][0], "0025"
 BEFORE = f"{int(FIRST) - 1:04d}"
-RUN = [revision for place, revision in enumerate(BUILDS) if int(revision) == int(FIRST) + place]  # nothing in between
+REVISIONS = dict.fromkeys(revision for revision, _ in BUILDS)
+RUN = [revision for place, revision in enumerate(REVISIONS) if int(revision) == int(FIRST) + place]
 WAIT_SECONDS_MAX = 1.5  # half the application's lock_timeout, after which a nurse is told "busy"
 
 
