@@ -1,39 +1,45 @@
-"""Scanned packages: the GS1 code on a box, as product, lot, expiry and serial number.
+"""Reads what a scanner sends, or a person types, from the barcode of a medicine: GS1 element strings and plain GTINs.
 
-Decision: a code is read whole or refused, never guessed at. Because scanners that act as keyboards often drop the
-separator GS after a lot, and then the lot swallows what follows it: such a code still parses, into a lot that was never
-made. Cost: of a scanner that sends neither separators nor the symbology identifier, a lot that looks as if it had
-swallowed something is refused, also where it has not.
+Never a guess: what can be read in two ways is refused. biip knows the application identifiers (AI), their formats and
+dates; where one element ends is decided here, because biip lets a lot number swallow whatever follows a lost separator.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from biip import ParseError
 from biip.gs1_element_strings import GS1ElementString
-from biip.gs1_messages import GS1Message
 from biip.gtin import Gtin
 
 from backend.errors import Invalid
 
-LENGTH_MAX = 200
-GS = "\x1d"
-GS1_SYMBOLOGIES = ("]d2", "]C1", "]Q3", "]e0")  # DataMatrix, GS1-128, QR, DataBar: what carries elements
-EAN_SYMBOLOGIES = ("]E0", "]E4", "]I1")  # what carries a bare GTIN
-_GTIN = re.compile(r"[0-9]{8}|[0-9]{12,14}")
-_READABLE = re.compile(r"(\([0-9]{2,4}\)[^()]+)+")
-_DATED = re.compile(r"1[1357]([0-9]{6})")
-_SWALLOWED_SERIAL = re.compile(r".+21.+")
+TEXT_CHARACTERS_MAX = 200
+GTIN_DIGITS = (8, 12, 13, 14)
+# Symbology identifiers (ISO/IEC 15424) that a scanner may send first.
+GS1_SYMBOLOGIES = ("]d2", "]C1", "]Q3", "]e0")  # DataMatrix, GS1-128, QR and DataBar, each with FNC1 in front
+GTIN_SYMBOLOGIES = ("]E0", "]E4", "]I1")  # EAN-13 and UPC, EAN-8, ITF-14: a GTIN and nothing else
+# "~" is what scanners that cannot send a control character send instead; no element may contain it.
+SEPARATORS = "\x1d~"
+GTIN, LOT_NUMBER, EXPIRES_ON, SERIAL = "01", "10", "17", "21"
+# What is looked for inside an element that no separator ended: lot, serial and dates. With more of the 541 identifiers
+# nearly every lot number would seem to hold one.
+SWALLOWED = frozenset({LOT_NUMBER, SERIAL, EXPIRES_ON, "11", "13", "15", "16"})
+TYPED_ELEMENTS = re.compile(r"(?:\(\d{2,4}\)[^()]+)+")
+TYPED_ELEMENT = re.compile(r"\((\d{2,4})\)([^()]+)")
+SET_UP = "set up the scanner to send the group separator (GS), or type the elements as (01)…(17)…(10)…"
+
+Elements = dict[str, GS1ElementString]
 
 
 class ScanUnreadable(Invalid):
-    """The scanned code is no GS1 code that names a product, or it is damaged. `detail` says what is wrong with it."""
+    """The scan cannot be read without guessing. `detail` says why; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a package says of itself. What was not in the code is None: it never stands for something known."""
+    """What a barcode says: the item as GTIN-14; its lot, last day of use and serial number where it carries them."""
 
     gtin: str
     lot_number: str | None = None
@@ -42,108 +48,126 @@ class Scan:
 
 
 def parse_scan(text: str) -> Scan:
-    """What `text` names: a code with or without symbology identifier, with GS or "~" as separator, in the readable form
-    "(01)...(17)...(10)...", or a bare GTIN of 8, 12, 13 or 14 digits. Raises ScanUnreadable.
+    """The meaning of one scan.
+
+    `text` is a GTIN-8, -12, -13 or -14; or GS1 elements as a scanner sends them, from `]d2`, `]C1`, `]Q3`, `]e0` or AI
+    01 on, variable elements ended by GS or `~`; or as a person types them: `(01)…(17)…(10)…`. Raises ScanUnreadable.
     """
-    if not (len(text) <= LENGTH_MAX and all(" " <= character <= "~" or character == GS for character in text)):
-        raise ScanUnreadable("A code is at most 200 printable ASCII characters and the separator GS.")
+    _ensure_printable(text)
     text = text.strip(" ")
-    symbology = text[:3] if text.startswith("]") else ""
-    if symbology and symbology not in (*GS1_SYMBOLOGIES, *EAN_SYMBOLOGIES):
-        raise ScanUnreadable(f"{symbology} is not the symbology of a GS1 code.")
-    content = text.removeprefix(symbology)
-    if symbology in EAN_SYMBOLOGIES or (not symbology and _GTIN.fullmatch(content)):
-        return Scan(_gtin(content))
-    if not symbology and content.startswith("("):
-        return _read(_readable(content), separated=True)
-    if not symbology and not content.startswith("01"):
-        raise ScanUnreadable("The code does not begin with a product: a GS1 code of a package begins with 01.")
-    if GS not in content:
-        content = content.replace("~", GS)
-    return _read(_elements(content), separated=bool(symbology) or GS in content)
+    if text.startswith(GTIN_SYMBOLOGIES):
+        return Scan(_gtin_14(text[3:]))
+    if text.isdigit() and len(text) in GTIN_DIGITS:
+        return Scan(_gtin_14(text))
+    elements = _by_identifier(_typed_elements(text) if text.startswith("(") else _scanned_elements(text))
+    if GTIN not in elements:
+        raise ScanUnreadable("The scan has no GTIN (01), so it names no drug.")
+    if LOT_NUMBER in elements and EXPIRES_ON not in elements:
+        _ensure_holds_none(elements[LOT_NUMBER], frozenset({EXPIRES_ON}))
+    return Scan(
+        gtin=_gtin_14(elements[GTIN].value),
+        lot_number=elements[LOT_NUMBER].value if LOT_NUMBER in elements else None,
+        expires_on=elements[EXPIRES_ON].date if EXPIRES_ON in elements else None,
+        serial=elements[SERIAL].value if SERIAL in elements else None,
+    )
 
 
-def matches_gtin(scanned: str, known: str | None) -> bool:
-    """Whether both name one product: a GTIN of 8, 12 or 13 digits is the one of 14 without its zeros."""
-    return known is not None and scanned.zfill(14) == known.zfill(14)
+def matches_gtin(scan_gtin: str, drug_gtin: str | None) -> bool:
+    """Whether two GTINs of 8, 12, 13 or 14 digits name the same item; a drug without GTIN matches nothing."""
+    if drug_gtin is None or len(scan_gtin) not in GTIN_DIGITS or len(drug_gtin) not in GTIN_DIGITS:
+        return False
+    return scan_gtin.zfill(14) == drug_gtin.zfill(14)
 
 
-def _gtin(digits: str) -> str:
+def _ensure_printable(text: str) -> None:
+    if len(text) > TEXT_CHARACTERS_MAX:
+        raise ScanUnreadable(f"The scan is longer than {TEXT_CHARACTERS_MAX} characters.")
+    if not text.replace("\x1d", "").isprintable() or not text.isascii():
+        raise ScanUnreadable("The scan has characters other than printable ASCII and the group separator (GS).")
+
+
+def _gtin_14(digits: str) -> str:
+    """The GTIN with leading zeros. Not biip's own cleaning: its strip() takes GS for a blank."""
+    if not digits.isdigit() or len(digits) not in GTIN_DIGITS:
+        raise ScanUnreadable("A GTIN has 8, 12, 13 or 14 digits.")
     try:
         return Gtin.parse(digits).as_gtin_14()
     except ParseError:
-        raise ScanUnreadable("The product number is damaged: its check digit is wrong.") from None
+        raise ScanUnreadable(f"The check digit of GTIN {digits} is wrong.") from None
 
 
-def _elements(content: str) -> list[GS1ElementString]:
+def _typed_elements(text: str) -> Iterator[GS1ElementString]:
+    """Elements with their identifiers in parentheses. Blanks around a value are typing, blanks inside are refused."""
+    if not TYPED_ELEMENTS.fullmatch(text):
+        raise ScanUnreadable("Parentheses may only enclose identifiers, each followed by its value: (01)…(17)…(10)….")
+    for identifier, value in TYPED_ELEMENT.findall(text):
+        typed = identifier + value.strip(" ")
+        element = _first_element(typed)
+        if element.ai.ai != identifier:
+            raise ScanUnreadable(f"({identifier}) is no GS1 application identifier.")
+        if len(element) != len(typed):
+            raise ScanUnreadable(f"({identifier}) is too long or has a character that GS1 does not allow.")
+        yield element
+
+
+def _scanned_elements(text: str) -> Iterator[GS1ElementString]:
+    """Elements as a scanner sends them; whatever a separator did not end, ends with the text."""
+    if text.startswith(GS1_SYMBOLOGIES):
+        text = text[3:]
+    elif not text.lstrip(SEPARATORS).startswith(GTIN):
+        raise ScanUnreadable("This is no GTIN, and no GS1 barcode: that starts with ]d2, ]C1, ]Q3, ]e0 or 01.")
+    found = [element for segment in re.split(f"[{SEPARATORS}]", text) for element in _segment_elements(segment)]
+    # One separator shows that the scanner sends them. Without any, the last element may hold what was meant to follow.
+    if found and ".." in found[-1].ai.format and not set(text) & set(SEPARATORS):
+        _ensure_holds_none(found[-1], SWALLOWED - {element.ai.ai for element in found})
+    yield from found
+
+
+def _segment_elements(segment: str) -> Iterator[GS1ElementString]:
+    """The elements between two separators: any of predefined length, then at most one that needs the separator."""
+    while segment:
+        element = _first_element(segment)
+        segment = segment[len(element) :]
+        if segment and element.ai.separator_required:
+            raise ScanUnreadable(
+                f"{element.ai} is too long, has a character that GS1 does not allow, or runs into the next element:"
+                f" {SET_UP}."
+            )
+        yield element
+
+
+def _first_element(text: str) -> GS1ElementString:
     try:
-        return GS1Message.parse(content).element_strings
+        return GS1ElementString.extract(text)
     except ParseError:
-        raise ScanUnreadable("The code is damaged, or it is no GS1 code.") from None
-
-
-def _readable(content: str) -> list[GS1ElementString]:
-    if not _READABLE.fullmatch(content):
-        raise ScanUnreadable("The form with brackets is (01)product(17)expiry(10)lot.")
-    try:
-        return GS1Message.parse_hri(content).element_strings
-    except ParseError:
-        raise ScanUnreadable("What stands in the brackets is no GS1 code.") from None
-
-
-def _read(elements: list[GS1ElementString], *, separated: bool) -> Scan:
-    """The scan that the elements make; `separated` says that the end of a lot can be told."""
-    values: dict[str, GS1ElementString] = {}
-    for element in elements:
-        known = values.setdefault(element.ai.ai, element)
-        if known.value != element.value:
-            raise ScanUnreadable(f"The code says two things of ({element.ai.ai}).")
-    product = values.get("01")
-    if product is None:
-        raise ScanUnreadable("The code does not name a product: (01) is missing.")
-    lot, serial = _value(values, "10"), _value(values, "21")
-    for name, value in (("lot", lot), ("serial number", serial)):
-        _ensure_whole(name, value, known=values, separated=separated)
-    return Scan(_gtin(product.value), lot, _expiry(values), serial)
-
-
-def _value(values: dict[str, GS1ElementString], identifier: str) -> str | None:
-    element = values.get(identifier)
-    return None if element is None else element.value
-
-
-def _expiry(values: dict[str, GS1ElementString]) -> date | None:
-    """The expiry day; day 00 is the last of its month (GS1 General Specifications, AI 17)."""
-    element = values.get("17")
-    if element is None:
-        return None
-    if element.date is None:
-        raise ScanUnreadable("The expiry is no date.")
-    return element.date
-
-
-def _ensure_whole(name: str, value: str | None, *, known: dict[str, GS1ElementString], separated: bool) -> None:
-    """Raises ScanUnreadable where `value` ends in what reads like another element that the code lacks."""
-    if value is None:
-        return
-    swallowed = "17" not in known and any(_is_day(found[1]) for found in _overlapping(value))
-    if name == "lot" and not separated and "21" not in known:
-        swallowed = swallowed or _SWALLOWED_SERIAL.fullmatch(value) is not None
-    if swallowed:
         raise ScanUnreadable(
-            f"The {name} seems to have swallowed what follows it: set the scanner up to send the separator GS,"
-            " or type the code with brackets."
-        )
+            f"{text[:24]!r} does not start with a GS1 element of the right length, or its date does not exist."
+        ) from None
 
 
-def _overlapping(value: str) -> list[re.Match[str]]:
-    return [found for start in range(1, len(value)) if (found := _DATED.match(value, start))]
+def _ensure_holds_none(element: GS1ElementString, missing: frozenset[str]) -> None:
+    """Refuses an element whose value ends in what reads as elements, the first of them of `missing` identifiers."""
+    value, identifiers = element.value, tuple(missing)
+    if any(value.startswith(identifiers, at) and _reads_as_elements(value[at:]) for at in range(1, len(value))):
+        raise ScanUnreadable(f"{element.ai} {value!r} may hold the elements that should follow it: {SET_UP}.")
 
 
-def _is_day(digits: str) -> bool:
-    """Whether YYMMDD is a day, 00 standing for the end of the month."""
-    try:
-        datetime.strptime(digits[:4] + digits[4:].replace("00", "01"), "%y%m%d")  # noqa: DTZ007 - a day has no zone
-    except ValueError:
-        return False
+def _reads_as_elements(text: str) -> bool:
+    while text:
+        try:
+            element = GS1ElementString.extract(text)
+        except ParseError:
+            return False
+        if element.ai.separator_required:
+            return True
+        text = text[len(element) :]
     return True
+
+
+def _by_identifier(elements: Iterator[GS1ElementString]) -> Elements:
+    """Each element under its identifier. The same one twice is a repetition; with two values it is a contradiction."""
+    found: Elements = {}
+    for element in elements:
+        if found.setdefault(element.ai.ai, element).value != element.value:
+            raise ScanUnreadable(f"{element.ai} is there twice, with different values.")
+    return found
