@@ -9,7 +9,7 @@ the two it is.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, SelectBase, SQLColumnExpression, Uuid, any_, func, or_, tuple_
+from sqlalchemy import ARRAY, SelectBase, SQLColumnExpression, Uuid, any_, func, or_, true, tuple_
 
 from backend.db.base import Rows
 from backend.db.paging import Page, PageRequest, page_of
@@ -34,20 +34,25 @@ def named_page(
     searched: Sequence[SQLColumnExpression[Any]],
     q: str | None,
     page: PageRequest,
-    containing: Callable[[str], Any] | None = None,
+    containing: Callable[[Session, str], Any] = lambda session, needle: None,
 ) -> Page:
     """A page of `rows` by name: all, or those whose lower-case columns `searched` match `q`.
 
-    `containing` makes the condition that one of them contains a text, where there is an index for that.
+    `containing` gives the condition that one of them contains a text where an index can tell, else None.
     """
     ordered = rows.add_columns(name_key.label("name_key")).order_by(name_key, row_id).limit(page.limit + 1)
     needle = (q or "").lower()
-    begins = or_(*(column.op("^@")(needle) for column in searched))
-    contains = containing(needle) if containing else or_(*(func.strpos(column, needle) > 0 for column in searched))
-    modes = {"all": ordered, "begins": ordered.where(begins), "contains": ordered.where(contains)}
+
+    def matching(mode: str) -> Any:
+        if mode == "all":
+            return true()
+        if mode == "begins":
+            return or_(*(column.op("^@")(needle) for column in searched))
+        found = containing(session, needle)
+        return or_(*(func.strpos(column, needle) > 0 for column in searched)) if found is None else found
 
     def read(mode: str) -> Page:
-        statement = modes[mode]
+        statement = ordered.where(matching(mode))
         if page.after is not None:
             after = page.after[1:]
             # The first condition can begin an index where the columns of the second are of two tables.

@@ -6,10 +6,11 @@ from uuid import UUID
 from sqlalchemy import Row, func, insert, select, update
 
 from backend.db import Rows, Session, new_id
-from backend.db.searching import among
 from backend.errors import Conflict, NotFound
 from backend.formulary.models import Drug
 from backend.organizations.organizations import touch_organization
+
+FOUND_MAX = 200
 
 
 class DrugNotFound(NotFound):
@@ -69,9 +70,13 @@ def drugs_of(organization_id: UUID) -> Rows:
     ).where(Drug.organization_id == organization_id, Drug.archived_at.is_(None))
 
 
-def containing(needle: str) -> Any:
-    """The condition that a drug's name or generic name contains `needle`, which is in lower case (migration 0025)."""
-    return among(Drug.id, select(func.search_drugs(needle)))
+def containing(session: Session, needle: str) -> Any:
+    """The condition that a drug's name or generic name contains `needle`, in lower case, by its trigrams.
+
+    None where FOUND_MAX drugs and more do: a page of those is found soon by going through all names in their order.
+    """
+    found = session.execute(select(func.search_drugs(needle)).limit(FOUND_MAX)).scalars().all()
+    return Drug.id.in_(found) if len(found) < FOUND_MAX else None
 
 
 def get_drug(session: Session, *, organization_id: UUID, drug_id: UUID) -> Row[Any]:

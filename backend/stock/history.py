@@ -19,7 +19,7 @@ from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
 from backend.organizations.models import Organization, Ward
 from backend.stock.models import Lot, MovementReason, StockLevel, StockLot, StockMovement
-from backend.stock.queries import ExpiryHorizon, today_of
+from backend.stock.queries import ExpiryHorizon, looked_up, today_of
 
 DAYS_DEFAULT, DAYS_MAX = 30, 92
 
@@ -101,15 +101,15 @@ def list_consumption(
     if page.after is not None:
         first = max(first, page.after[0])
     given = _given(organization_id, ward_id, drug_id, first, last, page)
-    rows = (
-        select(
-            *(given.c.day, given.c.ward_id, Ward.name.label("ward_name")),
-            *(given.c.drug_id, Drug.name.label("drug_name"), Drug.unit, given.c.units_given),
-        )
-        .join(Ward, (Ward.organization_id == organization_id) & (Ward.id == given.c.ward_id))
-        .join(Drug, (Drug.organization_id == organization_id) & (Drug.id == given.c.drug_id))
-        .order_by(given.c.day, given.c.ward_id, given.c.drug_id)
-    )
+    rows = select(
+        given.c.day,
+        given.c.ward_id,
+        looked_up(organization_id, Ward, "name", given.c.ward_id).label("ward_name"),
+        given.c.drug_id,
+        looked_up(organization_id, Drug, "name", given.c.drug_id).label("drug_name"),
+        looked_up(organization_id, Drug, "unit", given.c.drug_id).label("unit"),
+        given.c.units_given,
+    ).order_by(given.c.day, given.c.ward_id, given.c.drug_id)
     return page_of(session.execute(rows).all(), page, lambda row: (row.day, row.ward_id, row.drug_id))
 
 

@@ -3,7 +3,8 @@
 Row-level security keeps LIKE out of index conditions, because it is not leakproof. So `search_drugs` runs as the
 owner, whom the policy `search` lets read every drug, and picks the hospital's itself: it is the fence here.
 
-The index is built between two transactions; both sides of it can run again, so the next run finishes a killed one.
+The extension is a trusted one: whoever may create objects in the database may create it, else its administrator does
+so beforehand. The index is built between two transactions; both can run again, so the next run finishes a killed one.
 """
 
 from alembic import op

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from werkzeug.test import TestResponse
@@ -14,7 +15,7 @@ from werkzeug.test import TestResponse
 from backend.api import RESOURCES
 from backend.http.endpoint import Operation
 from backend.models import Base
-from tests.hospital import PASSWORD, Client, Hospital
+from tests.hospital import PASSWORD, Client, Hospital, now
 
 OPERATIONS: dict[str, Operation] = {
     f"{operation.method} {operation.path}": operation for resource in RESOURCES for operation in resource.operations
@@ -181,7 +182,12 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     ),
     "GET /stock/as-of": lambda h: Ask(query={"at": "2026-01-01T00:00:00Z", "ward_id": h.ward_id, "drug_id": h.drug_id}),
     "GET /stock/consumption": lambda h: Ask(
-        query={"ward_id": h.ward_id, "drug_id": h.drug_id, "from": "2026-01-01", "to": "2026-01-31"}
+        query={
+            "ward_id": h.ward_id,
+            "drug_id": h.drug_id,
+            "from": (now() - timedelta(days=1)).date().isoformat(),
+            "to": (now() + timedelta(days=1)).date().isoformat(),
+        }
     ),
     "GET /stock/expiring-value": lambda h: Ask(query={"ward_id": h.ward_id, "within_days": "90"}),
 }

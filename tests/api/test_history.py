@@ -218,7 +218,7 @@ def test_the_value_of_what_expires_is_told_by_ward(hospital: Hospital, clients: 
     stocked(hospital, hospital.ward_id, None, {-1: 7, 30: 9})
     stocked(hospital, elsewhere, 100_000_000, {-1: 1_000_000})
     stocked(hospital, elsewhere, 0, {1: 3})
-    hospital.change("UPDATE lots SET status = 'recalled' WHERE lot_number = 'lot -400'")
+    hospital.change("UPDATE lots SET status = 'recalled', status_reason = 'particles' WHERE lot_number = 'lot -400'")
     north = ["1 North", 1 + 2 + 100 + 7, 3 * 250 + 100, 4 + 8 + 1_000 + 9, 12 * 250 + 1_000, 16]
     other = ["Elsewhere", 1_000_000, 10**14, 3, 0, 0]
     nothing = ["Nothing Here", 0, 0, 0, 0, 0]

@@ -276,6 +276,20 @@ def test_shelves_are_found_like_drugs(hospital: Hospital, nurse: Client) -> None
     assert len(listed(nurse, "/stock", q="generic z")) == 2
 
 
+def test_a_part_of_more_names_than_an_index_is_asked_for_is_found_all_the_same(
+    hospital: Hospital, nurse: Client
+) -> None:
+    hospital.change(
+        "INSERT INTO drugs (organization_id, id, name, generic_name, strength, form, unit)"
+        " SELECT :p1, gen_random_uuid(), 'Bulk ' || lpad(n::text, 3, '0'), 'bulk', '1', 'tablet', 'tablet'"
+        " FROM generate_series(1, 250) n",
+        hospital.organization_id,
+    )
+    rows = listed(nurse, "/drugs", limit=100, q="ulk")
+    assert [row["name"] for row in rows] == [f"Bulk {number:03d}" for number in range(1, 251)]
+    assert len(listed(nurse, "/drugs", limit=100, q="ulk 0")) == 99
+
+
 def test_a_search_goes_on_as_it_began(hospital: Hospital, nurse: Client) -> None:
     """A fall-back to parts of names stays one, also when a name that begins so is added between two pages."""
     for name in ("Aspirin Cardio", "Bisoprolol Cardio", "Carvedilol Cardio"):

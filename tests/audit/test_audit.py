@@ -125,8 +125,8 @@ def test_the_trail_from_its_beginning_makes_every_table_as_it_stands(hospital: H
 def test_the_time_and_the_transaction_are_those_of_the_change(hospital: Hospital) -> None:
     hospital.receive(1)
     ((same,),) = hospital.rows(
-        "SELECT bool_and(a.occurred_at = m.recorded_at) FROM audit_events a, stock_movements m"
-        " WHERE a.table_name = 'stock_lots'"
+        "SELECT bool_and(a.occurred_at = l.created_at AND a.occurred_at <= m.recorded_at)"
+        " FROM audit_events a, lots l, stock_movements m WHERE a.table_name = 'stock_lots'"
     )
     assert same
     by_transaction = hospital.rows(

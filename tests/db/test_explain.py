@@ -338,10 +338,17 @@ def test_any_part_of_a_drugs_name_is_found_by_its_trigrams_and_costs_more_withou
 def test_a_search_by_a_part_of_a_name_reads_only_the_drugs_that_were_found(large: Large) -> None:
     part = hashed("name", 4711)[3:9]
     sent = explain(large.formulary.database, large.formulary.nurse, lambda session: drugs(part)(session, large))
-    assert "search_drugs" in sent.emitted[-1].sql
-    (scan,) = sent.plans[-1].nodes_of("pk_drugs")
-    assert "ANY" in scan["Index Cond"]
+    assert "search_drugs" in sent.emitted[-2].sql
+    assert sent.plans[-1].nodes_of("pk_drugs"), sent.plans[-1].text
     assert "drugs" not in sent.plans[-1].scanned
+
+
+def test_a_part_of_very_many_names_is_looked_for_in_their_order(large: Large) -> None:
+    """A page of them is found soon, where sorting all of them would take long."""
+    sent = explain(large.formulary.database, large.formulary.nurse, lambda session: drugs("5")(session, large))
+    assert "strpos" in sent.emitted[-1].sql
+    assert "ix_drugs_name_key" in sent.plans[-1].indexes
+    assert not {node["Node Type"] for node in sent.plans[-1].nodes} & {"Sort", "Bitmap Heap Scan"}
 
 
 def give(session: Any, hospital: Hospital, order_id: UUID) -> None:

@@ -8,7 +8,7 @@ import psycopg2.extensions
 
 from backend.db import Session
 from backend.stock import ledger
-from backend.stock.ledger import Line
+from backend.stock.ledger import Cause, Line
 from backend.stock.models import MovementReason
 from tests.hospital import Hospital, now
 
@@ -27,10 +27,7 @@ def test_who_began_first_and_waited_is_recorded_when_it_wrote(
             session,
             hospital.shelf,
             [Line(lots[0], 1), Line(lots[1], 2)],
-            reason=MovementReason.RETURN,
-            reference_id=uuid.uuid4(),
-            actor_id=None,
-            occurred_at=now(),
+            Cause(MovementReason.RETURN, uuid.uuid4(), None, now()),
         )
 
     with owner.cursor() as cursor, ThreadPoolExecutor(1) as late:
