@@ -152,7 +152,7 @@ def due_state(priority: str, due_at: datetime, window: timedelta, now: datetime)
         return DueState.UPCOMING if now < due_at else DueState.DUE
     if now < due_at - window:
         return DueState.UPCOMING
-    return DueState.DUE if now <= due_at + window else DueState.OVERDUE
+    return DueState.DUE if now < due_at + window else DueState.OVERDUE
 
 
 def _to_json(

@@ -4,10 +4,11 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg2.extensions
 import pytest
 from flask import Flask
@@ -16,7 +17,7 @@ from sqlalchemy import event
 
 from backend import create_app
 from backend.actor import Role
-from backend.administrations.board import Board, BoardCache
+from backend.administrations.board import Board, BoardCache, read_board
 from backend.config import Config
 from backend.db import Database, Session
 from backend.db.idempotency import IdempotencyKey
@@ -423,10 +424,10 @@ VERSION = """SELECT h.version + w.version
 def test_a_reader_that_was_overtaken_does_not_put_back_an_older_board() -> None:
     cache = BoardCache(wards_max=2)
     key = (uuid.uuid4(), uuid.uuid4())
-    newer, older = Board(8, b"newer"), Board(7, b"older")
+    newer, older = Board(8, None, b"newer"), Board(7, None, b"older")
     cache.put(*key, newer)
     cache.put(*key, older)
-    assert (cache.get(*key, 8), cache.get(*key, 7), cache.get(*key, 9)) == (newer, None, None)
+    assert (cache.get(*key, 8, now()), cache.get(*key, 7, now()), cache.get(*key, 9, now())) == (newer, None, None)
 
 
 def test_the_cache_keeps_no_more_wards_than_it_may_and_drops_the_least_read(config: Config, hospital: Hospital) -> None:
@@ -453,13 +454,36 @@ def test_many_threads_keep_the_bound_of_the_cache() -> None:
     def use() -> None:
         for version in range(300):
             ward_id = wards[version % 20]
-            cache.put(organization_id, ward_id, Board(version, b""))
-            cache.get(organization_id, ward_id, version)
+            cache.put(organization_id, ward_id, Board(version, None, b""))
+            cache.get(organization_id, ward_id, version, now())
 
     threads = [threading.Thread(target=use) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    kept = [ward_id for ward_id in wards for version in range(300) if cache.get(organization_id, ward_id, version)]
+    kept = [
+        ward_id for ward_id in wards for version in range(300) if cache.get(organization_id, ward_id, version, now())
+    ]
     assert len(kept) == 3
+
+
+def test_a_board_changes_with_the_clock_and_says_so(hospital: Hospital) -> None:
+    """A dose becomes due and overdue by time alone: the board is right until then, and another one after."""
+    due = now() + timedelta(hours=3)
+    hospital.place(first_due_at=due)
+    cache = BoardCache(wards_max=2)
+
+    def board_at(moment: datetime) -> tuple[str, str]:
+        def look(session: Session) -> Board:
+            return read_board(session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=cache, now=moment)
+
+        board = hospital.database.transact(look, actor=hospital.nurse, read_only=True)
+        (patient,) = orjson.loads(board.body)["patients"]
+        return patient["orders"][0]["due_state"], board.etag
+
+    window = timedelta(minutes=60)
+    moments = [now(), due - window, due, due + window - timedelta(seconds=1), due + window + timedelta(seconds=1)]
+    seen = [board_at(moment) for moment in moments]
+    assert [state for state, _ in seen] == ["upcoming", "due", "due", "due", "overdue"]
+    assert len({etag for _, etag in seen}) == 3, "one for each state, and none in between"

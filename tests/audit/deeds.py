@@ -168,7 +168,15 @@ USE_CASES: list[tuple[Act, str, list[tuple[str, str]]]] = [
     (
         receive_a_new_lot,
         "pharmacist",
-        [LEVEL, ("lots", "INSERT"), LEVEL, ("stock_lots", "INSERT"), LEVEL, ("stock_lots", "UPDATE")],
+        [
+            LEVEL,
+            ("lots", "INSERT"),
+            LEVEL,
+            ("lots", "UPDATE"),
+            ("stock_lots", "INSERT"),
+            LEVEL,
+            ("stock_lots", "UPDATE"),
+        ],
     ),
     (set_the_levels, "pharmacist", [LEVEL, LEVEL]),
     (order, "doctor", [LEVEL, ("medication_orders", "INSERT")]),

@@ -27,7 +27,12 @@ from tests.hospital import PASSWORD, Hospital, now, open_hospital
 Connection = psycopg2.extensions.connection
 
 HIDDEN = {"users": {"password_hash", "totp_secret"}, "access_tokens": {"token_sha256"}}
-UNAUDITED = {"audit_events", "idempotency_keys", "stock_movements"}  # append-only: their rows are their own trail
+UNAUDITED = {
+    "audit_events",
+    "dose_remainders",
+    "idempotency_keys",
+    "stock_movements",
+}  # append-only: their rows are their own trail
 
 
 @dataclass(frozen=True)
