@@ -211,9 +211,9 @@ def _ends(hospital: Hospital, transfer_id: UUID) -> tuple[list[Shelf], list[Shel
     return look(hospital, lambda session: transfers.shelves_of(session, **wanted))
 
 
-def dispatch(hospital: Hospital, transfer_id: UUID) -> None:
-    """The pharmacist sends a transfer."""
-    pharmacist = hospital.staff["pharmacist"]
+def dispatch(hospital: Hospital, transfer_id: UUID, actor: Actor | None = None) -> None:
+    """The pharmacist, or `actor`, sends a transfer."""
+    pharmacist = actor or hospital.staff["pharmacist"]
     act(
         hospital,
         _ends(hospital, transfer_id)[0],

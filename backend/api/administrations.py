@@ -63,7 +63,7 @@ class AdministrationOut(Body):
     error_reason = fields.String(allow_none=True)
 
 
-class ErrorIn(Body):
+class EnteredInErrorIn(Body):
     """What was wrong with the entry; a controlled drug's stock returns before a witness."""
 
     reason = Line(required=True, length=500)
@@ -123,7 +123,7 @@ def list_administrations(session: Session, call: Call) -> Any:
 @resource.post(
     "/administrations/<uuid:administration_id>/entered-in-error",
     "Mark an entry as made in error",
-    body=ErrorIn(),
+    body=EnteredInErrorIn(),
     answer=AdministrationOut(),
     roles=frozenset({Role.NURSE, Role.PHARMACIST}),
     shelves=_shelves,

@@ -40,7 +40,7 @@ class CountIn(Body):
     controlled = Flag(load_default=False)
 
 
-class CountedIn(Body):
+class CountedLotIn(Body):
     """What was found of a lot. `counted_at` is when, if not just now; `scan` shows that it is this lot."""
 
     lot_id = Id(required=True)
@@ -49,10 +49,10 @@ class CountedIn(Body):
     scan = ScannedCode()
 
 
-class RecordIn(Body):
+class CountRecordIn(Body):
     """Lots that were counted; one counted before is counted again."""
 
-    lines = Several(fields.Nested(CountedIn), most=LINES_MAX, least=1, required=True)
+    lines = Several(fields.Nested(CountedLotIn), most=LINES_MAX, least=1, required=True)
 
 
 class CountLineOut(Body):
@@ -142,7 +142,7 @@ def read_count(session: Session, call: Call) -> Any:
 @resource.post(
     "/counts/<uuid:count_id>/lines",
     "Record what was counted",
-    body=RecordIn(),
+    body=CountRecordIn(),
     answer=CountOut(),
     roles=WARD_STAFF,
     shelves=_shelves,

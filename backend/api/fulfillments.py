@@ -21,7 +21,7 @@ from backend.stock.ledger import Shelf
 resource = Resource("fulfillments")
 
 
-class DoseIn(Body):
+class RoundDoseIn(Body):
     """Which dose of an order is meant."""
 
     order_id = Id(required=True)
@@ -32,7 +32,7 @@ class RoundIn(Body):
     """A round. Of an order with several doses the next one is given if it is due; `doses` names another."""
 
     order_ids = Several(Id(), most=ORDERS_MAX, least=1, once=True, required=True)
-    doses = Several(fields.Nested(DoseIn), most=ORDERS_MAX, load_default=list)
+    doses = Several(fields.Nested(RoundDoseIn), most=ORDERS_MAX, load_default=list)
     witness = fields.Nested(WitnessIn)
 
 

@@ -46,7 +46,7 @@ class LotOut(Body):
     created_at = fields.AwareDateTime()
 
 
-class LyingOut(Body):
+class TracedStockOut(Body):
     """Units of the lot on a ward."""
 
     ward_id = fields.UUID()
@@ -54,7 +54,7 @@ class LyingOut(Body):
     quantity_units = fields.Integer()
 
 
-class TravellingOut(Body):
+class TracedTransferOut(Body):
     """Units of the lot that a transfer has not accounted for."""
 
     transfer_id = fields.UUID()
@@ -66,7 +66,7 @@ class TravellingOut(Body):
     dispatched_at = fields.AwareDateTime()
 
 
-class DoseOut(Body):
+class TracedDoseOut(Body):
     """A patient who was given the lot; `entered_in_error_at` where the entry proved wrong."""
 
     patient_id = fields.UUID()
@@ -83,16 +83,16 @@ class DoseOut(Body):
     entered_in_error_at = fields.AwareDateTime(allow_none=True)
 
 
-class TraceOut(LotOut):
+class LotTraceOut(LotOut):
     """A lot and everything it touches: stock by ward, transfers under way, doses given."""
 
-    stock = fields.List(fields.Nested(LyingOut))
-    in_transit = fields.List(fields.Nested(TravellingOut))
-    doses = fields.List(fields.Nested(DoseOut))
+    stock = fields.List(fields.Nested(TracedStockOut))
+    in_transit = fields.List(fields.Nested(TracedTransferOut))
+    doses = fields.List(fields.Nested(TracedDoseOut))
     doses_truncated = fields.Boolean()
 
 
-class ReasonIn(Body):
+class LotReasonIn(Body):
     """Why."""
 
     reason = Line(required=True, length=500)
@@ -113,7 +113,7 @@ def list_lots(session: Session, call: Call) -> Any:
 @resource.get(
     "/lots/<uuid:lot_id>",
     "A lot and what it touches",
-    answer=TraceOut(),
+    answer=LotTraceOut(),
     roles=PHARMACIST,
     raises=(LotNotFound,),
 )
@@ -138,7 +138,7 @@ def _status(verb: str, summary: str, *, body: Body | None, answer: Body) -> Call
     )
 
 
-@_status("hold", "Put a lot on hold", body=ReasonIn(), answer=LotOut())
+@_status("hold", "Put a lot on hold", body=LotReasonIn(), answer=LotOut())
 def hold(session: Session, call: Call) -> Any:
     """Nothing of the lot is given or sent until it is released."""
     _change(session, call, LotStatus.ON_HOLD, call.body["reason"])
@@ -152,7 +152,7 @@ def release(session: Session, call: Call) -> Any:
     return lots.get_lot(session, organization_id=call.organization_id, **call.path)
 
 
-@_status("recall", "Recall a lot", body=ReasonIn(), answer=TraceOut())
+@_status("recall", "Recall a lot", body=LotReasonIn(), answer=LotTraceOut())
 def recall(session: Session, call: Call) -> Any:
     """For good: every fulfilment is either in the answer or refused. The lot leaves by waste or return."""
     _change(session, call, LotStatus.RECALLED, call.body["reason"])

@@ -24,20 +24,20 @@ resource = Resource("overrides")
 PHARMACIST = frozenset({Role.PHARMACIST})
 
 
-class ListQuery(PageQuery):
+class OverrideDrugQuery(PageQuery):
     """Of which ward."""
 
     ward_id = Id()
 
 
-class ListIn(Body):
+class OverrideDrugIn(Body):
     """A drug that a ward may give unverified."""
 
     ward_id = Id(required=True)
     drug_id = Id(required=True)
 
 
-class ListedOut(Body):
+class OverrideDrugOut(Body):
     """An entry of a ward's override list."""
 
     id = fields.UUID()
@@ -84,7 +84,11 @@ class ReviewIn(Body):
 
 
 @resource.get(
-    "/override-drugs", "Override lists, newest first", query=ListQuery(), answer=ListedOut(), page=cursors.BY_TIME
+    "/override-drugs",
+    "Override lists, newest first",
+    query=OverrideDrugQuery(),
+    answer=OverrideDrugOut(),
+    page=cursors.BY_TIME,
 )
 def list_listed(session: Session, call: Call) -> Any:
     """Drugs that wards may give from an unverified order, with a reason."""
@@ -95,8 +99,8 @@ def list_listed(session: Session, call: Call) -> Any:
 @resource.post(
     "/override-drugs",
     "Put a drug on a ward's override list",
-    body=ListIn(),
-    answer=ListedOut(),
+    body=OverrideDrugIn(),
+    answer=OverrideDrugOut(),
     status=201,
     roles=PHARMACIST,
     raises=(WardNotFound, DrugNotFound, OverrideDrugListed),

@@ -38,7 +38,7 @@ class TransferQuery(PageQuery):
     destination_ward_id = Id()
 
 
-class LineIn(Body):
+class TransferLineIn(Body):
     """Units of a drug."""
 
     drug_id = Id(required=True)
@@ -50,10 +50,10 @@ class TransferIn(Body):
 
     source_ward_id = Id(required=True)
     destination_ward_id = Id(required=True)
-    lines = Several(fields.Nested(LineIn), most=LINES_MAX, least=1, required=True)
+    lines = Several(fields.Nested(TransferLineIn), most=LINES_MAX, least=1, required=True)
 
 
-class SentIn(Body):
+class DispatchLineIn(Body):
     """Units of a drug that are sent, 0 for none."""
 
     drug_id = Id(required=True)
@@ -63,10 +63,10 @@ class SentIn(Body):
 class DispatchIn(Body):
     """What is sent, where it is less than was asked for; a drug that is not named is not sent."""
 
-    lines = Several(fields.Nested(SentIn), most=LINES_MAX, least=1)
+    lines = Several(fields.Nested(DispatchLineIn), most=LINES_MAX, least=1)
 
 
-class ArrivedIn(Body):
+class ArrivalLineIn(Body):
     """Units of a drug that arrived, 0 for none; of each lot, where several were sent and not all arrived."""
 
     drug_id = Id(required=True)
@@ -74,13 +74,13 @@ class ArrivedIn(Body):
     lot_id = Id()
 
 
-class ReceiptIn(Body):
+class ArrivalIn(Body):
     """What arrived of every drug, where not everything did."""
 
-    lines = Several(fields.Nested(ArrivedIn), most=LINES_MAX * 5, least=1)
+    lines = Several(fields.Nested(ArrivalLineIn), most=LINES_MAX * 5, least=1)
 
 
-class SentLotOut(Body):
+class TransferLotOut(Body):
     """Units of one lot; what was neither received, returned nor lost is still on the way."""
 
     lot_id = fields.UUID()
@@ -92,7 +92,7 @@ class SentLotOut(Body):
     lost_units = fields.Integer()
 
 
-class LineOut(Body):
+class TransferLineOut(Body):
     """One drug of a transfer."""
 
     drug_id = fields.UUID()
@@ -101,7 +101,7 @@ class LineOut(Body):
     quantity_units = fields.Integer()
     dispatched_units = fields.Integer()
     received_units = fields.Integer()
-    lots = fields.List(fields.Nested(SentLotOut))
+    lots = fields.List(fields.Nested(TransferLotOut))
 
 
 class TransferOut(Body):
@@ -113,7 +113,7 @@ class TransferOut(Body):
     source_ward_name = fields.String()
     destination_ward_id = fields.UUID()
     destination_ward_name = fields.String()
-    lines = fields.List(fields.Nested(LineOut))
+    lines = fields.List(fields.Nested(TransferLineOut))
     requested_by = fields.String()
     requested_at = fields.AwareDateTime()
     dispatched_by = fields.String(allow_none=True)
@@ -223,7 +223,7 @@ def dispatch(session: Session, call: Call) -> Any:
 @resource.post(
     "/transfers/<uuid:transfer_id>/receive",
     "Receive a transfer",
-    body=ReceiptIn(),
+    body=ArrivalIn(),
     answer=TransferOut(),
     roles=WARD_STAFF,
     shelves=_shelves(1),

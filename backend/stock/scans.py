@@ -76,12 +76,15 @@ def _known(
 def ensure_scan_agrees(
     session: Session, *, organization_id: UUID, scan: Scan, drug_id: UUID, lot_number: str, expires_on: date
 ) -> None:
-    """Raises ScanContradictsLot unless `scan` is of this drug and, where it names them, of this lot and expiry."""
-    gtin, name = session.execute(
+    """Raises ScanContradictsLot unless `scan` is of this drug and, where it names them, of this lot and expiry; an
+    unknown drug is left to the use case."""
+    drug = session.execute(
         select(Drug.gtin, Drug.name).where(Drug.organization_id == organization_id, Drug.id == drug_id)
-    ).one_or_none() or (None, "an unknown drug")
-    if not matches_gtin(scan.gtin, gtin):
-        raise ScanContradictsLot(f"The scanned package is not {name}.")
+    ).one_or_none()
+    if drug is None:
+        return
+    if not matches_gtin(scan.gtin, drug.gtin):
+        raise ScanContradictsLot(f"The scanned package is not {drug.name}.")
     if scan.lot_number not in {None, lot_number}:
         raise ScanContradictsLot(f"The scanned package is of lot {scan.lot_number}, not of {lot_number}.")
     if scan.expires_on not in {None, expires_on}:

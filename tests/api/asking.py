@@ -6,15 +6,16 @@ The tables of tests in this folder walk `OPERATIONS`: a new route without an ent
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from werkzeug.test import TestResponse
 
 from backend.api import RESOURCES
-from backend.http.endpoint import Operation
+from backend.http.endpoint import JSON, Operation
 from backend.models import Base
+from tests.api.custody import VALID as CUSTODY
+from tests.api.custody import Ask, scannable, unique, witness
 from tests.hospital import PASSWORD, Client, Hospital, now
 
 OPERATIONS: dict[str, Operation] = {
@@ -22,22 +23,9 @@ OPERATIONS: dict[str, Operation] = {
 }
 READS = [name for name, operation in OPERATIONS.items() if not operation.writes]
 WRITES = [name for name, operation in OPERATIONS.items() if operation.writes]
-WITH_BODY = [name for name in WRITES if OPERATIONS[name].body is not None]
+WITH_BODY = [name for name in WRITES if OPERATIONS[name].body is not None and OPERATIONS[name].media == JSON]
 WITH_KEY = [name for name in WRITES if OPERATIONS[name].keyed]
 LISTS = [name for name in READS if OPERATIONS[name].page]
-
-
-@dataclass
-class Ask:
-    """What one request carries."""
-
-    path: dict[str, Any] = field(default_factory=dict)
-    body: dict[str, Any] | None = None
-    query: dict[str, Any] = field(default_factory=dict)
-
-
-def _unique(prefix: str) -> str:
-    return f"{prefix} {uuid.uuid4().hex[:12]}"
 
 
 def _credentials(hospital: Hospital) -> dict[str, Any]:
@@ -59,7 +47,7 @@ def _new_user(hospital: Hospital) -> dict[str, Any]:
 def _new_patient(hospital: Hospital) -> dict[str, Any]:
     return {
         "name": "Ada Osei",
-        "mrn": _unique("M"),
+        "mrn": unique("M"),
         "date_of_birth": "1951-12-31",
         "ward_id": str(hospital.ward_id),
         "bed": "4B",
@@ -69,7 +57,7 @@ def _new_patient(hospital: Hospital) -> dict[str, Any]:
 
 def _new_drug(_hospital: Hospital) -> dict[str, Any]:
     return {
-        "name": _unique("Morphine"),
+        "name": unique("Morphine"),
         "generic_name": "morphine",
         "strength": "10 mg",
         "form": "tablet",
@@ -89,7 +77,7 @@ def _new_order(hospital: Hospital) -> dict[str, Any]:
         "drug_id": str(hospital.drug_id),
         "ward_id": str(hospital.ward_id),
         "quantity_units": 2,
-        "dose_text": _unique("two tablets"),
+        "dose_text": unique("two tablets"),
         "route": "oral",
         "priority": "stat",
         "doses": 3,
@@ -102,9 +90,10 @@ def _new_receipt(hospital: Hospital) -> dict[str, Any]:
     return {
         "ward_id": str(hospital.ward_id),
         "drug_id": str(hospital.drug_id),
-        "lot_number": _unique("L"),
+        "lot_number": unique("L"),
         "expires_on": "2031-05-31",
         "quantity_units": 10,
+        "scan": scannable(hospital),
     }
 
 
@@ -120,10 +109,13 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "GET /organization": lambda h: Ask(),
     "PATCH /organization": lambda h: Ask(
         body={
-            "name": _unique("Test"),
+            "name": unique("Test"),
             "time_zone": "Europe/Paris",
             "verification_required": False,
             "witness_required": False,
+            "dose_window_minutes": 60,
+            "discrepancy_hours": 24,
+            "transit_hours": 24,
         }
     ),
     "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse"}),
@@ -131,7 +123,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "PATCH /users/<uuid:user_id>": lambda h: Ask(
         path={"user_id": h.staff["spare"].user_id},
         body={
-            "name": _unique("Spare"),
+            "name": unique("Spare"),
             "role": "nurse",
             "active": True,
             "password": "long enough for a ward",
@@ -139,7 +131,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         },
     ),
     "GET /wards": lambda h: Ask(),
-    "POST /wards": lambda h: Ask(body={"name": _unique("Ward"), "kind": "pharmacy"}),
+    "POST /wards": lambda h: Ask(body={"name": unique("Ward"), "kind": "pharmacy"}),
     "GET /patients": lambda h: Ask(query={"q": "okaf", "ward_id": h.ward_id}),
     "POST /patients": lambda h: Ask(body=_new_patient(h)),
     "GET /patients/<uuid:patient_id>": lambda h: Ask(path={"patient_id": h.patient_id}),
@@ -165,7 +157,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     ),
     "POST /orders/<uuid:order_id>/fulfill": lambda h: Ask(
         path=_fulfillable(h),
-        body={"dose": 1, "witness": {"email": f"witness@{h.slug}.example", "password": PASSWORD}},
+        body={"dose": 1, "witness": witness(h), "override_reason": "cannot wait", "scan": scannable(h)},
     ),
     "GET /mar": lambda h: Ask(query={"ward_id": h.ward_id}),
     "GET /stock": lambda h: Ask(
@@ -190,9 +182,14 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         }
     ),
     "GET /stock/expiring-value": lambda h: Ask(query={"ward_id": h.ward_id, "within_days": "90"}),
+    **CUSTODY,
 }
 # Parameters without which a list is refused.
-NEEDED = {"GET /stock/as-of": ("at",), "GET /stock/consumption": ("ward_id",)}
+NEEDED = {
+    "GET /stock/as-of": ("at",),
+    "GET /stock/consumption": ("ward_id",),
+    "GET /stock/register": ("drug_id",),
+}
 
 
 def least(name: str, hospital: Hospital, **query: Any) -> Ask:
@@ -210,12 +207,15 @@ def send(client: Client, name: str, ask: Ask, **options: Any) -> TestResponse:
     """The answer to the request."""
     if ask.body is not None:
         options.setdefault("json", ask.body)
+    if ask.data is not None:
+        options = {"data": ask.data, "content_type": OPERATIONS[name].media, **options}
     return client.request(name.split(" ", 1)[0], url_of(name, ask), query_string=ask.query, **options)
 
 
-def post_raw(client: Client, name: str, ask: Ask, data: bytes, content_type: str = "application/json") -> TestResponse:
+def post_raw(client: Client, name: str, ask: Ask, data: bytes, content_type: str = "") -> TestResponse:
     """The answer to the request with `data` as its body."""
-    return send(client, name, Ask(ask.path, None, ask.query), data=data, content_type=content_type)
+    media = content_type or OPERATIONS[name].media
+    return send(client, name, Ask(ask.path, None, ask.query), data=data, content_type=media)
 
 
 def login_for(name: str) -> str:

@@ -13,6 +13,8 @@ from backend.config import Config
 from backend.db import Database
 from backend.patients.patients import add_patient
 from tests.api.asking import everything
+from tests.api.custody import an_alert, an_open_count, listed_drug
+from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 
@@ -53,8 +55,13 @@ def ours(standing_database: Database) -> Hospital:
 
 @pytest.fixture(scope="session")
 def theirs(standing_database: Database) -> Hospital:
-    """Another one like it, in which nobody acts."""
-    return _populated(standing_database)
+    """Another one like it, with a row of everything, in which nobody acts."""
+    hospital = furnish(_populated(standing_database))
+    an_open_count(hospital)
+    listed_drug(hospital)
+    an_alert(hospital)
+    an_alert(hospital)
+    return hospital
 
 
 @pytest.fixture(scope="session")

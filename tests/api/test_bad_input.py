@@ -32,9 +32,9 @@ def ask_of(name: str, hospital: Hospital) -> Ask:
     ask = VALID[name](hospital)
     if name == "POST /tokens":
         ask.body = {**(ask.body or {}), "otp": "123456"}
-    if name.endswith("/fulfill"):
+    if "witness" in (ask.body or {}):
         assert ask.body is not None
-        ask.body["witness"]["otp"] = "123456"
+        ask.body["witness"] = {**ask.body["witness"], "otp": "123456"}
     operation = OPERATIONS[name]
     if operation.body is not None:
         assert set(ask.body or {}) == set(operation.body.fields)
@@ -194,7 +194,7 @@ def test_a_body_above_the_limit_is_413(
     assert_problem(post_raw(client, name, ask, at_the_limit), 422, "validation_failed")
 
 
-@pytest.mark.parametrize("name", sorted(set(WRITES) - set(WITH_BODY)))
+@pytest.mark.parametrize("name", [name for name in WRITES if OPERATIONS[name].body is None])
 def test_an_operation_without_a_body_takes_none(
     standing_app: Flask, ours: Hospital, unchanged: Callable[[], None], name: str
 ) -> None:

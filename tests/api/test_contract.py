@@ -19,7 +19,10 @@ from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_
 
 WARD = ["id", "name", "kind"]
 USER = ["id", "email", "name", "role", "active", "ward_ids"]
-ORGANIZATION = ["id", "slug", "name", "time_zone", "verification_required", "witness_required"]
+ORGANIZATION = [
+    *("id", "slug", "name", "time_zone", "verification_required", "witness_required"),
+    *("dose_window_minutes", "discrepancy_hours", "transit_hours"),
+]
 PATIENT = ["id", "name", "mrn", "date_of_birth", "ward_id", "ward_name", "bed", "allergies"]
 DRUG = [
     *("id", "name", "generic_name", "strength", "form", "unit", "gtin", "ndc", "atc", "controlled_schedule"),
@@ -45,13 +48,14 @@ RECEIPT = [
 ]
 MOVEMENT = [
     *("id", "ward_id", "ward_name", "drug_id", "drug_name", "lot_id", "lot_number", "expires_on", "sequence", "units"),
-    *("balance_after_units", "reason", "reference_id", "actor_id", "actor_name", "occurred_at", "recorded_at"),
+    *("balance_after_units", "reason", "reference_id", "corrects_id", "note", "actor_id", "actor_name", "witness_name"),
+    *("occurred_at", "recorded_at"),
 ]
 BOARD = ["ward_id", "ward_name", "version", "patients", "truncated"]
 BOARD_PATIENT = ["patient_id", "name", "mrn", "date_of_birth", "bed", "allergies", "orders"]
 DUE = {
     *("order_id", "drug_id", "drug_name", "strength", "form", "unit", "controlled", "high_alert", "quantity_units"),
-    *("dose_text", "route", "priority", "dose", "doses", "due_at", "verified", "on_hand_units"),
+    *("dose_text", "route", "priority", "dose", "doses", "due_at", "due_state", "verified", "on_hand_units"),
 }
 LOT_ON_SHELF = ["lot_id", "lot_number", "expires_on", "status", "quantity_units"]
 
@@ -98,6 +102,9 @@ def test_organization(hospital: Hospital, clients: dict[str, Client]) -> None:
         "name": "Test",
         "time_zone": "Europe/Berlin",
         "verification_required": False,
+        "dose_window_minutes": 60,
+        "discrepancy_hours": 24,
+        "transit_hours": 24,
         "witness_required": False,
     }
     change = {"witness_required": True, "time_zone": "America/New_York"}
@@ -337,6 +344,7 @@ def test_mar(hospital: Hospital, clients: dict[str, Client]) -> None:
 
 def test_stock(hospital: Hospital, clients: dict[str, Client]) -> None:
     body = {**(VALID["POST /stock/receipts"](hospital).body or {}), "lot_number": "A-1"}
+    del body["scan"]
     receipt = answer_of(clients["pharmacist"].post("/stock/receipts", body), 201, RECEIPT)
     assert receipt == {**receipt, **body, "drug_name": "Amoxicillin", "on_hand_units": 10}
     (level,) = rows_of(clients["nurse"].get("/stock"), LEVEL)
@@ -369,7 +377,7 @@ def test_stock(hospital: Hospital, clients: dict[str, Client]) -> None:
 def test_a_held_or_recalled_lot_is_not_received(hospital: Hospital, clients: dict[str, Client], status: str) -> None:
     body = VALID["POST /stock/receipts"](hospital).body
     clients["pharmacist"].post("/stock/receipts", body)
-    hospital.change(f"UPDATE lots SET status = '{status}'")
+    hospital.change(f"UPDATE lots SET status = '{status}', status_reason = 'test'")
     before = everything(hospital)
     refusal = assert_problem(clients["pharmacist"].post("/stock/receipts", body), 409, "lot_not_available")
     assert refusal["lot_status"] == status

@@ -17,6 +17,15 @@ from backend.patients.patients import add_patient
 from backend.stock import levels
 from backend.stock.ledger import Shelf
 from tests.api.asking import LISTS, login_for
+from tests.api.custody import (
+    a_discrepancy,
+    a_dose,
+    a_request,
+    an_alert,
+    an_open_count,
+    an_override,
+    listed_drug,
+)
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
 
 Rows = list[dict[str, Any]]
@@ -87,18 +96,42 @@ GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /stock/as-of": lambda h, name: stocked(h, f"Walker {name}"),
     "GET /stock/consumption": lambda h, name: [given_on_day(h, letter) for letter in name],
     "GET /stock/expiring-value": lambda h, name: h.add_ward(f"Walker {name}"),
+    "GET /administrations": lambda h, name: a_dose(h),
+    "GET /override-drugs": lambda h, name: listed_drug(h),
+    "GET /overrides": lambda h, name: an_override(h),
+    "GET /lots": lambda h, name: [h.receive(1, lot=letter, expires_on=expiring(letter)) for letter in name],
+    "GET /transfers": lambda h, name: a_request(h),
+    "GET /counts": lambda h, name: an_open_count(h),
+    "GET /discrepancies": lambda h, name: a_discrepancy(h),
+    "GET /stock/register": lambda h, name: h.receive(1, lot=name),
+    "GET /alerts": lambda h, name: an_alert(h),
 }
+
+
+def expiring(letter: str) -> date:
+    """A day that comes in the order of the alphabet."""
+    return date(2100, 1, ord(letter) - ord("a") + 1)
+
+
 NARROWED: dict[str, Callable[[Hospital], dict[str, Any]]] = {
     "GET /users": lambda h: {"q": "walker"},
     "GET /patients": lambda h: {"q": "walker"},
     "GET /drugs": lambda h: {"q": "walker"},
     "GET /stock": lambda h: {"q": "walker"},
     "GET /stock/as-of": lambda h: {"at": "2026-01-01T00:00:00Z"},
+    "GET /stock/register": lambda h: {"drug_id": h.drug_id},
     "GET /stock/consumption": lambda h: {"drug_id": h.drug_id, "from": "2026-01-01", "to": "2026-01-31"},
 }
 # Rows that every hospital begins with, and that cannot be narrowed away.
 PRESENT = {"GET /wards": 1, "GET /stock/expiring-value": 1}
-BY_TIME = {"GET /orders", "GET /stock/movements"}
+BY_TIME = {
+    *("GET /orders", "GET /stock/movements", "GET /administrations", "GET /override-drugs", "GET /overrides"),
+    *("GET /transfers", "GET /counts", "GET /discrepancies", "GET /stock/register", "GET /alerts"),
+}
+
+
+NAMES = ("expires_on", "email", "name", "day", "drug_name", "ward_name")
+TIMES = ("recorded_at", "administered_at", "opened_at", "requested_at", "created_at")
 
 
 def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
@@ -134,14 +167,11 @@ def test_pages_of_two_give_every_row_once_and_in_order(
     assert [len(page) for page in walked] == [2, 2, 1]
     assert [row for page in walked for row in page] == whole
     assert list(pages(client, path, limit=5, **query)) == [whole], "a full last page has no cursor"
-    names = [
-        str(row.get("email") or row.get("name") or row.get("day") or row.get("drug_name") or row["ward_name"])
-        for row in whole
-    ]
     if name in BY_TIME:
-        times = [row.get("recorded_at") or row["created_at"] for row in whole]
+        times = [next(row[key] for key in TIMES if row.get(key)) for row in whole]
         assert times == sorted(times, reverse=True)
     else:
+        names = [next(str(row[key]) for key in NAMES if row.get(key)) for row in whole]
         assert names == sorted(names)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from marshmallow import Schema, fields, validate
 
-from backend.http.fields import Choice, Count, Day, Flag, Id, Line, Moment, Search
+from backend.http.fields import Change, Choice, Count, Day, Flag, Id, Line, Moment, ScannedCode, Search
 
 TEXTS = ["", " ", " x", "x ", "a\0b", "a\nb", "a\tb", "\x1b[31m", "a\x7fb", "a\x85b", "a\u2028b", "\ue000", "\uffff"]
 NO_TEXT: list[Any] = [5, 1.5, True, [], ["x"], {"a": 1}]
@@ -27,7 +27,9 @@ IDS: list[Any] = ["", "x", 5, True, [], {}, "0" * 31, "0" * 33, "00000000-0000-0
 
 LONG = "x" * 100_000
 WRONG: dict[type[fields.Field[Any]], list[Any]] = {
+    Change: [value for value in COUNTS if value != -1],
     Count: COUNTS,
+    ScannedCode: [*NO_STRING, "", "a\0b", "a\nb", "caf\xe9", "x" * 201, LONG],
     Line: [*NO_TEXT, *TEXTS, LONG],
     Search: [*NO_TEXT, *(text for text in TEXTS if text.strip() == text != ""), LONG],
     Id: IDS,
@@ -57,6 +59,13 @@ def wrong_values(field: fields.Field[Any]) -> Iterator[Any]:
             yield [right] * (check.max + 1) if isinstance(field, fields.List) else right * (check.max + 1)
 
 
+def _wrong_lengths(field: fields.List[Any]) -> Iterator[int]:
+    for check in field.validators:
+        if isinstance(check, validate.Length):
+            yield check.max + 1
+            yield from [0] * bool(check.min)
+
+
 def wrong_bodies(schema: Schema, right: dict[str, Any], pointer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """`right` with one wrong value, and the pointer to it."""
     for name, field in schema.fields.items():
@@ -65,6 +74,11 @@ def wrong_bodies(schema: Schema, right: dict[str, Any], pointer: str = "") -> It
             yield from ((where, {**right, name: value}) for value in (None, 5, "x", True, [], [{}]))
             for inner, body in wrong_bodies(field.schema, right[name], where):
                 yield inner, {**right, name: body}
+        elif isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+            yield from ((where, {**right, name: value}) for value in ("x", 5, True, {}, None, [[]], [5], [None]))
+            yield from ((where, {**right, name: right[name] * times}) for times in _wrong_lengths(field))
+            for inner, body in wrong_bodies(field.inner.schema, right[name][0], f"{where}/0"):
+                yield inner, {**right, name: [body, *right[name][1:]]}
         else:
             yield from ((where, {**right, name: value}) for value in wrong_values(field))
 
