@@ -1,8 +1,11 @@
 """What a ward does in a day, straight through the use cases: each takes its lanes and commits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
+
+import pytest
 
 from backend.actor import Actor, Role
 from backend.administrations import doses, errors_in_entry, remainders, skipping
@@ -14,6 +17,7 @@ from backend.counts.variances import resolve_variance
 from backend.db import Session
 from backend.discrepancies.discrepancies import find_discrepancy, lock_unresolved
 from backend.discrepancies.models import DiscrepancyKind, Resolution
+from backend.errors import DomainError
 from backend.stock import adjustments, levels, lots
 from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus, MovementReason
@@ -38,6 +42,28 @@ def act(hospital: Hospital, shelves: Sequence[Shelf], work: Callable[[Session], 
 def look(hospital: Hospital, work: Callable[[Session], T]) -> T:
     """What `work` reads."""
     return hospital.database.transact(work, actor=hospital.operator, read_only=True)
+
+
+@contextmanager
+def refused(hospital: Hospital, error: type[DomainError]) -> Iterator[pytest.ExceptionInfo[DomainError]]:
+    """What is done inside is refused with `error`, and no row has changed."""
+    before = hospital.counts()
+    with pytest.raises(error) as refusal:
+        yield refusal
+    assert hospital.counts() == before
+
+
+def outcome_of(act: Callable[[], Any]) -> Callable[[], str]:
+    """`act` for a thread: says "done", or the name of the refusal."""
+
+    def attempt() -> str:
+        try:
+            act()
+        except DomainError as refusal:
+            return type(refusal).__name__
+        return "done"
+
+    return attempt
 
 
 def lot_id(hospital: Hospital, lot_number: str = "L1") -> UUID:
@@ -165,6 +191,7 @@ def leave(
     units: int,
     kind: RemainderKind = RemainderKind.WASTE,
     *,
+    lot: UUID | None = None,
     witness_id: UUID | None = None,
 ) -> remainders.Remainder:
     """The nurse wastes or returns units of a dose."""
@@ -179,7 +206,7 @@ def leave(
             administration_id=administration_id,
             kind=kind,
             units=units,
-            lot_id=None,
+            lot_id=lot,
             reason=None,
             witness_id=witness_id,
             now=now(),
@@ -188,21 +215,30 @@ def leave(
     )
 
 
-def request(hospital: Hospital, source: UUID, destination: UUID, units: int, drug_id: UUID | None = None) -> UUID:
-    """The pharmacist asks for a drug."""
-    pharmacist = hospital.staff["pharmacist"]
+def request(
+    hospital: Hospital,
+    source: UUID,
+    destination: UUID,
+    units: int,
+    drug_id: UUID | None = None,
+    *,
+    more: Sequence[Wanted] = (),
+    actor: Actor | None = None,
+) -> UUID:
+    """The pharmacist, or `actor`, asks for a drug, and for `more`."""
+    who = actor or hospital.staff["pharmacist"]
     return act(
         hospital,
         [],
         lambda session: transfers.request_transfer(
             session,
-            actor=pharmacist,
+            actor=who,
             source_ward_id=source,
             destination_ward_id=destination,
-            lines=[Wanted(drug_id or hospital.drug_id, units)],
+            lines=[Wanted(drug_id or hospital.drug_id, units), *more],
             now=now(),
         ),
-        pharmacist,
+        who,
     )
 
 
@@ -211,15 +247,37 @@ def _ends(hospital: Hospital, transfer_id: UUID) -> tuple[list[Shelf], list[Shel
     return look(hospital, lambda session: transfers.shelves_of(session, **wanted))
 
 
-def dispatch(hospital: Hospital, transfer_id: UUID, actor: Actor | None = None) -> None:
+def dispatch(
+    hospital: Hospital, transfer_id: UUID, sent: Mapping[UUID, int] | None = None, actor: Actor | None = None
+) -> None:
     """The pharmacist, or `actor`, sends a transfer."""
     pharmacist = actor or hospital.staff["pharmacist"]
     act(
         hospital,
         _ends(hospital, transfer_id)[0],
-        lambda session: transfers.dispatch(session, actor=pharmacist, transfer_id=transfer_id, sent=None, now=now()),
+        lambda session: transfers.dispatch(session, actor=pharmacist, transfer_id=transfer_id, sent=sent, now=now()),
         pharmacist,
     )
+
+
+def cancel_transfer(hospital: Hospital, transfer_id: UUID, actor: Actor | None = None) -> None:
+    """The pharmacist, or `actor`, cancels a transfer."""
+    who = actor or hospital.staff["pharmacist"]
+    act(
+        hospital,
+        [],
+        lambda session: transfers.cancel(session, actor=who, transfer_id=transfer_id, now=now()),
+        who,
+    )
+
+
+def custody(hospital: Hospital) -> tuple[int, int]:
+    """The units on all wards and the units on their way."""
+    ((here, travelling),) = hospital.rows(
+        "SELECT (SELECT coalesce(sum(on_hand_units), 0) FROM stock_levels), (SELECT coalesce(sum(dispatched_units"
+        " - received_units - returned_units - lost_units), 0) FROM stock_transfer_lots)"
+    )
+    return int(here), int(travelling)
 
 
 def receive(
@@ -276,6 +334,17 @@ def complete_count(hospital: Hospital, count_id: UUID) -> None:
         hospital,
         [],
         lambda session: counts.complete(session, actor=pharmacist, count_id=count_id, now=now()),
+        pharmacist,
+    )
+
+
+def cancel_count(hospital: Hospital, count_id: UUID) -> None:
+    """The pharmacist gives a count up."""
+    pharmacist = hospital.staff["pharmacist"]
+    act(
+        hospital,
+        [],
+        lambda session: counts.cancel(session, actor=pharmacist, count_id=count_id, now=now()),
         pharmacist,
     )
 

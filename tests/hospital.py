@@ -185,8 +185,15 @@ class Hospital:
         return found[0][0] if found else 0
 
     def counts(self) -> dict[str, int]:
-        """How many rows there are of everything a fulfilment writes."""
-        tables = ("stock_movements", "medication_administrations", "idempotency_keys", "audit_events")
+        """How many rows there are of what a use case writes: every change of a table that is not insert-only is one
+        of audit_events."""
+        tables = (
+            "stock_movements",
+            "medication_administrations",
+            "idempotency_keys",
+            "audit_events",
+            "dose_remainders",
+        )
         return {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
 
 

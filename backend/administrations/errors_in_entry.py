@@ -24,7 +24,7 @@ from backend.administrations.models import MedicationAdministration, Outcome
 from backend.db import Session
 from backend.identity.witnesses import ensure_witness
 from backend.orders.doses import as_json, next_due
-from backend.orders.models import OrderStatus
+from backend.orders.models import OrderStatus, Priority
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
@@ -93,10 +93,11 @@ def _open_again(session: Session, actor: Actor, order: Any) -> None:
             last.organization_id == actor.organization_id,
             last.order_id == order.id,
             last.outcome == Outcome.GIVEN,
-            last.stands,
+            last.entered_in_error_at.is_(None),
         )
     ).scalar()
-    due_at = next_due(order, recorded, given_at=given_at) if recorded else order.first_due_at
+    waits_for_nothing = order.priority is Priority.PRN and given_at is None
+    due_at = order.first_due_at if waits_for_nothing else next_due(order, recorded, given_at=given_at)
     reopened = order.status is OrderStatus.COMPLETED
     change_order(
         session,

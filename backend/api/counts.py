@@ -56,7 +56,7 @@ class CountRecordIn(Body):
 
 
 class CountLineOut(Body):
-    """A lot to count. A blind line, of a controlled drug, does not say what is expected while the session is open."""
+    """A lot to count. A blind line, of a controlled drug, does not say what is expected until it is completed."""
 
     drug_id = fields.UUID()
     drug_name = fields.String()

@@ -1,4 +1,5 @@
-"""Reads of counts. While a session is open, no answer tells what a blind line expects."""
+"""Reads of counts. Until a session is completed, no answer tells what a blind line expects: a cancelled one neither, or
+somebody could start it, cancel it, and count what it said."""
 
 from typing import Any
 from uuid import UUID
@@ -43,7 +44,7 @@ def _counts(organization_id: UUID) -> Rows:
 
 def _lines(organization_id: UUID, count: Row[Any]) -> Rows:
     line, held = StockCountLine, StockLot
-    hidden = line.blind if count.status is CountStatus.OPEN else line.id.is_(None)
+    hidden = line.id.is_(None) if count.status is CountStatus.COMPLETED else line.blind
     expected = func.coalesce(line.expected_units, held.quantity_units, 0)
     return (
         select(

@@ -53,7 +53,7 @@ _LAST_GIVEN = Prepared(
     "last_given",
     ("uuid", "uuid"),
     """SELECT max(administered_at) FROM medication_administrations
-    WHERE organization_id = $1 AND order_id = $2 AND outcome = 'given' AND stands""",
+    WHERE organization_id = $1 AND order_id = $2 AND outcome = 'given' AND entered_in_error_at IS NULL""",
 )
 _WINDOW = Prepared("dose_window", ("uuid",), "SELECT dose_window_minutes FROM organizations WHERE id = $1")
 

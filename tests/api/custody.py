@@ -121,7 +121,7 @@ def a_request(hospital: Hospital) -> UUID:
 def a_dispatched(hospital: Hospital) -> UUID:
     """A transfer to the nurse's ward that another pharmacist has sent."""
     transfer_id = a_request(hospital)
-    day.dispatch(hospital, transfer_id, day.second_pharmacist(hospital))
+    day.dispatch(hospital, transfer_id, actor=day.second_pharmacist(hospital))
     return transfer_id
 
 
