@@ -7,11 +7,13 @@ from uuid import UUID
 import orjson
 
 from backend.administrations.models import RemainderKind
+from backend.alerts.alerts import acknowledge
 from backend.counts.counts import Counted
 from backend.db import Session, new_id
 from backend.discrepancies.models import Resolution
 from backend.identity import tokens
 from backend.orders import ordering, overrides
+from backend.orders.models import OverrideStatus
 from backend.stock.ledger import Shelf
 from backend.transfers.transfers import Arrived
 from tests import day
@@ -48,7 +50,7 @@ def furnish(hospital: Hospital) -> Hospital:
     _give_by_override(hospital)
     _count(hospital)
     _assign_team(hospital)
-    day.refresh_alerts(hospital)
+    _acknowledge(hospital)
     actor = hospital.nurse
     hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
     return hospital
@@ -112,6 +114,17 @@ def _give_by_override(hospital: Hospital) -> None:
     ]
     hospital.change("UPDATE organizations SET verification_required = false")
     day.leave(hospital, given[0], 1, RemainderKind.RETURN)
+    ((override_id,),) = hospital.rows("SELECT id FROM order_overrides WHERE administration_id = :p1", given[0])
+    hospital.run(
+        lambda session: overrides.review(
+            session,
+            actor=hospital.staff["pharmacist"],
+            override_id=override_id,
+            verdict=OverrideStatus.APPROPRIATE,
+            note=None,
+            now=now(),
+        )
+    )
     day.mark_in_error(hospital, given[1])
 
 
@@ -126,6 +139,27 @@ def _count(hospital: Hospital) -> None:
     lines = [Counted(row[0], row[1]) for row in others if row[1] and row[0] != lot]
     day.record_count(hospital, count_id, Counted(lot, held + 1), *lines)
     day.complete_count(hospital, count_id)
+
+
+def _acknowledge(hospital: Hospital) -> None:
+    """The alerts of the day, one of them seen."""
+    day.refresh_alerts(hospital)
+    seen = hospital.rows("SELECT id FROM alerts ORDER BY id LIMIT 1")[0][0]
+    actor = hospital.staff["pharmacist"]
+    hospital.run(lambda session: acknowledge(session, actor=actor, alert_id=seen, now=now()), actor)
+
+
+# Rows in which a column may point somewhere without breaking a check, and what has to change with it.
+POINTING = {
+    ("stock_movements", "corrects_id"): "reason = 'correction' AND corrects_id IS NOT NULL",
+    ("medication_administrations", "in_error_by_id"): "entered_in_error_at IS NOT NULL",
+    ("discrepancies", "count_line_id"): "kind = 'count'",
+    ("discrepancies", "transfer_lot_id"): "kind = 'transfer'",
+    ("discrepancies", "resolved_by_id"): "status = 'resolved'",
+    ("order_overrides", "reviewed_by_id"): "status <> 'pending'",
+    ("alerts", "acknowledged_by_id"): "acknowledged_at IS NOT NULL",
+    ("medication_orders", "discontinued_by_id"): "status = 'discontinued'",
+}
 
 
 def _assign_team(hospital: Hospital) -> None:

@@ -49,9 +49,9 @@ GUARDS_BROKEN = {
         "table stock_levels: ck_stock_levels_on_hand_units_not_negative is missing",
     ),
     "unique key": (
-        "ALTER TABLE medication_administrations DROP CONSTRAINT uq_administration_dose",
-        "ALTER TABLE medication_administrations ADD CONSTRAINT uq_administration_dose"
-        " UNIQUE (organization_id, order_id, dose_number)",
+        "DROP INDEX uq_administration_dose",
+        "CREATE UNIQUE INDEX uq_administration_dose ON medication_administrations"
+        " (organization_id, order_id, dose_number) WHERE stands",
         "table medication_administrations: uq_administration_dose is missing",
     ),
     "index": (

@@ -18,6 +18,7 @@ from backend.models import Base
 from backend.reports.invariants import GUARDS, INVARIANTS, references
 from backend.reports.verification import ROWS_SHOWN_MAX, Finding, verify
 from tests.concurrency.crowd import together
+from tests.db.furnishing import POINTING
 from tests.hospital import open_hospital
 from tests.reports.house import House, breaking
 
@@ -144,15 +145,101 @@ def _relabel_a_lot(house: House) -> str:
 
 
 def _lose_a_unit_on_the_way(house: House) -> str:
-    transfer = house.one("SELECT transfer_id FROM stock_transfer_lines WHERE organization_id = $org")
+    transfer, lot = house.ask(
+        "SELECT n.transfer_id, p.id FROM stock_transfer_lots p JOIN stock_transfer_lines n ON n.id = p.line_id"
+        " WHERE p.organization_id = $org AND p.received_units = 4"
+    )[0]
+    house.ask("UPDATE stock_transfer_lots SET received_units = 3, lost_units = 1 WHERE id = %s", lot)
     house.ask("UPDATE stock_transfer_lines SET received_units = 3 WHERE transfer_id = %s", transfer)
-    return f"transfer {transfer} drug {house.hospital.drug_id}: sent 4, ledger 4, received 3, ledger 4"
+    return f"transfer {transfer} lot "
 
 
 def _send_without_a_transfer(house: House) -> str:
     waste = house.one("SELECT id FROM stock_movements WHERE organization_id = $org AND reason = 'waste'")
     house.ask("UPDATE stock_movements SET reason = 'transfer_out' WHERE id = %s", waste)
-    return ": sent 0, ledger 1, received 0, ledger 0"
+    return f"movement {waste}: transfer_out -1 of no transfer"
+
+
+def _miscount_a_line(house: House) -> str:
+    line, transfer = house.ask(
+        "SELECT id, transfer_id FROM stock_transfer_lines WHERE organization_id = $org AND received_units = 4"
+    )[0]
+    house.ask("UPDATE stock_transfer_lines SET received_units = 3 WHERE id = %s", line)
+    return f"transfer {transfer} drug "
+
+
+def _forget_what_is_missing(house: House) -> str:
+    lot, transfer = house.ask(
+        "SELECT p.lot_id, n.transfer_id FROM stock_transfer_lots p JOIN stock_transfer_lines n ON n.id = p.line_id"
+        " WHERE p.organization_id = $org AND p.received_units = 4"
+    )[0]
+    house.ask("UPDATE stock_transfer_lots SET dispatched_units = 5 WHERE lot_id = %s AND received_units = 4", lot)
+    house.ask(
+        "UPDATE stock_transfer_lines SET quantity_units = 5, dispatched_units = 5 WHERE transfer_id = %s", transfer
+    )
+    return f"transfer {transfer} lot {lot}: missing 1"
+
+
+def _forget_a_return(house: House) -> str:
+    dose = house.one("SELECT id FROM medication_administrations WHERE organization_id = $org AND in_error_by_id IS NULL"
+                     " AND quantity_units > 0 AND returned_units = 0 ORDER BY id")  # fmt: skip
+    nurse = str(house.hospital.nurse.user_id)
+    house.ask(
+        "UPDATE medication_administrations SET entered_in_error_at = now(), in_error_by_id = %s, error_reason = 'x'"
+        " WHERE id = %s",
+        nurse,
+        dose,
+    )
+    return f"administration {dose}: "
+
+
+def _waste_off_the_record(house: House) -> str:
+    dose = house.one("SELECT id FROM medication_administrations WHERE organization_id = $org AND returned_units = 1")
+    house.ask("UPDATE medication_administrations SET wasted_units = 1 WHERE id = %s", dose)
+    return f"administration {dose}: wasted 1, on record 0"
+
+
+def _call_a_return_a_waste(house: House) -> str:
+    remainder = house.one("SELECT id FROM dose_remainders WHERE organization_id = $org AND kind = 'return'")
+    house.ask("UPDATE dose_remainders SET units = 2 WHERE id = %s", remainder)
+    dose = house.one(f"SELECT administration_id FROM dose_remainders WHERE id = '{remainder}'")
+    house.ask("UPDATE medication_administrations SET returned_units = 2 WHERE id = %s", dose)
+    return f"remainder {remainder}: return 2, ledger 1"
+
+
+def _override_another_order(house: House) -> str:
+    override = house.one("SELECT id FROM order_overrides WHERE organization_id = $org ORDER BY id")
+    order = house.one("SELECT id FROM medication_orders WHERE organization_id = $org AND doses = 3")
+    house.ask("UPDATE order_overrides SET order_id = %s WHERE id = %s", order, override)
+    return f"override {override}"
+
+
+def _correct_half_a_movement(house: House) -> str:
+    correction = house.one("SELECT id FROM stock_movements WHERE organization_id = $org AND corrects_id IS NOT NULL")
+    receipt = house.one("SELECT id FROM stock_movements WHERE organization_id = $org AND reason = 'receipt'")
+    house.ask("UPDATE stock_movements SET corrects_id = %s WHERE id = %s", receipt, correction)
+    return f"movement {correction} corrects {receipt}"
+
+
+def _lose_what_nobody_lost(house: House) -> str:
+    lot = house.one("SELECT lot_id FROM stock_lots WHERE organization_id = $org AND quantity_units > 2")
+    place = f"organization_id = $org AND lot_id = '{lot}'"
+    house.ask(f"UPDATE stock_lots SET quantity_units = quantity_units - 1 WHERE {place} AND quantity_units > 2")
+    return f"lot {lot}: "
+
+
+def _move_stock_before_it_is_resolved(house: House) -> str:
+    case = house.one("SELECT id FROM discrepancies WHERE organization_id = $org AND status <> 'resolved'")
+    waste = house.one("SELECT id FROM stock_movements WHERE organization_id = $org AND reason = 'waste'")
+    house.ask("UPDATE stock_movements SET reference_id = %s WHERE id = %s", case, waste)
+    return f"discrepancy {case} open: ledger -1"
+
+
+def _lose_a_variance(house: House) -> str:
+    case, lot = house.ask("SELECT id, lot_id FROM discrepancies WHERE organization_id = $org AND kind = 'count'")[0]
+    house.ask("DELETE FROM alerts WHERE discrepancy_id = %s", case)
+    house.ask("DELETE FROM discrepancies WHERE id = %s", case)
+    return f"lot {lot}: counted "
 
 
 def _appoint_a_second_primary(house: House) -> str:
@@ -167,21 +254,30 @@ LEDGER = "The ledger of a shelf has no gap and its balances add up"
 DOSES = "An order has as many administrations as doses given, exactly all when completed"
 DOSE_MOVEMENTS = "A dose that was given has its movements, one that was not has none"
 FULFILMENT = "A fulfilment's movement takes units of the order's drug and ward for one administration"
-TRANSFER = "Units sent and received by transfers are in the ledger"
+TRANSFER = "Units sent and received by transfers are in the ledger, lot by lot"
+LINES = "The lines of a transfer are the sums of their lots, and nothing is sent before dispatch"
+MISSING = "What a received transfer lacks is an unresolved discrepancy, unit by unit"
+CONSERVED = "Units of a lot on wards and on their way are those that came and did not leave"
+IN_ERROR = "An entry in error has given its units back, and no other entry has"
+REMAINDER = "What was wasted and returned of a dose is on record, and returned units are in the ledger"
+OVERRIDE = "An override is of a dose that was given of its order on its ward"
+CORRECTION = "A correction that points at a movement undoes all of it, on its shelf and lot"
+RESOLVED = "Only a resolved discrepancy has moved stock, and by its own units"
+VARIANCE = "Every difference of a completed count is a discrepancy, and no other line is"
 BREAKERS = [
-    Breaker(LEVEL_LOTS, ("stock_lots",), _lose_a_lot),
+    Breaker(LEVEL_LOTS, ("stock_lots",), _lose_a_lot, also=frozenset({CONSERVED})),
     Breaker(
         "A level is the sum of its movements",
         ("stock_levels", "stock_lots"),
         _raise_level_and_lot,
-        also=frozenset({LOT_LEDGER}),
+        also=frozenset({LOT_LEDGER, CONSERVED}),
     ),
-    Breaker(LOT_LEDGER, ("stock_lots",), _mix_two_lots_up),
+    Breaker(LOT_LEDGER, ("stock_lots",), _mix_two_lots_up, also=frozenset({CONSERVED})),
     Breaker(
         "No quantity is negative",
         ("stock_lots",),
         _go_below_zero,
-        also=frozenset({LOT_LEDGER, GUARDS.title}),
+        also=frozenset({LOT_LEDGER, CONSERVED, GUARDS.title}),
         undo="ALTER TABLE stock_lots ADD CONSTRAINT ck_stock_lots_quantity_units_not_negative"
         " CHECK (quantity_units >= 0)",
     ),
@@ -195,8 +291,28 @@ BREAKERS = [
     Breaker(FULFILMENT, ("medication_orders",), _move_the_order_to_another_ward),
     Breaker(FULFILMENT, ("stock_movements",), _call_a_waste_a_fulfilment),
     Breaker("A movement's lot is a lot of its drug", ("lots",), _relabel_a_lot),
-    Breaker(TRANSFER, ("stock_transfer_lines",), _lose_a_unit_on_the_way),
-    Breaker(TRANSFER, ("stock_movements",), _send_without_a_transfer),
+    Breaker(
+        TRANSFER,
+        ("stock_transfer_lines", "stock_transfer_lots"),
+        _lose_a_unit_on_the_way,
+        also=frozenset({CONSERVED}),
+    ),
+    Breaker(TRANSFER, ("stock_movements",), _send_without_a_transfer, also=frozenset({CONSERVED})),
+    Breaker(LINES, ("stock_transfer_lines",), _miscount_a_line),
+    Breaker(
+        MISSING,
+        ("stock_transfer_lines", "stock_transfer_lots"),
+        _forget_what_is_missing,
+        also=frozenset({TRANSFER, CONSERVED}),
+    ),
+    Breaker(IN_ERROR, ("medication_administrations",), _forget_a_return),
+    Breaker(REMAINDER, ("medication_administrations",), _waste_off_the_record),
+    Breaker(REMAINDER, ("dose_remainders", "medication_administrations"), _call_a_return_a_waste),
+    Breaker(OVERRIDE, ("order_overrides",), _override_another_order),
+    Breaker(CORRECTION, ("stock_movements",), _correct_half_a_movement),
+    Breaker(CONSERVED, ("stock_lots",), _lose_what_nobody_lost, also=frozenset({LEVEL_LOTS, LOT_LEDGER})),
+    Breaker(RESOLVED, ("stock_movements",), _move_stock_before_it_is_resolved),
+    Breaker(VARIANCE, ("alerts", "discrepancies"), _lose_a_variance),
     Breaker(
         "A patient has at most one active PRIMARY",
         ("care_team_assignments",),
@@ -256,7 +372,7 @@ def test_a_reference_to_nothing_is_found(house: House, key: ForeignKeyConstraint
 
 def _may_point(key: ForeignKeyConstraint) -> str:
     """Rows in which the column may be set without breaking a check."""
-    return "status = 'discontinued'" if key.column_keys[-1] == "discontinued_by_id" else "true"
+    return POINTING.get((key.table.name, key.column_keys[-1]), "true")
 
 
 def _with(key: ForeignKeyConstraint) -> str:
@@ -269,9 +385,12 @@ def _keys(table: str, *columns: str) -> set[str]:
 
 
 # A shelf, a lot or an order that points elsewhere takes sums and references of others along.
-_SUMS = {LEVEL_LOTS, "A level is the sum of its movements", LOT_LEDGER, LEDGER}
+_SUMS = {LEVEL_LOTS, "A level is the sum of its movements", LOT_LEDGER, LEDGER, CONSERVED}
 _OF_A_SHELF = (
-    _keys("stock_lots", "drug_id") | _keys("stock_movements", "drug_id") | _keys("medication_orders", "drug_id")
+    _keys("stock_lots", "drug_id")
+    | _keys("stock_movements", "drug_id")
+    | _keys("medication_orders", "drug_id")
+    | _keys("discrepancies", "drug_id")
 )
 _RELATED = {
     ("lots", "drug_id"): {"A movement's lot is a lot of its drug"},
@@ -279,11 +398,21 @@ _RELATED = {
     ("stock_levels", "ward_id"): _SUMS | _OF_A_SHELF,
     ("stock_lots", "drug_id"): _SUMS,
     ("stock_lots", "lot_id"): _SUMS,
-    ("stock_movements", "drug_id"): _SUMS | {FULFILMENT, "A movement's lot is a lot of its drug"},
-    ("stock_movements", "lot_id"): _SUMS,
+    ("stock_movements", "drug_id"): _SUMS | {CORRECTION, FULFILMENT, "A movement's lot is a lot of its drug"},
+    ("stock_movements", "lot_id"): _SUMS | {TRANSFER, CORRECTION},
+    ("stock_movements", "corrects_id"): {CORRECTION},
     ("stock_transfer_lines", "transfer_id"): {TRANSFER},
-    ("stock_transfer_lines", "drug_id"): {TRANSFER},
-    ("medication_administrations", "order_id"): {DOSES, FULFILMENT},
+    ("stock_transfer_lots", "line_id"): {TRANSFER, LINES, CONSERVED},
+    ("stock_transfer_lots", "lot_id"): {TRANSFER, CONSERVED},
+    ("discrepancies", "count_line_id"): {VARIANCE},
+    ("discrepancies", "transfer_lot_id"): {TRANSFER, MISSING},
+    ("discrepancies", "lot_id"): {TRANSFER},
+    ("dose_remainders", "administration_id"): {REMAINDER},
+    ("dose_remainders", "lot_id"): {REMAINDER},
+    ("order_overrides", "administration_id"): {OVERRIDE},
+    ("order_overrides", "order_id"): {OVERRIDE},
+    ("order_overrides", "ward_id"): {OVERRIDE},
+    ("medication_administrations", "order_id"): {DOSES, FULFILMENT, OVERRIDE},
     ("medication_orders", "drug_id"): {FULFILMENT},
 }
 
