@@ -100,14 +100,22 @@ def adjust(
     )
 
 
-def correct(hospital: Hospital, movement_id: UUID, *, shelf: Shelf | None = None) -> UUID:
+def correct(
+    hospital: Hospital, movement_id: UUID, *, shelf: Shelf | None = None, witness_id: UUID | None = None
+) -> UUID:
     """The pharmacist undoes a movement."""
     where, pharmacist = shelf or hospital.shelf, hospital.staff["pharmacist"]
     return act(
         hospital,
         [where],
         lambda session: adjustments.correct_movement(
-            session, actor=pharmacist, shelf=where, movement_id=movement_id, note="wrong", witness_id=None, now=now()
+            session,
+            actor=pharmacist,
+            shelf=where,
+            movement_id=movement_id,
+            note="wrong",
+            witness_id=witness_id,
+            now=now(),
         ),
         pharmacist,
     )
@@ -140,17 +148,23 @@ def change_lot(hospital: Hospital, lot: UUID, status: LotStatus) -> None:
 
 
 def skip(
-    hospital: Hospital, order_id: UUID, outcome: Outcome = Outcome.REFUSED, *, dose: int | None = None
+    hospital: Hospital,
+    order_id: UUID,
+    outcome: Outcome = Outcome.REFUSED,
+    *,
+    dose: int | None = None,
+    shelf: Shelf | None = None,
 ) -> skipping.Skipped:
     """The nurse records a dose that was not given."""
+    where = shelf or hospital.shelf
     return act(
         hospital,
-        [hospital.shelf],
+        [where],
         lambda session: skipping.skip(
             session,
             actor=hospital.nurse,
             order_id=order_id,
-            shelf=hospital.shelf,
+            shelf=where,
             dose=dose,
             outcome=outcome,
             note=None,

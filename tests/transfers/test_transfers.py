@@ -1,5 +1,6 @@
 """Transfers: what leaves, what arrives, who may, and that no unit appears or vanishes on the way."""
 
+import threading
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -270,7 +271,7 @@ def test_two_who_receive_at_once_put_the_units_on_the_shelf_once(hospital: Hospi
 
 
 @pytest.mark.concurrency
-def test_opposite_transfers_at_once_do_not_deadlock(hospital: Hospital) -> None:
+def test_opposite_transfers_at_once_do_not_deadlock_nor_lose_sight_of_a_unit(hospital: Hospital) -> None:
     south = hospital.add_ward()
     hospital.receive(10)
     hospital.receive(10, lot="S1", shelf=_beside(hospital, south))
@@ -278,11 +279,22 @@ def test_opposite_transfers_at_once_do_not_deadlock(hospital: Hospital) -> None:
     back = [day.request(hospital, south, hospital.ward_id, 1) for _ in range(5)]
     receiver = day.second_pharmacist(hospital)
 
+    carried, seen = threading.Event(), set()
+
     def carry(transfer_id: UUID) -> None:
         day.dispatch(hospital, transfer_id)
         day.receive(hospital, transfer_id, actor=receiver)
 
+    def observe() -> None:
+        while not carried.is_set():
+            seen.add(sum(day.custody(hospital)))
+
+    observer = threading.Thread(target=observe)
+    observer.start()
     got = together(*(day.outcome_of(lambda one=one: carry(one)) for one in [*out, *back]))
+    carried.set()
+    observer.join()
     assert got == ["done"] * 10
+    assert seen == {20}, "units on wards and on their way, at every commit"
     assert day.custody(hospital) == (20, 0)
     assert hospital.on_hand() == 10
