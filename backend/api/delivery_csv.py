@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,12}")
 
 
 def read_delivery(request: Request, schema: Schema | None) -> dict[str, Any]:
-    """The body of `POST /wards/{ward_id}/deliveries` as `schema` reads it.
+    """The body of `POST /wards/{ward_id}/deliveries` as `schema` reads it, and the `numbers` of its lines in the file.
 
     Raises UnsupportedMediaType, ValidationFailed; a pointer like `/lines/4/expires_on` names the line of the file.
     """
@@ -28,7 +28,7 @@ def read_delivery(request: Request, schema: Schema | None) -> dict[str, Any]:
     numbers, lines = _lines(_text(request.get_data(cache=False)))
     ward_id = str((request.view_args or {})["ward_id"])
     try:
-        return load(schema or Schema(), {"ward_id": ward_id, "lines": lines})
+        return {**load(schema or Schema(), {"ward_id": ward_id, "lines": lines}), "numbers": numbers}
     except ValidationFailed as failed:
         raise in_file(failed, numbers) from None
 

@@ -7,8 +7,9 @@ from uuid import UUID
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.api.delivery_csv import CSV, read_delivery
+from backend.api.delivery_csv import CSV, in_file, read_delivery
 from backend.db import Database, Session
+from backend.errors import ValidationFailed
 from backend.formulary.drugs import DrugNotFound
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http.endpoint import Call, Resource, shelf_of_body
@@ -135,4 +136,7 @@ def receive_csv(session: Session, call: Call) -> Any:
 
     Every line or none; an error names its line in the file.
     """
-    return _receive_lines(session, call)
+    try:
+        return _receive_lines(session, call)
+    except ValidationFailed as failed:
+        raise in_file(failed, call.body["numbers"]) from None

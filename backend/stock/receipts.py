@@ -93,11 +93,12 @@ def receive_delivery(
 
 def _ensure_different(lines: Sequence[Delivered]) -> None:
     """Raises ValidationFailed where a lot is listed twice: one of the two is likely a mistake."""
-    seen: dict[tuple[UUID, str, date], int] = {}
+    seen: set[tuple[UUID, str, date]] = set()
     for number, line in enumerate(lines):
-        first = seen.setdefault((line.drug_id, line.lot_number, line.expires_on), number)
-        if first != number:
-            raise ValidationFailed.of(f"lines/{number}/lot_number", f"the same lot as line {first}")
+        lot = (line.drug_id, line.lot_number, line.expires_on)
+        if lot in seen:
+            raise ValidationFailed.of(f"lines/{number}/lot_number", "this lot is listed twice")
+        seen.add(lot)
 
 
 def _receive(
