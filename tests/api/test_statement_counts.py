@@ -12,6 +12,7 @@ from sqlalchemy import event
 from backend import create_app
 from backend.config import Config
 from tests.api.asking import LISTS, least, login_for, send
+from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 ROWS = 200
@@ -112,3 +113,26 @@ def test_every_statement_is_counted(small: tuple[Hospital, dict[str, Client]]) -
     for part in ("authenticate", "BEGIN ISOLATION LEVEL", "FROM drugs", "COMMIT"):
         assert any(part in statement for statement in SENT), part
     assert hospital.slug
+
+
+@pytest.fixture(scope="module")
+def furnished(counted: Flask) -> tuple[Hospital, dict[str, Client]]:
+    """A hospital after a day of everything."""
+    hospital = furnish(open_hospital(counted.extensions["valmed"]))
+    return hospital, {login: sign_in(counted, hospital, login) for login in hospital.staff}
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_a_page_of_many_takes_as_many_statements_as_a_page_of_one(
+    furnished: tuple[Hospital, dict[str, Client]], name: str
+) -> None:
+    hospital, staff = furnished
+    statements, rows = [], []
+    for limit in ("1", "200"):
+        ask = least(name, hospital, limit=limit)
+        SENT.clear()
+        response = send(staff[login_for(name)], name, ask)
+        statements.append([sent for sent in SENT if not sent.startswith("PREPARE")])
+        rows.append(len(response.get_json()["items"]))
+    assert rows[1] >= rows[0] == 1
+    assert len(statements[0]) == len(statements[1]), statements[1]
