@@ -13,11 +13,15 @@ from backend.reports.verification import verify as verify_database
 
 
 @click.command()
+@click.argument("organization", default="")
 @data_dir_option
-def verify(data_dir: Path | None) -> None:
-    """Prove the invariants of stock and orders on the whole database; exit 1 and name the rows where one is broken."""
+def verify(organization: str, data_dir: Path | None) -> None:
+    """Prove the invariants of stock and orders, of ORGANIZATION or of all; exit 1 and name the rows that break one."""
     with configured(data_dir) as config:
-        findings = verify_database(normalised_url(config.database_url), Base.metadata, report=_show)
+        url = normalised_url(config.database_url)
+        findings = verify_database(url, Base.metadata, organization=organization, report=_show)
+    if organization and all(finding.organization == "" for finding in findings):
+        raise click.BadParameter(f"There is no organization {organization}.")
     broken = [finding for finding in findings if finding.broken]
     for finding in broken:
         click.echo(f"\n{finding.organization or 'schema'}: {finding.invariant.title}: {finding.broken} broken")

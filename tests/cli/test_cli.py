@@ -128,6 +128,9 @@ def test_verify_exits_0_on_a_sound_database_and_1_where_a_rule_is_broken(
     shelf = f"ward {hospital.ward_id} drug {hospital.drug_id}"
     assert f"\n{hospital.slug}: A level is the sum of its lots: 1 broken\n  {shelf}: level 4, lots 5\n" in broken.stdout
     assert f"  {shelf}: level 4, ledger 5\n" in broken.stdout
+    assert valmed("verify", hospital.slug, database_url=fresh_config.database_url).stdout == broken.stdout
+    nobody = valmed("verify", "nowhere", database_url=fresh_config.database_url)
+    assert (nobody.returncode, "no organization nowhere" in nobody.stderr) == (2, True)
     database.engine.dispose()
 
 

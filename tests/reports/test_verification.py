@@ -459,6 +459,8 @@ def test_the_database_is_seen_at_one_moment(fresh_config: Config) -> None:
     assert {finding.organization for finding in findings} == {"", early.slug}
     again = verify(normalised_url(fresh_config.database_url), Base.metadata)
     assert {finding.organization for finding in again} == {"", early.slug, *late}
+    alone = verify(normalised_url(fresh_config.database_url), Base.metadata, organization=early.slug)
+    assert {finding.organization for finding in alone} == {"", early.slug}
     database.engine.dispose()
 
 
