@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def create_app(config: "Config | None" = None) -> "Flask":
     """The WSGI application for `config`, or for the settings of the environment."""
-    from flask import Flask, redirect
+    from flask import Flask
 
-    from backend import api, models
+    from backend import api, models, ui
     from backend.administrations.board import BoardCache
     from backend.config import Config
     from backend.db import Database
@@ -33,5 +33,5 @@ def create_app(config: "Config | None" = None) -> "Flask":
     problems.install(app)
     app.register_blueprint(health.blueprint)
     api.install(app)
-    app.add_url_rule("/", view_func=lambda: redirect("/api/v1/docs"))
+    ui.install(app, config)
     return app

@@ -46,6 +46,7 @@ class Config:
 
     token_hours: int = 12  # life of a bearer token: one shift
     body_bytes_max: int = 1_048_576
+    secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve a database that holds the demo's published sign-ins
     log_level: str = "INFO"

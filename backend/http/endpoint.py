@@ -170,24 +170,28 @@ def database_of_app() -> Database:
 
 
 def _view(operation: Operation) -> Callable[..., Response]:
-    report = operation.report or (lambda path, outcome, answer: None)
-
     def view(**path: Any) -> Response:
-        try:
-            answer = _perform(operation, path)
-        except DomainError as refusal:
-            report(path, refusal.code, None)
-            raise
-        report(path, "replayed" if answer.replayed else "done", answer)
+        database = database_of_app()
+        answer = reported(operation, path, lambda: perform(database, operation, _call(database, operation, path)))
         return _response(answer)
 
     return view
 
 
-def _perform(operation: Operation, path: dict[str, Any]) -> Answer:
-    """The answer to the current request, after its transaction has committed."""
-    database = database_of_app()
-    call = _call(database, operation, path)
+def reported(operation: Operation, path: dict[str, Any], act: Callable[[], Answer]) -> Answer:
+    """The answer of `act`; the endpoint's `report` is told how it ended."""
+    report = operation.report or (lambda path, outcome, answer: None)
+    try:
+        answer = act()
+    except DomainError as refusal:
+        report(path, refusal.code, None)
+        raise
+    report(path, "replayed" if answer.replayed else "done", answer)
+    return answer
+
+
+def perform(database: Database, operation: Operation, call: Call) -> Answer:
+    """The answer to `call`, after its transaction has committed."""
     if operation.shelves is not None:
         call.shelves = operation.shelves(database, call)
     if operation.prepare is not None:

@@ -1,0 +1,20 @@
+"""The ward UI: pages for nurses and pharmacists, rendered on the server, working without JavaScript.
+
+Decision: a page asks the same operations as the API (`ask`), inside the process. Because then there is one place where
+roles, lanes, keys and refusals are decided, and nothing a page does can differ from what the API promises. Cost: what a
+page shows goes through JSON once.
+"""
+
+from flask import Flask
+
+from backend.config import Config
+from backend.ui import board, pages, signing_in
+from backend.ui.session import install_session
+
+
+def install(app: Flask, config: Config) -> None:
+    """Mounts the pages at / with their session, their templates' filters and their security headers."""
+    install_session(app, config)
+    pages.install(app)
+    for module in (signing_in, board):
+        app.register_blueprint(module.blueprint)

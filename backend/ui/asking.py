@@ -1,0 +1,87 @@
+"""Asking the API's operations from a page: the same checks, lanes, keys and transaction, without HTTP between."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import g
+
+from backend.api import RESOURCES
+from backend.db import Database
+from backend.db.idempotency import Answer, IdempotencyKey
+from backend.http import cursors
+from backend.http.endpoint import NO_KEY, NO_PAGE, Call, Operation, database_of_app, perform, reported
+from backend.http.idempotency import fingerprint_of
+from backend.http.parsing import NO_PARAMETERS, load
+from backend.orders.errors import OrderNotFound
+from backend.orders.rounds import shelves_of
+
+OPERATIONS = {
+    f"{operation.method} {operation.path}": operation for resource in RESOURCES for operation in resource.operations
+}
+
+
+def ask(
+    name: str,
+    *,
+    path: dict[str, Any] | None = None,
+    query: dict[str, Any] | None = None,
+    body: dict[str, Any] | None = None,
+    key: str = "",
+) -> Any:
+    """The JSON that `name` ("GET /orders") answers to who sits at the screen.
+
+    `query` and `body` are what a client would send, absent values left out; `key` makes a change safe to repeat.
+    Raises what the operation raises.
+    """
+    answer = answer_of(name, path=path, query=query, body=body, key=key)
+    return orjson.loads(answer.body) if answer.body else None
+
+
+def answer_of(
+    name: str,
+    *,
+    path: dict[str, Any] | None = None,
+    query: dict[str, Any] | None = None,
+    body: dict[str, Any] | None = None,
+    key: str = "",
+) -> Answer:
+    """The same with its status, its version and whether it was replayed."""
+    operation, where = OPERATIONS[name], path or {}
+    g.actor.require(operation.roles)
+
+    def act() -> Answer:
+        database = database_of_app()
+        return perform(database, operation, _call(database, operation, where, query or {}, body or {}, key))
+
+    return reported(operation, where, act)
+
+
+def _call(
+    database: Database,
+    operation: Operation,
+    path: dict[str, Any],
+    query: dict[str, Any],
+    body: dict[str, Any],
+    key: str,
+) -> Call:
+    asked = load(operation.query or NO_PARAMETERS, {name: str(value) for name, value in query.items() if value})
+    page = NO_PAGE
+    if operation.page:
+        page = cursors.page_request(asked.pop("limit", None), asked.pop("cursor", None), operation.page)
+    sent = load(operation.body, body) if operation.body is not None else {}
+    call = Call(g.actor, datetime.now(UTC), path, asked, sent, page, NO_KEY)
+    if operation.writes:
+        where = operation.path + "".join(f" {name}={value}" for name, value in sorted(path.items()))
+        call.key = IdempotencyKey(f"page-{key}", fingerprint_of(g.actor, operation.method, where, b"", sent))
+    if operation.of_order:
+        order_id, organization_id = path["order_id"], call.organization_id
+        found = database.transact(
+            lambda session: shelves_of(session, organization_id=organization_id, order_ids=[order_id]),
+            actor=g.actor,
+            read_only=True,
+        )
+        if order_id not in found:
+            raise OrderNotFound()
+        call.shelves = [found[order_id]]
+    return call

@@ -1,0 +1,149 @@
+"""The nurse's pages: her wards, the board, a dose to give or not to give, a round."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from flask import g, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.actor import Role
+from backend.errors import DomainError
+from backend.orders.rounds import FULFILLED, ORDERS_MAX
+from backend.ui.asking import answer_of, ask
+from backend.ui.pages import blueprint_of, form_key
+
+blueprint = blueprint_of("board")
+WITNESS = ("email", "password", "otp")
+# What to do about a refusal, where the problem's own words do not say it.
+ADVICE = {
+    "insufficient_stock": "Ask the pharmacy for more, or record the dose as unavailable.",
+    "order_not_verified": "Ask a pharmacist to verify the order.",
+    "witness_required": "Ask a colleague of this ward to type their own email and password.",
+    "dose_too_soon": "Wait, or ask the doctor.",
+    "scan_contradicts": "Put this package back and take the one that is named.",
+    "scan_unreadable": "Scan again, or leave the field empty.",
+    "busy": "Nothing is known to have changed. Tap again: the dose is not given twice.",
+}
+
+
+@blueprint.get("/")
+def start() -> str | AnyResponse:
+    """A nurse's first ward; for everybody else the wards."""
+    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else ask("GET /wards")["items"]
+    if g.actor.role is Role.NURSE and wards:
+        return redirect(url_for(".show_board", ward_id=wards[0]["id"]))
+    return render_template("wards.html", wards=wards)
+
+
+@blueprint.get("/wards/<uuid:ward_id>")
+def show_board(ward_id: UUID) -> str:
+    """The board of a ward."""
+    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else ask("GET /wards")["items"]
+    answer = answer_of("GET /mar", query={"ward_id": ward_id})
+    return render_template("board.html", wards=wards, etag=answer.etag, **_board(answer.body))
+
+
+@blueprint.get("/wards/<uuid:ward_id>/board")
+def poll_board(ward_id: UUID) -> AnyResponse:
+    """The part of the board that changes; 304 while it has not."""
+    answer = answer_of("GET /mar", query={"ward_id": ward_id})
+    etag = answer.etag or ""
+    if etag in request.if_none_match:
+        return make_response("", 304)
+    response = make_response(render_template("_board.html", **_board(answer.body)))
+    response.set_etag(etag)
+    return response
+
+
+def _board(body: bytes) -> dict[str, Any]:
+    board = orjson.loads(body)
+    for patient in board["patients"]:
+        patient["due"] = [order for order in patient["orders"] if _may_go_along(order)]
+    due = [order for patient in board["patients"] for order in patient["due"]]
+    overdue = sum(order["due_state"] == "overdue" for patient in board["patients"] for order in patient["orders"])
+    return {"board": board, "due": due, "overdue": overdue, "may_give": g.actor.role is Role.NURSE}
+
+
+def _may_go_along(order: dict[str, Any]) -> bool:
+    """Whether a round takes the order: due, and nothing to ask the nurse about it."""
+    enough = order["on_hand_units"] >= order["quantity_units"]
+    return order["due_state"] != "upcoming" and order["priority"] != "prn" and not order["controlled"] and enough
+
+
+def _find(ward_id: UUID, order_id: UUID) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The patient and the order, as the ward's board has them; None where the order is not active any more."""
+    for patient in ask("GET /mar", query={"ward_id": ward_id})["patients"]:
+        for order in patient["orders"]:
+            if order["order_id"] == str(order_id):
+                return patient, order
+    return None
+
+
+@blueprint.get("/orders/<uuid:order_id>/give")
+def show_give(order_id: UUID) -> str:
+    """The dose that would be given, and what is asked for it."""
+    return _give_page(order_id, None, {})
+
+
+def _give_page(order_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
+    order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
+    found = _find(UUID(order["ward_id"]), order_id)
+    advice = ADVICE.get(refusal.code, "") if refusal is not None else ""
+    if found is None:
+        return render_template("closed.html", order=order, refusal=refusal)
+    patient, due = found
+    return render_template(
+        "give.html", order=order, patient=patient, due=due, refusal=refusal, advice=advice, given=given
+    )
+
+
+@blueprint.post("/orders/<uuid:order_id>/give")
+def give(order_id: UUID) -> str | tuple[str, int]:
+    """Gives the dose; the page names the lots, or says why not."""
+    body: dict[str, Any] = {"dose": int(request.form.get("dose", "1"))}
+    scan, reason = request.form.get("scan", "").strip("\r\n "), request.form.get("override_reason", "").strip()
+    witness = {name: request.form.get(f"witness_{name}", "").strip() for name in WITNESS}
+    if scan:
+        body["scan"] = scan
+    if reason:
+        body["override_reason"] = reason
+    if witness["email"]:
+        body["witness"] = {name: value for name, value in witness.items() if value}
+    try:
+        done = ask("POST /orders/<uuid:order_id>/fulfill", path={"order_id": order_id}, body=body, key=form_key())
+    except DomainError as refusal:
+        given = {"scan": scan, "override_reason": reason, "witness_email": witness["email"]}
+        return _give_page(order_id, refusal, given), refusal.status
+    order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
+    return render_template("given.html", done=done, order=order)
+
+
+@blueprint.post("/orders/<uuid:order_id>/skip")
+def skip(order_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Records that the dose is not given, and why."""
+    body = {"reason": request.form.get("reason", ""), "dose": int(request.form.get("dose", "1"))}
+    note = request.form.get("note", "").strip()
+    if note:
+        body["note"] = note
+    try:
+        ask("POST /orders/<uuid:order_id>/skip", path={"order_id": order_id}, body=body, key=form_key())
+    except DomainError as refusal:
+        return _give_page(order_id, refusal, {"note": note}), refusal.status
+    order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
+    return redirect(url_for(".show_board", ward_id=order["ward_id"]))
+
+
+@blueprint.post("/wards/<uuid:ward_id>/round")
+def go_round(ward_id: UUID) -> str:
+    """Gives everything that was ticked; the page says of each what became of it."""
+    order_ids = request.form.getlist("order_id")[:ORDERS_MAX]
+    body = {"order_ids": order_ids}
+    results = ask("POST /fulfillments", body=body, key=form_key())["results"]
+    given = [result for result in results if result["outcome"] == FULFILLED]
+    refused = [
+        {**result, **ask("GET /orders/<uuid:order_id>", path={"order_id": UUID(result["order_id"])})}
+        for result in results
+        if result["outcome"] != FULFILLED
+    ]
+    return render_template("round.html", ward_id=ward_id, given=given, refused=refused, advice=ADVICE)

@@ -1,0 +1,113 @@
+"""What every page shares: its frame, its filters, its headers, and how a refusal looks."""
+
+import re
+import secrets
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Flask, Response, g, redirect, render_template, request, session, url_for
+from flask_bootstrap import Bootstrap5
+from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.errors import Busy, DomainError, NotAuthenticated
+from backend.http.problems import of_domain
+from backend.ui.session import ScreenLocked, identify, touch
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_KEY = re.compile(r"[0-9a-f]{32}")
+csrf = CSRFProtect()
+
+
+def blueprint_of(name: str, *, signed_in: bool = True) -> Blueprint:
+    """A blueprint of pages: CSRF is checked, and unless `signed_in` is False somebody is at the screen."""
+    blueprint = Blueprint(name, __name__)
+
+    @blueprint.before_request
+    def guard() -> None:
+        if signed_in:
+            identify()
+        csrf.protect()
+        if signed_in and not request.headers.get("X-Poll"):
+            touch()
+
+    blueprint.register_error_handler(DomainError, _refused)
+    blueprint.register_error_handler(CSRFError, _stale_form)
+    blueprint.after_request(_with_headers)
+    return blueprint
+
+
+def install(app: Flask) -> None:
+    """Templates, static files and filters of the pages."""
+    Bootstrap5(app)
+    csrf.init_app(app)
+    app.static_folder = "ui/static"
+    app.template_folder = "ui/templates"
+    app.static_url_path = "/static"
+    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
+    app.jinja_env.filters.update(time=_time, moment=_moment, day=_day)
+    app.context_processor(_frame)
+
+
+def form_key() -> str:
+    """The key that the current form was rendered with. Raises nothing: an odd one counts as a new form."""
+    given = request.form.get("key", "")
+    return given if _KEY.fullmatch(given) else secrets.token_hex(16)
+
+
+def _frame() -> dict[str, Any]:
+    return {
+        "about": session.get("about"),
+        "theme": request.cookies.get("theme", ""),
+        "new_key": lambda: secrets.token_hex(16),
+        "csrf_token": generate_csrf,
+    }
+
+
+def _zone() -> ZoneInfo:
+    return ZoneInfo(session.get("about", {}).get("time_zone", "UTC"))
+
+
+def _time(text: str) -> str:
+    """An ISO time as the ward's clock shows it."""
+    return f"{datetime.fromisoformat(text).astimezone(_zone()):%H:%M}"
+
+
+def _moment(text: str) -> str:
+    """An ISO time with its day, today's day left out."""
+    moment = datetime.fromisoformat(text).astimezone(_zone())
+    today = datetime.now(_zone()).date()
+    return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%-d %b %H:%M}"
+
+
+def _day(text: str) -> str:
+    """An ISO day as people write it."""
+    return f"{date.fromisoformat(text):%-d %b %Y}"
+
+
+def _refused(refusal: DomainError) -> AnyResponse | tuple[str, int]:
+    """The page of a refusal; without a sign-in the sign-in page, with a sleeping screen its lock."""
+    if request.headers.get("X-Poll"):
+        return of_domain(refusal)
+    here = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    if isinstance(refusal, ScreenLocked):
+        return redirect(url_for("signing_in.show_lock", next=here))
+    if isinstance(refusal, NotAuthenticated):
+        return redirect(url_for("signing_in.show_sign_in", next=here))
+    g.problem_code = refusal.code
+    return render_template("refused.html", refusal=refusal, again=isinstance(refusal, Busy)), refusal.status
+
+
+def _stale_form(_error: CSRFError) -> tuple[str, int]:
+    return render_template("stale.html"), 400
+
+
+def _with_headers(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Frame-Options"] = "DENY"
+    return response

@@ -1,0 +1,91 @@
+"""Who sits at the screen: a signed cookie with the bearer token of a sign-in, which the server can end at any time.
+
+The token is the same as the API's: only its SHA-256 is stored, it lives for a shift, a new password or leaving ends it.
+An idle screen locks itself: the cookie says when it was last used, and after IDLE_MINUTES only the password opens it.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+
+from flask import Flask, g, request, session
+from flask.sessions import SecureCookieSessionInterface
+
+from backend.config import Config
+from backend.db.provision import application_url
+from backend.errors import NotAuthenticated
+from backend.http.endpoint import database_of_app
+from backend.identity import tokens
+from backend.observability import bind_contextvars
+
+IDLE_SECONDS_MAX = 10 * 60
+
+
+class ScreenLocked(NotAuthenticated):
+    """The screen was not used for a while. Type your password to go on."""
+
+    code = "not_authenticated"
+
+
+class _Cookie(SecureCookieSessionInterface):
+    """Secure wherever the page came by HTTPS: a ward's first trial on plain HTTP would lose a Secure cookie."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def install_session(app: Flask, config: Config) -> None:
+    """Signs cookies with the configured secret, else with one derived from the database's password."""
+    app.secret_key = config.secret_key or _derived_secret(config)
+    app.session_interface = _Cookie()
+    app.config.update(
+        SESSION_COOKIE_NAME="valmed",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+        BOOTSTRAP_SERVE_LOCAL=True,
+    )
+
+
+def _derived_secret(config: Config) -> str:
+    """The same in every process that serves this database; without a password to derive it from, a new one a start."""
+    password = application_url(config).password
+    if not password:
+        return secrets.token_hex(32)
+    return hmac.new(str(password).encode(), b"valmed pages", hashlib.sha256).hexdigest()
+
+
+def sign_in(token: str, **about: str) -> None:
+    """The screen is now of the person whose `token` this is; `about` is what every page shows of them."""
+    session.clear()
+    session["token"] = token
+    session["about"] = about
+    touch()
+
+
+def sign_out() -> None:
+    """The screen is of nobody."""
+    session.clear()
+
+
+def touch() -> None:
+    """The screen was used just now."""
+    session["seen"] = int(time.time())
+
+
+def lock() -> None:
+    """The screen keeps whose it is and shows nothing until the password is typed."""
+    session["seen"] = 0
+
+
+def identify() -> None:
+    """Sets `g.actor`. Raises NotAuthenticated, ScreenLocked."""
+    token = session.get("token")
+    if token is None:
+        raise NotAuthenticated("Sign in.")
+    g.actor, _ = tokens.authenticate(database_of_app(), token, request_id=g.request_id)
+    bind_contextvars(organization_id=str(g.actor.organization_id), user_id=str(g.actor.user_id))
+    if time.time() - session.get("seen", 0) > IDLE_SECONDS_MAX:
+        raise ScreenLocked()

@@ -1,0 +1,56 @@
+// Forms that change something: sent once, and sent again with the same key when the network drops in the middle.
+const TRIES = 5;
+const WAIT = 1500;
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+function say(form, text) {
+  let line = form.querySelector(".freshness");
+  if (!line) {
+    line = document.createElement("p");
+    line.className = "freshness";
+    line.setAttribute("role", "status");
+    form.append(line);
+  }
+  line.textContent = text;
+}
+
+async function post(form, data) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await fetch(form.action, { method: "POST", body: data, credentials: "same-origin" });
+    } catch (error) {
+      if (attempt === TRIES) throw error;
+      say(form, "No connection. Trying again; nothing is done twice.");
+      await pause(WAIT * attempt);
+    }
+  }
+}
+
+async function send(event) {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || !("once" in form.dataset)) return;
+  event.preventDefault();
+  if (form.dataset.sending) return;
+  form.dataset.sending = "yes";
+  const buttons = form.querySelectorAll("button");
+  buttons.forEach((button) => button.setAttribute("aria-disabled", "true"));
+  const data = new FormData(form, event.submitter);
+  try {
+    const response = await post(form, data);
+    const page = await response.text();
+    history.replaceState(null, "", response.redirected ? response.url : location.href);
+    document.open();
+    document.write(page);
+    document.close();
+  } catch {
+    say(form, "No connection. The dose was perhaps given: tap again, it is not given twice.");
+    delete form.dataset.sending;
+    buttons.forEach((button) => button.removeAttribute("aria-disabled"));
+  }
+}
+
+document.addEventListener("submit", send);
+if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
+  document.documentElement.dataset.bsTheme = "dark";
+}
