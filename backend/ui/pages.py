@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Flask, Response, g, redirect, render_template, request, session, url_for
 from flask_bootstrap import Bootstrap5
-from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import Busy, DomainError, NotAuthenticated
-from backend.http.problems import of_domain
+from backend.http.problems import of_bug, of_domain
 from backend.ui.session import ScreenLocked, identify, touch
 
 CSP = (
@@ -37,6 +38,7 @@ def blueprint_of(name: str, *, signed_in: bool = True) -> Blueprint:
 
     blueprint.register_error_handler(DomainError, _refused)
     blueprint.register_error_handler(CSRFError, _stale_form)
+    blueprint.register_error_handler(Exception, _broken)
     blueprint.after_request(_with_headers)
     return blueprint
 
@@ -49,7 +51,8 @@ def install(app: Flask) -> None:
     app.template_folder = "ui/templates"
     app.static_url_path = "/static"
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
-    app.jinja_env.filters.update(time=_time, moment=_moment, day=_day)
+    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of)
+    app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
 
 
@@ -63,8 +66,6 @@ def _frame() -> dict[str, Any]:
     return {
         "about": session.get("about"),
         "theme": request.cookies.get("theme", ""),
-        "new_key": lambda: secrets.token_hex(16),
-        "csrf_token": generate_csrf,
     }
 
 
@@ -72,16 +73,16 @@ def _zone() -> ZoneInfo:
     return ZoneInfo(session.get("about", {}).get("time_zone", "UTC"))
 
 
-def _time(text: str) -> str:
-    """An ISO time as the ward's clock shows it."""
-    return f"{datetime.fromisoformat(text).astimezone(_zone()):%H:%M}"
-
-
 def _moment(text: str) -> str:
     """An ISO time with its day, today's day left out."""
     moment = datetime.fromisoformat(text).astimezone(_zone())
     today = datetime.now(_zone()).date()
     return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%-d %b %H:%M}"
+
+
+def _of(units: int, unit: str) -> str:
+    """So many of a dispensing unit: 1 tablet, 2 tablets, 5 mL."""
+    return f"{units} {unit}s" if units != 1 and unit.islower() else f"{units} {unit}"
 
 
 def _day(text: str) -> str:
@@ -104,6 +105,14 @@ def _refused(refusal: DomainError) -> AnyResponse | tuple[str, int]:
 
 def _stale_form(_error: CSRFError) -> tuple[str, int]:
     return render_template("stale.html"), 400
+
+
+def _broken(error: Exception) -> tuple[str, int] | AnyResponse:
+    """What nobody foresaw, logged like the API's."""
+    if isinstance(error, HTTPException):
+        return render_template("http_error.html", error=error), error.code or 500
+    answer = of_bug(error)
+    return answer if request.headers.get("X-Poll") else (render_template("broken.html"), 500)
 
 
 def _with_headers(response: Response) -> Response:

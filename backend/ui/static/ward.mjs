@@ -53,4 +53,7 @@ async function send(event) {
 document.addEventListener("submit", send);
 if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
   document.documentElement.dataset.bsTheme = "dark";
+  const button = document.querySelector('button[name="theme"]');
+  button.value = "light";
+  button.textContent = "Light";
 }

@@ -1,0 +1,94 @@
+"""A real browser on the real application: Chromium of the system, driven by Playwright; without one the tests skip."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+from backend import create_app
+from backend.config import Config
+from tests.hospital import PASSWORD, Hospital
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: install Debian's package chromium")
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": ["--no-sandbox"]}
+
+
+@pytest.fixture(scope="session")
+def ward_app(config: Config) -> Iterator[Flask]:
+    app = create_app(replace(config, pool_size=16))
+    yield app
+    app.extensions["valmed"].engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def base_url(ward_app: Flask) -> Iterator[str]:
+    """Where the application answers, each request in a thread."""
+    server = make_server("127.0.0.1", 0, ward_app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass
+class Screen:
+    """A browser tab of somebody, and everything that went wrong in it."""
+
+    page: Any
+    base_url: str
+    wrong: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def sign_in(self, hospital: Hospital, login: str) -> None:
+        """Signs in by the form."""
+        self.page.goto(self.base_url + "/")
+        self.page.fill("#organization", hospital.slug)
+        self.page.fill("#email", f"{login}@{hospital.slug}.example")
+        self.page.fill("#password", PASSWORD)
+        self.page.click("main button.primary")
+
+    def open_give(self) -> None:
+        """Taps the first Give of the board."""
+        self.page.click("a:has-text('Give') >> nth=0")
+        self.page.wait_for_selector("#scan")
+
+
+def watch(page: Any, base_url: str) -> Screen:
+    """A screen that remembers errors of the console, violations of the CSP and requests to other hosts."""
+    screen = Screen(page, base_url)
+
+    def heard(message: Any) -> None:
+        if message.type in {"error", "warning"} and "409" not in message.text and "401" not in message.text:
+            screen.wrong.append(message.text)
+
+    def asked(request: Any) -> None:
+        if not request.url.startswith((base_url, "data:")):
+            screen.foreign.append(request.url)
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: screen.wrong.append(str(error)))
+    page.on("request", asked)
+    page.set_default_timeout(10_000)
+    return screen
+
+
+@pytest.fixture
+def screen(page: Any, base_url: str) -> Iterator[Screen]:
+    """One tab; afterwards nothing has gone wrong in it and nothing came from elsewhere."""
+    made = watch(page, base_url)
+    yield made
+    assert made.wrong == []
+    assert made.foreign == []

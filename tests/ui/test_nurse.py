@@ -1,0 +1,215 @@
+"""The nurse's journeys in a real browser, on a real database: what she taps is what the ledger says."""
+
+from typing import Any
+
+import pytest
+
+from backend.actor import Role
+from tests.hospital import PASSWORD, Hospital
+from tests.ui.conftest import Screen, watch
+
+
+@pytest.fixture
+def ward(hospital: Hospital) -> Hospital:
+    """A ward with stock of one lot and an order that is due."""
+    hospital.receive(10, lot="A-1")
+    hospital.place(units=2)
+    return hospital
+
+
+def given(hospital: Hospital) -> int:
+    """How many doses stand in the record; the shelf agrees."""
+    ((doses, units),) = hospital.rows(
+        "SELECT count(*), coalesce(sum(quantity_units), 0) FROM medication_administrations WHERE outcome = 'given'"
+    )
+    assert hospital.on_hand() == 10 - units
+    return int(doses)
+
+
+def test_a_dose_is_given_in_two_taps_and_the_lots_are_named(ward: Hospital, screen: Screen) -> None:
+    screen.sign_in(ward, "nurse")
+    screen.open_give()
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("h1:has-text('Given')")
+    assert "A-1" in screen.page.inner_text("table")
+    assert given(ward) == 1
+    screen.page.click("a:has-text('Back to')")
+    assert "No active orders" in screen.page.inner_text("main")
+
+
+def test_a_double_tap_gives_once(ward: Hospital, screen: Screen) -> None:
+    screen.sign_in(ward, "nurse")
+    screen.open_give()
+    screen.page.dblclick("button:has-text('Give dose')")
+    screen.page.wait_for_selector("h1:has-text('Given')")
+    assert given(ward) == 1
+
+
+def test_a_network_lost_in_the_middle_of_a_tap_loses_and_doubles_nothing(ward: Hospital, screen: Screen) -> None:
+    """The server has given the dose and the answer never arrives; the page asks again with the same key."""
+    lost: list[Any] = []
+
+    def lose_the_first_answer(route: Any) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.fetch().status)
+        route.abort("connectionfailed")
+
+    screen.sign_in(ward, "nurse")
+    screen.open_give()
+    screen.page.route("**/orders/*/give", lose_the_first_answer)
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("text=nothing is done twice")
+    screen.page.wait_for_selector("h1:has-text('Given')")
+    assert lost == [200]
+    assert given(ward) == 1
+    screen.wrong = [line for line in screen.wrong if "ERR_CONNECTION_FAILED" not in line]
+
+
+def test_the_second_nurse_sees_who_gave_it_and_when(
+    ward: Hospital, screen: Screen, browser: Any, base_url: str
+) -> None:
+    ward.add_staff("nadia", Role.NURSE, (ward.ward_id,))
+    other = browser.new_context()
+    second = watch(other.new_page(), base_url)
+    for tab, login in ((screen, "nurse"), (second, "nadia")):
+        tab.sign_in(ward, login)
+        tab.open_give()
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("h1:has-text('Given')")
+    second.page.click("button:has-text('Give dose')")
+    second.page.wait_for_selector("[role=alert]")
+    assert "Nurse gave it at" in second.page.inner_text("[role=alert]")
+    assert given(ward) == 1
+    other.close()
+
+
+def test_too_little_stock_says_what_to_do(hospital: Hospital, screen: Screen) -> None:
+    hospital.receive(1)
+    hospital.place(units=2)
+    screen.sign_in(hospital, "nurse")
+    screen.open_give()
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("[role=alert]")
+    said = screen.page.inner_text("[role=alert]")
+    assert "2 units are needed and 1 may be given" in said
+    assert "Ask the pharmacy" in said
+    assert hospital.on_hand() == 1
+
+
+def test_a_controlled_drug_asks_for_a_witness(hospital: Hospital, screen: Screen) -> None:
+    hospital.change("UPDATE organizations SET witness_required = true")
+    hospital.drug_id = hospital.add_drug("Morphine", controlled_schedule=2)
+    hospital.add_staff("nadia", Role.NURSE, (hospital.ward_id,))
+    hospital.receive(10, lot="A-1")
+    hospital.place(units=1)
+    screen.sign_in(hospital, "nurse")
+    screen.open_give()
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("[role=alert]")
+    screen.wrong = [line for line in screen.wrong if "403" not in line]
+    screen.page.fill("#witness_email", f"nadia@{hospital.slug}.example")
+    screen.page.fill("#witness_password", PASSWORD)
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("h1:has-text('Given')")
+    assert given(hospital) == 1
+
+
+def test_a_dose_that_is_refused_is_recorded_and_takes_nothing(ward: Hospital, screen: Screen) -> None:
+    screen.sign_in(ward, "nurse")
+    screen.open_give()
+    screen.page.click("summary:has-text('Not given')")
+    screen.page.click("button:has-text('Patient refused')")
+    screen.page.wait_for_selector("text=No active orders")
+    assert ward.rows("SELECT outcome::text FROM medication_administrations") == [("refused",)]
+    assert ward.on_hand() == 10
+
+
+def test_a_round_gives_what_is_due_and_says_what_it_did_not(hospital: Hospital, screen: Screen) -> None:
+    hospital.receive(10, lot="A-1")
+    hospital.place_many(3, units=3)
+    hospital.place(units=9)
+    screen.sign_in(hospital, "nurse")
+    screen.page.click("button:has-text('Give the ward')")
+    screen.page.wait_for_selector("h1:has-text('given')")
+    assert screen.page.inner_text("h1").startswith("1 given, 3 not") or screen.page.inner_text("h1").startswith(
+        "3 given"
+    )
+    assert given(hospital) in {1, 3}
+
+
+def test_every_form_works_without_javascript(ward: Hospital, browser: Any, base_url: str) -> None:
+    plain = browser.new_context(java_script_enabled=False)
+    tab = watch(plain.new_page(), base_url)
+    tab.sign_in(ward, "nurse")
+    tab.open_give()
+    tab.page.click("button:has-text('Give dose')")
+    assert tab.page.inner_text("h1").strip() == "Given"
+    assert given(ward) == 1
+    tab.page.reload()
+    assert tab.page.inner_text("h1").strip() == "Given", "sending the form again is the same request"
+    assert given(ward) == 1
+    plain.close()
+
+
+def test_the_board_keeps_itself_fresh_and_says_when_it_cannot(ward: Hospital, screen: Screen) -> None:
+    screen.page.clock.install()
+    screen.sign_in(ward, "nurse")
+    screen.page.wait_for_selector("#board")
+    ward.place(units=1)
+    screen.page.clock.run_for(6_000)
+    screen.page.wait_for_selector(".order >> nth=1")
+    screen.page.route("**/board", lambda route: route.abort("internetdisconnected"))
+    screen.page.clock.run_for(6_000)
+    screen.page.wait_for_selector("text=the server is out of reach")
+    screen.wrong = [line for line in screen.wrong if "ERR_INTERNET_DISCONNECTED" not in line]
+
+
+def test_an_idle_screen_locks_and_the_password_opens_it_where_it_was(ward: Hospital, screen: Screen) -> None:
+    screen.sign_in(ward, "nurse")
+    screen.page.wait_for_selector("#board")
+    screen.page.click("summary:has-text('Nurse')")
+    screen.page.click("button:has-text('Lock the screen')")
+    screen.page.goto(screen.base_url + "/")
+    screen.page.wait_for_selector("h1:has-text('Screen locked')")
+    screen.page.fill("#password", "wrong")
+    screen.page.click("button:has-text('Unlock')")
+    screen.page.wait_for_selector("text=That is not the password")
+    screen.page.fill("#password", PASSWORD)
+    screen.page.click("button:has-text('Unlock')")
+    screen.page.wait_for_selector("#board")
+
+
+def test_after_signing_out_the_token_opens_nothing(ward: Hospital, screen: Screen) -> None:
+    screen.sign_in(ward, "nurse")
+    screen.page.wait_for_selector("#board")
+    screen.page.click("summary:has-text('Nurse')")
+    screen.page.click("button:has-text('Sign out')")
+    screen.page.wait_for_selector("text=You are signed out")
+    assert ward.rows("SELECT count(*) FROM access_tokens WHERE revoked_at IS NULL") == [(0,)]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(ward: Hospital, browser: Any, base_url: str, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(color_scheme=theme, viewport={"width": 820, "height": 1180})
+    tab = watch(context.new_page(), base_url)
+    found = {}
+
+    def look(name: str) -> None:
+        violations = axe.run(tab.page).response["violations"]
+        found[name] = [(rule["id"], node["html"][:90]) for rule in violations for node in rule["nodes"]]
+
+    tab.page.goto(base_url + "/")
+    look("sign in")
+    tab.sign_in(ward, "nurse")
+    tab.page.wait_for_selector("#board")
+    look("board")
+    tab.open_give()
+    look("give")
+    tab.page.click("button:has-text('Give dose')")
+    tab.page.wait_for_selector("h1:has-text('Given')")
+    look("given")
+    assert {name: rules for name, rules in found.items() if rules} == {}
+    context.close()
