@@ -11,10 +11,11 @@ from backend.actor import Role
 from backend.errors import DomainError
 from backend.orders.rounds import FULFILLED, ORDERS_MAX
 from backend.ui.asking import answer_of, ask
+from backend.ui.forms import number_of, typed, with_witness
+from backend.ui.navigation import tabs
 from backend.ui.pages import blueprint_of, form_key
 
 blueprint = blueprint_of("board")
-WITNESS = ("email", "password", "otp")
 # What to do about a refusal, where the problem's own words do not say it.
 ADVICE = {
     "insufficient_stock": "Ask the pharmacy for more, or record the dose as unavailable.",
@@ -28,11 +29,19 @@ ADVICE = {
 
 
 @blueprint.get("/")
-def start() -> str | AnyResponse:
-    """A nurse's first ward; for everybody else the wards."""
-    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else ask("GET /wards")["items"]
-    if g.actor.role is Role.NURSE and wards:
+def start() -> AnyResponse:
+    """Where the work of who signed in begins: a nurse's first ward, else the first tab."""
+    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else []
+    if wards:
         return redirect(url_for(".show_board", ward_id=wards[0]["id"]))
+    first = next((tab.endpoint for tab, _ in tabs()), "board.show_wards")
+    return redirect(url_for(first))
+
+
+@blueprint.get("/boards")
+def show_wards() -> str:
+    """The wards, each with its board."""
+    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else ask("GET /wards")["items"]
     return render_template("wards.html", wards=wards)
 
 
@@ -101,19 +110,17 @@ def _give_page(order_id: UUID, refusal: DomainError | None, given: dict[str, str
 @blueprint.post("/orders/<uuid:order_id>/give")
 def give(order_id: UUID) -> str | tuple[str, int]:
     """Gives the dose; the page names the lots, or says why not."""
-    body: dict[str, Any] = {"dose": int(request.form.get("dose", "1"))}
+    body: dict[str, Any] = {"dose": number_of(request.form.get("dose", "1"))}
     scan, reason = request.form.get("scan", "").strip("\r\n "), request.form.get("override_reason", "").strip()
-    witness = {name: request.form.get(f"witness_{name}", "").strip() for name in WITNESS}
     if scan:
         body["scan"] = scan
     if reason:
         body["override_reason"] = reason
-    if witness["email"]:
-        body["witness"] = {name: value for name, value in witness.items() if value}
+    body = with_witness(body)
     try:
         done = ask("POST /orders/<uuid:order_id>/fulfill", path={"order_id": order_id}, body=body, key=form_key())
     except DomainError as refusal:
-        given = {"scan": scan, "override_reason": reason, "witness_email": witness["email"]}
+        given = {"scan": scan, "override_reason": reason, "witness_email": typed("witness_").get("email", "")}
         return _give_page(order_id, refusal, given), refusal.status
     order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
     return render_template("given.html", done=done, order=order)
@@ -122,7 +129,7 @@ def give(order_id: UUID) -> str | tuple[str, int]:
 @blueprint.post("/orders/<uuid:order_id>/skip")
 def skip(order_id: UUID) -> AnyResponse | tuple[str, int]:
     """Records that the dose is not given, and why."""
-    body = {"reason": request.form.get("reason", ""), "dose": int(request.form.get("dose", "1"))}
+    body = {"reason": request.form.get("reason", ""), "dose": number_of(request.form.get("dose", "1"))}
     note = request.form.get("note", "").strip()
     if note:
         body["note"] = note

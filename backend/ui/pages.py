@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import Busy, DomainError, NotAuthenticated
 from backend.http.problems import of_bug, of_domain
+from backend.ui.navigation import tabs
 from backend.ui.session import ScreenLocked, identify, touch
 
 CSP = (
@@ -66,6 +67,7 @@ def _frame() -> dict[str, Any]:
     return {
         "about": session.get("about"),
         "theme": request.cookies.get("theme", ""),
+        "tabs": tabs(),
     }
 
 
