@@ -55,6 +55,13 @@ class MedicationAdministration(Tenant, Timestamped, Base):
             unique=True,
             postgresql_where=text("stands"),
         ),
+        # Beside the one above, which holds the entries that stand: together they hold all of an order.
+        Index(
+            "ix_medication_administrations_reopened",
+            "organization_id",
+            "order_id",
+            postgresql_where=text("NOT stands"),
+        ),
         CheckConstraint("dose_number > 0", name="dose_number_positive"),
         CheckConstraint("(outcome = 'given') = (quantity_units > 0)", name="given_has_units"),
         CheckConstraint("quantity_units >= 0", name="quantity_units_not_negative"),

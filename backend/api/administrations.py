@@ -49,6 +49,9 @@ class AdministrationOut(Body):
     ward_id = fields.UUID()
     drug_id = fields.UUID()
     drug_name = fields.String()
+    strength = fields.String()
+    unit = fields.String()
+    controlled = fields.Boolean()
     dose = fields.Integer()
     outcome = fields.Enum(Outcome, by_value=True)
     note = fields.String(allow_none=True)
@@ -61,6 +64,21 @@ class AdministrationOut(Body):
     entered_in_error_at = fields.AwareDateTime(allow_none=True)
     entered_in_error_by = fields.String(allow_none=True)
     error_reason = fields.String(allow_none=True)
+
+
+class WithdrawnOut(Body):
+    """What a dose took of one lot."""
+
+    lot_id = fields.UUID()
+    lot_number = fields.String()
+    expires_on = fields.Date()
+    quantity_units = fields.Integer()
+
+
+class AdministrationWithLotsOut(AdministrationOut):
+    """A recorded dose with the lots it came from."""
+
+    lots = fields.List(fields.Nested(WithdrawnOut))
 
 
 class EnteredInErrorIn(Body):
@@ -118,6 +136,18 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
 def list_administrations(session: Session, call: Call) -> Any:
     """Doses given or not given, entries in error included."""
     return queries.list_administrations(session, organization_id=call.organization_id, page=call.page, **call.query)
+
+
+@resource.get(
+    "/administrations/<uuid:administration_id>",
+    "One recorded dose",
+    answer=AdministrationWithLotsOut(),
+    raises=(AdministrationNotFound,),
+)
+def read_administration(session: Session, call: Call) -> Any:
+    """One recorded dose and what it took of each lot: who puts a remainder back names one of them."""
+    which = {"organization_id": call.organization_id, **call.path}
+    return {**queries.get_administration(session, **which)._asdict(), "lots": queries.lots_of(session, **which)}
 
 
 @resource.post(

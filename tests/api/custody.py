@@ -253,6 +253,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             **_times(),
         }
     ),
+    "GET /administrations/<uuid:administration_id>": lambda h: Ask(path={"administration_id": a_dose(h)}),
     "POST /administrations/<uuid:administration_id>/entered-in-error": lambda h: Ask(
         path={"administration_id": a_dose(h)}, body={"reason": "wrong patient", "witness": witness(h)}
     ),

@@ -29,7 +29,8 @@ DRUG = [
     *("high_alert", "unit_price_cents", "current_stock"),
 ]
 ORDER = [
-    *("id", "status", "patient_id", "patient_name", "drug_id", "drug_name", "ward_id", "ward_name", "quantity_units"),
+    *("id", "status", "patient_id", "patient_name", "drug_id", "drug_name", "strength", "form", "unit"),
+    *("controlled", "high_alert", "ward_id", "ward_name", "quantity_units"),
     *("dose_text", "route", "priority", "doses", "doses_given", "interval_minutes", "first_due_at", "due_at"),
     *("prescriber_id", "prescriber_name", "verified_by", "verified_at", "completed_at", "discontinued_at"),
     *("discontinue_reason", "created_at"),

@@ -45,6 +45,7 @@ MAY = {
     "POST /orders/<uuid:order_id>/skip": {"nurse"},
     "POST /fulfillments": {"nurse"},
     "GET /administrations": EVERYBODY,
+    "GET /administrations/<uuid:administration_id>": EVERYBODY,
     "POST /administrations/<uuid:administration_id>/entered-in-error": {"nurse", "pharmacist"},
     "POST /administrations/<uuid:administration_id>/waste": {"nurse"},
     "POST /administrations/<uuid:administration_id>/return": {"nurse"},

@@ -56,6 +56,7 @@ FOREIGN = {
     ("GET /administrations", "query", "patient_id"): "nothing",
     ("GET /administrations", "query", "ward_id"): "nothing",
     ("GET /administrations", "query", "nurse_id"): "nothing",
+    (f"GET {DOSE}", "path", "administration_id"): "administration_not_found",
     (f"POST {DOSE}/entered-in-error", "path", "administration_id"): "administration_not_found",
     (f"POST {DOSE}/waste", "path", "administration_id"): "administration_not_found",
     (f"POST {DOSE}/waste", "body", "lot_id"): "validation_failed",

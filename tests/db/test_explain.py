@@ -20,6 +20,7 @@ from sqlalchemy.engine.url import URL, make_url
 
 from backend.administrations.board import BoardCache, read_board
 from backend.administrations.models import MedicationAdministration
+from backend.administrations.queries import list_administrations
 from backend.db import Database, Prepared, Session, migrate
 from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
@@ -167,6 +168,12 @@ def administrations_by_time(session: Any, large: Large) -> object:
     )
 
 
+def doses(**ids: tuple[str, int]) -> Query:
+    return lambda session, large: list_administrations(
+        session, **org(large), page=PAGE, since=JANUARY, **{name: large.id(*which) for name, which in ids.items()}
+    )
+
+
 def transfers(end: str) -> Query:
     def query(session: Any, large: Large) -> object:
         transfer = StockTransfer
@@ -182,6 +189,7 @@ def transfers(end: str) -> Query:
 
 
 ORDERS, MOVEMENTS, TRANSFERS = "medication_orders", "stock_movements", "stock_transfers"
+DOSES = "medication_administrations"
 LOOKUPS = {
     "patient name": Lookup(patients("p" + hashed("patient", 4711)[:5]), "patients", {"ix_patients_name_key"}),
     "medical record number": Lookup(patients("MRN-4711"), "patients", {"uq_patients_organization_id_mrn"}),
@@ -202,9 +210,12 @@ LOOKUPS = {
     "orders of a patient": Lookup(orders(patient_id=("patient", 4711)), ORDERS, {"ix_medication_orders_patient_id"}),
     "orders of a drug": Lookup(orders(drug_id=("drug", 70)), ORDERS, {"ix_medication_orders_drug_id"}),
     "orders of a doctor": Lookup(orders(prescriber_id=("user", 5)), ORDERS, {"ix_medication_orders_prescriber_id"}),
-    "administration time": Lookup(
-        administrations_by_time, "medication_administrations", {"ix_medication_administrations_administered_at"}
+    "administration time": Lookup(administrations_by_time, DOSES, {"ix_medication_administrations_administered_at"}),
+    # With the other half of the index of an order's doses missing, all doses of the hospital are read.
+    "doses of a patient": Lookup(
+        doses(patient_id=("patient", 4711)), DOSES, {"ix_medication_administrations_reopened"}
     ),
+    "doses of an order": Lookup(doses(order_id=("order", 4711)), DOSES, {"ix_medication_administrations_reopened"}),
     "source ward": Lookup(transfers("source_ward_id"), TRANSFERS, {"ix_stock_transfers_source_ward_id"}),
     "destination ward": Lookup(transfers("destination_ward_id"), TRANSFERS, {"ix_stock_transfers_destination_ward_id"}),
     "empty shelves": Lookup(levels(StockState.OUT), "stock_levels", {"ix_stock_levels_low"}),
