@@ -8,7 +8,8 @@ from flask import g
 
 from backend.api import RESOURCES
 from backend.db import Database
-from backend.db.idempotency import Answer, IdempotencyKey
+from backend.db.idempotency import Answer, IdempotencyKey, find_answer
+from backend.db.paging import LIMIT_MAX
 from backend.http import cursors
 from backend.http.endpoint import NO_KEY, NO_PAGE, Call, Operation, database_of_app, perform, reported
 from backend.http.idempotency import fingerprint_of
@@ -55,6 +56,34 @@ def answer_of(
         return perform(database, operation, _call(database, operation, where, query or {}, body or {}, key))
 
     return reported(operation, where, act)
+
+
+def ask_all(name: str, query: dict[str, Any], *, pages: int) -> tuple[list[dict[str, Any]], bool]:
+    """The items of a list's first `pages` pages of LIMIT_MAX, and whether there are more."""
+    items: list[dict[str, Any]] = []
+    cursor = ""
+    for _ in range(pages):
+        page = ask(name, query={**query, "limit": LIMIT_MAX, "cursor": cursor})
+        items += page["items"]
+        cursor = page["next_cursor"] or ""
+        if not cursor:
+            break
+    return items, bool(cursor)
+
+
+def is_answered(name: str, *, path: dict[str, Any] | None = None, body: dict[str, Any], key: str) -> bool:
+    """Whether this very change was made before under `key`: then it is only asked for again.
+
+    Raises IdempotencyKeyReused where the key belongs to another.
+    """
+    database = database_of_app()
+    call = _call(database, OPERATIONS[name], path or {}, {}, body, key)
+    stored = database.transact(
+        lambda session: find_answer(session, organization_id=call.organization_id, key=call.key),
+        actor=g.actor,
+        read_only=True,
+    )
+    return stored is not None
 
 
 def _call(

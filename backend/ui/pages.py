@@ -71,14 +71,15 @@ def _frame() -> dict[str, Any]:
     }
 
 
-def _zone() -> ZoneInfo:
+def zone() -> ZoneInfo:
+    """The time zone of the hospital of who is signed in."""
     return ZoneInfo(session.get("about", {}).get("time_zone", "UTC"))
 
 
 def _moment(text: str) -> str:
     """An ISO time with its day, today's day left out."""
-    moment = datetime.fromisoformat(text).astimezone(_zone())
-    today = datetime.now(_zone()).date()
+    moment = datetime.fromisoformat(text).astimezone(zone())
+    today = datetime.now(zone()).date()
     return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%-d %b %H:%M}"
 
 

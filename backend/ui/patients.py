@@ -1,0 +1,131 @@
+"""Patients: finding one, the chart of what was given, and what is wrong with an entry of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import flash, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.actor import Role
+from backend.administrations.models import RemainderKind
+from backend.errors import DomainError, ValidationFailed
+from backend.http.fields import Body, Day
+from backend.http.parsing import load
+from backend.orders.models import OrderStatus
+from backend.ui.asking import ask, ask_all
+from backend.ui.chart import DAYS, Span, rows_of
+from backend.ui.forms import asked, number_of, with_witness
+from backend.ui.pages import blueprint_of, form_key, zone
+
+blueprint = blueprint_of("patients")
+ENTRY_PAGES, ORDER_PAGES = 10, 2
+MARKING = frozenset({Role.NURSE, Role.PHARMACIST})
+# What to do about a refusal, where the problem's own words do not say it.
+ADVICE = {
+    "witness_required": "Ask a colleague of this ward to type their own email and password.",
+    "remainder_too_large": "Look at how much of the dose is open, and type no more than that.",
+    "dose_has_remainder": "Ask the pharmacy to correct the stock.",
+    "busy": "Nothing is known to have changed. Tap again: nothing is recorded twice.",
+}
+
+
+class ChartQuery(Body):
+    """The last day of the chart."""
+
+    last = Day()
+
+
+@blueprint.get("/patients")
+def show_patients() -> str:
+    """Patients by name or medical record number, of one ward where it is chosen."""
+    wanted = asked("q", "ward_id", "cursor")
+    page = ask("GET /patients", query=wanted)
+    wards = ask("GET /wards", query={"limit": 200})["items"]
+    return render_template("patients.html", patients=page["items"], more=page["next_cursor"], wards=wards, **wanted)
+
+
+@blueprint.get("/patients/<uuid:patient_id>")
+def show_patient(patient_id: UUID) -> str:
+    """One patient: allergies, active orders, and the chart of seven days."""
+    patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": patient_id})
+    now = datetime.now(zone())
+    last = load(ChartQuery(), {"last": asked("last")["last"]} if asked("last")["last"] else {}).get("last", now.date())
+    policies = ask("GET /organization")
+    span = Span(last, zone(), now, timedelta(minutes=policies["dose_window_minutes"]))
+    times = {"from": span.since.astimezone(UTC).isoformat(), "to": span.until.astimezone(UTC).isoformat()}
+    entries, many_entries = ask_all("GET /administrations", {"patient_id": patient_id, **times}, pages=ENTRY_PAGES)
+    mine = {"patient_id": patient_id}
+    active, many_active = ask_all("GET /orders", {**mine, "status": OrderStatus.ACTIVE.value}, pages=ORDER_PAGES)
+    newest, _ = ask_all("GET /orders", mine, pages=ORDER_PAGES)
+    active_ids = {order["id"] for order in active}
+    ended = [order for order in newest if order["id"] not in active_ids]
+    step = timedelta(days=DAYS)
+    return render_template(
+        "patient.html",
+        patient=patient,
+        active=active,
+        span=span,
+        today=now.date(),
+        rows=rows_of(span, [*active, *ended], entries),
+        earlier=last - step,
+        later=last + step if last < now.date() + step else None,
+        truncated=many_entries or many_active,
+        role=g.actor.role,
+    )
+
+
+@blueprint.get("/doses/<uuid:administration_id>")
+def show_dose(administration_id: UUID) -> str:
+    """A recorded dose: its facts, and the forms for what is wrong with it."""
+    return _dose_page(administration_id, None, {})
+
+
+def _dose_page(administration_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
+    dose = ask("GET /administrations/<uuid:administration_id>", path={"administration_id": administration_id})
+    return render_template(
+        "dose.html",
+        dose=dose,
+        open_units=dose["quantity_units"] - dose["wasted_units"] - dose["returned_units"],
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
+        given=given,
+        may_mark=g.actor.role in MARKING,
+        may_return=g.actor.role is Role.NURSE,
+    )
+
+
+@blueprint.post("/doses/<uuid:administration_id>/error")
+def mark_in_error(administration_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Marks the entry as made in error, and goes back to the chart."""
+    body = with_witness({"reason": request.form.get("reason", "").strip()})
+    operation = "POST /administrations/<uuid:administration_id>/entered-in-error"
+    return _change(administration_id, operation, body, "Marked as entered in error.", "error")
+
+
+@blueprint.post("/doses/<uuid:administration_id>/remainder")
+def leave_remainder(administration_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Wastes what is left of a dose or puts it back, and goes back to the chart."""
+    kind = request.form.get("kind", "")
+    if kind not in set(RemainderKind):
+        raise ValidationFailed.of("kind", "waste or return")
+    texts = {name: request.form.get(name, "").strip() for name in ("lot_id", "reason")}
+    body: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    body["quantity_units"] = number_of(request.form.get("quantity_units", ""))
+    said = "Recorded as wasted." if kind == RemainderKind.WASTE else "Put back on the shelf."
+    operation = f"POST /administrations/<uuid:administration_id>/{kind}"
+    return _change(administration_id, operation, with_witness(body), said, "remainder")
+
+
+def _change(
+    administration_id: UUID, operation: str, body: dict[str, Any], said: str, form: str
+) -> AnyResponse | tuple[str, int]:
+    where = {"administration_id": administration_id}
+    try:
+        ask(operation, path=where, body=body, key=form_key())
+    except DomainError as refusal:
+        typed = {name: value for name, value in request.form.items() if name != "witness_password"}
+        return _dose_page(administration_id, refusal, {**typed, "form": form}), refusal.status
+    dose = ask("GET /administrations/<uuid:administration_id>", path=where)
+    flash(f"{said} {dose['drug_name']}, dose {dose['dose']}.")
+    return redirect(url_for(".show_patient", patient_id=dose["patient_id"]))
