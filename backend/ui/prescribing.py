@@ -1,6 +1,6 @@
 """The doctor's pages: the orders that are theirs, one order, and placing one in three steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
+from backend.db.idempotency import IdempotencyKeyReused
 from backend.errors import DomainError, ValidationFailed
 from backend.http.fields import Body, Id
 from backend.http.parsing import load
@@ -25,6 +26,9 @@ MINUTES = {"minutes": 1, "hours": 60, "days": 1_440}
 ROUTES = ("oral", "intravenous", "subcutaneous", "intramuscular", "inhaled", "topical", "rectal", "sublingual")
 TEXTS = ("dose_text", "route", "priority")
 UNCONFIRMED = 409
+CONTRADICTED = "Something speaks against this order. Read it and confirm it, or choose another drug."
+NOT_UNDERSTOOD = "Look at what is marked below, and place the order again."
+USED = "This page has already placed an order, with other values. Place this one as well only if both are meant."
 
 
 class Chosen(Body):
@@ -94,19 +98,17 @@ def _cautions(patient_id: UUID, drug_id: UUID) -> tuple[dict[str, Any], dict[str
 
 
 def _form_page(
-    patient_id: UUID, drug_id: UUID, given: Mapping[str, str], refusal: DomainError | None = None, asks: bool = False
+    patient_id: UUID, drug_id: UUID, given: Mapping[str, str], said: str = "", errors: Sequence[dict[str, str]] = ()
 ) -> str:
     patient, drug, cautions = _cautions(patient_id, drug_id)
-    errors = refusal.members["errors"] if isinstance(refusal, ValidationFailed) else []
     return render_template(
         "prescribe.html",
         patient=patient,
         drug=drug,
         cautions=cautions,
         confirmed=request.form.getlist("confirmed"),
-        asks=asks,
+        said=said,
         given=given,
-        refusal=refusal,
         errors={error["pointer"].strip("/"): error["detail"] for error in errors},
         wards=[ward for ward in ask("GET /wards", query={"limit": 200})["items"] if ward["kind"] == "ward"],
         priorities=list(Priority),
@@ -127,10 +129,12 @@ def place() -> AnyResponse | tuple[str, int]:
         if not is_answered("POST /orders", body=body, key=key):
             _, _, cautions = _cautions(*which)
             if {caution.key for caution in cautions} - set(request.form.getlist("confirmed")):
-                return _form_page(*which, request.form, asks=True), UNCONFIRMED
+                return _form_page(*which, request.form, CONTRADICTED), UNCONFIRMED
         order = ask("POST /orders", body=body, key=key)
     except ValidationFailed as refusal:
-        return _form_page(*which, request.form, refusal), refusal.status
+        return _form_page(*which, request.form, NOT_UNDERSTOOD, refusal.members["errors"]), refusal.status
+    except IdempotencyKeyReused as refusal:
+        return _form_page(*which, request.form, USED), refusal.status
     flash(f"Ordered: {order['drug_name']} {order['strength']} for {order['patient_name']}.")
     return redirect(url_for(".show_order", order_id=order["id"]))
 

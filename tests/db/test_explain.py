@@ -208,6 +208,9 @@ LOOKUPS = {
     ),
     "orders of a ward": Lookup(orders(ward_id=("ward", 3)), ORDERS, {"ix_medication_orders_ward_id"}),
     "orders of a patient": Lookup(orders(patient_id=("patient", 4711)), ORDERS, {"ix_medication_orders_patient_id"}),
+    "active orders of a patient": Lookup(
+        orders(status=OrderStatus.ACTIVE, patient_id=("patient", 4711)), ORDERS, {"ix_medication_orders_patient_id"}
+    ),
     "orders of a drug": Lookup(orders(drug_id=("drug", 70)), ORDERS, {"ix_medication_orders_drug_id"}),
     "orders of a doctor": Lookup(orders(prescriber_id=("user", 5)), ORDERS, {"ix_medication_orders_prescriber_id"}),
     "administration time": Lookup(administrations_by_time, DOSES, {"ix_medication_administrations_administered_at"}),
