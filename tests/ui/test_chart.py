@@ -96,7 +96,7 @@ def test_a_schedule_goes_by_real_hours_where_the_clocks_change() -> None:
 
 
 def test_a_span_begins_in_the_middle_of_a_long_schedule() -> None:
-    shown = marks(first_due_at="2026-01-01T10:00:00Z", interval_minutes=1440, doses=1000, doses_given=0)
+    shown = marks(first_due_at="2025-01-01T10:00:00Z", interval_minutes=1440, doses=1000, doses_given=0)
     assert shown == [(day, "missed", "12:00") for day in range(4, 10)] + [(10, "due", "12:00")]
 
 

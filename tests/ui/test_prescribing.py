@@ -173,7 +173,8 @@ def test_a_network_lost_in_the_middle_orders_once_and_warns_of_nothing(hospital:
     choose(screen, hospital)
     screen.page.route("**/prescribing/new", lose_the_first_answer)
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector("h2:has-text('Discontinue')")
+    assert screen.page.locator(".confirm").count() == 0
     assert lost == [302]
     assert orders(hospital) == 1
     forgive(screen, "ERR_CONNECTION_FAILED")
