@@ -28,6 +28,11 @@ TEXTS = ("dose_text", "route", "priority")
 UNCONFIRMED = 409
 CONTRADICTED = "Something speaks against this order. Read it and confirm it, or choose another drug."
 NOT_UNDERSTOOD = "Look at what is marked below, and place the order again."
+PLAIN = {
+    "Not a valid integer.": "Type a whole number.",
+    "Not a valid aware datetime.": "Choose a day and a time that the clocks of the hospital show.",
+    "Not a valid UUID.": "Choose one.",
+}
 USED = "This page has already placed an order, with other values. Place this one as well only if both are meant."
 
 
@@ -109,7 +114,7 @@ def _form_page(
         confirmed=request.form.getlist("confirmed"),
         said=said,
         given=given,
-        errors={error["pointer"].strip("/"): error["detail"] for error in errors},
+        errors={error["pointer"].strip("/"): PLAIN.get(error["detail"], error["detail"]) for error in errors},
         wards=[ward for ward in ask("GET /wards", query={"limit": 200})["items"] if ward["kind"] == "ward"],
         priorities=list(Priority),
         routes=ROUTES,

@@ -103,6 +103,7 @@ def test_what_cannot_be_ordered_is_marked_and_nothing_is_lost(
     submit(screen)
     screen.page.wait_for_selector(f"#{told}-wrong")
     assert "Not ordered yet" in screen.page.inner_text("[role=alert]")
+    assert "valid" not in screen.page.inner_text(f"#{told}-wrong")
     assert screen.page.locator(f"[aria-describedby='{told}-wrong'][aria-invalid=true]").count() == 1
     assert (screen.page.input_value("#dose_text"), screen.page.input_value(f"#{field}")) == ("10 mg", typed)
     assert orders(hospital) == 0
