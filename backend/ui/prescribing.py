@@ -30,6 +30,7 @@ CONTRADICTED = "Something speaks against this order. Read it and confirm it, or 
 NOT_UNDERSTOOD = "Look at what is marked below, and place the order again."
 PLAIN = {
     "Not a valid integer.": "Type a whole number.",
+    "Not a valid datetime.": "Choose a day and a time that the clocks of the hospital show.",
     "Not a valid aware datetime.": "Choose a day and a time that the clocks of the hospital show.",
     "Not a valid UUID.": "Choose one.",
 }
