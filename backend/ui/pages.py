@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import Busy, DomainError, NotAuthenticated
+from backend.formulary.tall_man import tall_man
 from backend.http.problems import of_bug, of_domain
 from backend.ui.navigation import tabs
 from backend.ui.session import ScreenLocked, identify, touch
@@ -52,7 +53,7 @@ def install(app: Flask) -> None:
     app.template_folder = "ui/templates"
     app.static_url_path = "/static"
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
-    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of)
+    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, tall_man=tall_man)
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
 

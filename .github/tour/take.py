@@ -1,0 +1,79 @@
+"""Takes the README's pictures of a fresh demo: python .github/tour/take.py http://127.0.0.1:8000
+
+Needs the `test` extra and a Chromium of the system. Each picture is of the size of a ward's tablet or of a desk.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyotp
+from playwright.sync_api import sync_playwright
+
+PASSWORD = "ward-demo-2026"  # of the demo's sign-ins, which it prints
+SECRET = "JBSWY3DPEHPK3PXP"
+TABLET, DESK = {"width": 820, "height": 1180}, {"width": 1440, "height": 900}
+PLACE = Path(__file__).parent
+
+
+class Picture(NamedTuple):
+    """What `login` sees at `start` after following `links`, each the text of a link or button."""
+
+    name: str
+    login: str
+    links: tuple[str, ...] = ()
+    start: str = "/"
+    size: dict[str, int] = TABLET
+    theme: str = "light"
+
+
+PICTURES = (
+    Picture("board", "nurse"),
+    Picture("give", "nurse", ("Give",)),
+    Picture("given", "nurse", ("Give", "Give dose")),
+    Picture("patient", "nurse", ("Zimmermann",), "/patients", DESK),
+    Picture("stock", "pharmacist", (), "/stock", DESK, "dark"),
+    Picture("drug", "pharmacist", ("Morphine",), "/stock?q=morphine", DESK),
+    Picture("transfers", "pharmacist", (), "/transfers"),
+    Picture("register", "pharmacist", ("Morphine",), "/register", DESK),
+    Picture("prescribe", "doctor", (), "/prescribing", DESK),
+)
+
+
+def _sign_in(page: Any, base: str, login: str) -> None:
+    page.goto(base + "/sign-in")
+    page.fill("#organization", "riverside")
+    page.fill("#email", f"{login}@riverside.example")
+    page.fill("#password", PASSWORD)
+    page.click("main button.primary")
+    if page.locator("#otp").count():
+        page.fill("#otp", pyotp.TOTP(SECRET).now())
+        page.click("main button.primary")
+
+
+def take(browser: Any, base: str, picture: Picture) -> None:
+    """Writes PLACE/name.png."""
+    context = browser.new_context(viewport=picture.size, color_scheme=picture.theme)
+    page = context.new_page()
+    _sign_in(page, base, picture.login)
+    page.goto(base + picture.start)
+    for link in picture.links:
+        page.locator("main").locator("a, button").filter(has_text=link).first.click()
+        page.wait_for_load_state()
+    page.screenshot(path=PLACE / f"{picture.name}.png")
+    context.close()
+
+
+def main(base: str) -> None:
+    """All pictures."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for picture in PICTURES:
+            take(browser, base.rstrip("/"), picture)
+            print(picture.name)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
