@@ -9,11 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import psycopg2.extensions
 import pytest
 from flask import Flask
 from prometheus_client import REGISTRY
-from sqlalchemy import event
 
 from backend import create_app
 from backend.actor import Role
@@ -24,6 +22,7 @@ from backend.db.idempotency import IdempotencyKey
 from backend.orders import fulfilment, ordering
 from backend.orders.models import Priority
 from backend.patients.patients import add_patient
+from tests.counting import statements_of
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
 
 
@@ -155,36 +154,21 @@ def fill(hospital: Hospital, count: int) -> None:
     )
 
 
-class CountingCursor(psycopg2.extensions.cursor):
-    """Counts every message that is sent to the server."""
-
-    sent = 0
-
-    def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Executes and counts."""
-        type(self).sent += 1
-        return super().execute(*args, **kwargs)
-
-
-def messages_for_a_board(app: Flask, database: Database, orders: int) -> int:
+def messages_for_a_board(app: Flask, database: Database, sent: list[str], orders: int) -> int:
     """How many messages one uncached read of a ward with `orders` orders sends."""
     hospital = open_hospital(database)
     fill(hospital, orders)
     client = sign_in(app, hospital, "nurse")
-    before = CountingCursor.sent
+    sent.clear()
     assert len(due(board_of(client, hospital.ward_id))) == orders
-    return CountingCursor.sent - before
+    return len(sent)
 
 
 def test_five_orders_and_two_hundred_cost_the_same_queries(nodes: list[Flask], database: Database) -> None:
     app = nodes[0]
-
-    def count(connection: Any, _record: Any) -> None:
-        connection.cursor_factory = CountingCursor
-
-    event.listen(app.extensions["valmed"].engine, "connect", count)
-    messages_for_a_board(app, database, 1)  # prepares the statements
-    few, many = (messages_for_a_board(app, database, orders) for orders in (5, 200))
+    sent = statements_of(app)
+    messages_for_a_board(app, database, sent, 1)  # prepares the statements
+    few, many = (messages_for_a_board(app, database, sent, orders) for orders in (5, 200))
     assert few == many == 4, "token, version, orders, commit"
 
 

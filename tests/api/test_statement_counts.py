@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
-import psycopg2.extensions
 import pytest
 from flask import Flask
-from sqlalchemy import event
 
 from backend import create_app
 from backend.config import Config
 from backend.db.engine import normalised_url
 from backend.db.provision import connect
 from tests.api.asking import LISTS, least, login_for, send
+from tests.counting import statements_of
 from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
@@ -42,30 +40,20 @@ FILL = (
     SELECT {org}, {id}, {ward}, drug_id, id, 1, -1, 0, 'fulfilment', {id}, now() FROM lots, {rows}
     WHERE lot_number = '1' AND drug_id = {id}""",
 )
-SENT: list[str] = []
-
-
-class CountingCursor(psycopg2.extensions.cursor):
-    """A cursor that notes what it sends: SQLAlchemy's statements and the prepared ones of the driver's own path."""
-
-    def execute(self, query: Any, values: Any = None) -> None:
-        """As the driver's."""
-        SENT.append(str(query))
-        super().execute(query, values)
 
 
 @pytest.fixture(scope="module")
 def counted(config: Config) -> Iterator[Flask]:
-    """An application whose every cursor counts."""
+    """An application of one connection."""
     app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
-    engine = app.extensions["valmed"].engine
-
-    @event.listens_for(engine, "connect")
-    def count(connection: Any, _record: Any) -> None:
-        connection.cursor_factory = CountingCursor
-
     yield app
-    engine.dispose()
+    app.extensions["valmed"].engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def sent(counted: Flask) -> list[str]:
+    """What it sends."""
+    return statements_of(counted)
 
 
 def filled(app: Flask, rows: int) -> tuple[Hospital, dict[str, Client]]:
@@ -81,7 +69,7 @@ def filled(app: Flask, rows: int) -> tuple[Hospital, dict[str, Client]]:
 
 
 @pytest.fixture(scope="module")
-def small(counted: Flask) -> tuple[Hospital, dict[str, Client]]:
+def small(counted: Flask, sent: list[str]) -> tuple[Hospital, dict[str, Client]]:
     return filled(counted, 1)
 
 
@@ -99,25 +87,26 @@ def test_two_hundred_rows_take_as_many_statements_as_one(
     large: tuple[Hospital, dict[str, Client]],
     name: str,
     query: dict[str, str],
+    sent: list[str],
 ) -> None:
     statements = []
     for (hospital, staff), rows in ((small, 1), (large, ROWS)):
         ask = least(name, hospital, limit="200", **query)
-        SENT.clear()
+        sent.clear()
         response = send(staff[login_for(name)], name, ask)
-        statements.append([sent for sent in SENT if not sent.startswith("PREPARE")])  # once a connection
+        statements.append([one for one in sent if not one.startswith("PREPARE")])  # once a connection
         assert len(response.get_json()["items"]) == rows
     assert len(statements[0]) == len(statements[1]), statements[1]
     assert 2 < len(statements[0]) < 8
 
 
-def test_every_statement_is_counted(small: tuple[Hospital, dict[str, Client]]) -> None:
+def test_every_statement_is_counted(small: tuple[Hospital, dict[str, Client]], sent: list[str]) -> None:
     """The token, by the driver's own path; the transaction; the list, by SQLAlchemy; the end."""
     hospital, staff = small
-    SENT.clear()
+    sent.clear()
     assert staff["nurse"].get("/drugs").status_code == 200
     for part in ("authenticate", "BEGIN ISOLATION LEVEL", "FROM drugs", "COMMIT"):
-        assert any(part in statement for statement in SENT), part
+        assert any(part in statement for statement in sent), part
     assert hospital.slug
 
 
@@ -130,15 +119,15 @@ def furnished(counted: Flask) -> tuple[Hospital, dict[str, Client]]:
 
 @pytest.mark.parametrize("name", sorted(LISTS))
 def test_a_page_of_many_takes_as_many_statements_as_a_page_of_one(
-    furnished: tuple[Hospital, dict[str, Client]], name: str
+    furnished: tuple[Hospital, dict[str, Client]], name: str, sent: list[str]
 ) -> None:
     hospital, staff = furnished
     statements, rows = [], []
     for limit in ("1", "200"):
         ask = least(name, hospital, limit=limit)
-        SENT.clear()
+        sent.clear()
         response = send(staff[login_for(name)], name, ask)
-        statements.append([sent for sent in SENT if not sent.startswith("PREPARE")])
+        statements.append([one for one in sent if not one.startswith("PREPARE")])
         rows.append(len(response.get_json()["items"]))
     assert rows[1] >= rows[0] == 1
     assert len(statements[0]) == len(statements[1]), statements[1]

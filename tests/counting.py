@@ -1,0 +1,24 @@
+"""What an application sends to its database."""
+
+from typing import Any
+
+import psycopg2.extensions
+from flask import Flask
+from sqlalchemy import event
+
+
+def statements_of(app: Flask) -> list[str]:
+    """Every statement that connections opened from now on send, as they send it: SQLAlchemy's and the prepared ones of
+    the driver's own path."""
+    sent: list[str] = []
+
+    class NotingCursor(psycopg2.extensions.cursor):
+        def execute(self, query: Any, values: Any = None) -> None:
+            sent.append(str(query))
+            super().execute(query, values)
+
+    @event.listens_for(app.extensions["valmed"].engine, "connect")
+    def note(connection: Any, _record: Any) -> None:
+        connection.cursor_factory = NotingCursor
+
+    return sent
