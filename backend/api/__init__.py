@@ -6,6 +6,7 @@ from backend.api import (
     adjustments,
     administrations,
     alerts,
+    audit,
     counts,
     discrepancies,
     drugs,
@@ -54,6 +55,7 @@ RESOURCES: tuple[Resource, ...] = (
     register.resource,
     alerts.resource,
     history.resource,
+    audit.resource,
 )
 
 

@@ -52,7 +52,15 @@ def id_part(value: Any) -> UUID:
     return UUID(text_part(value))
 
 
+def number_part(value: Any) -> int:
+    """A number that the database counted."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError
+    return value
+
+
 BY_EXPIRY = (day_part, id_part)
+BY_NUMBER = (number_part,)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
 BY_TEXT = (text_part, id_part)

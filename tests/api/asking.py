@@ -182,6 +182,15 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         }
     ),
     "GET /stock/expiring-value": lambda h: Ask(query={"ward_id": h.ward_id, "within_days": "90"}),
+    "GET /audit": lambda h: Ask(
+        query={
+            "table": "wards",
+            "row_id": h.ward_id,
+            "actor_id": h.staff["admin"].user_id,
+            "from": "2026-01-01T00:00:00Z",
+            "to": "2100-01-01T00:00:00+02:00",
+        }
+    ),
     **CUSTODY,
 }
 # Parameters without which a list is refused.

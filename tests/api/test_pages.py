@@ -105,6 +105,7 @@ GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /discrepancies": lambda h, name: a_discrepancy(h),
     "GET /stock/register": lambda h, name: h.receive(1, lot=name),
     "GET /alerts": lambda h, name: an_alert(h),
+    "GET /audit": lambda h, name: h.add_ward(f"Walker {name}"),
 }
 
 
@@ -120,18 +121,20 @@ NARROWED: dict[str, Callable[[Hospital], dict[str, Any]]] = {
     "GET /stock": lambda h: {"q": "walker"},
     "GET /stock/as-of": lambda h: {"at": "2026-01-01T00:00:00Z"},
     "GET /stock/register": lambda h: {"drug_id": h.drug_id},
+    "GET /audit": lambda h: {"table": "wards"},
     "GET /stock/consumption": lambda h: {"drug_id": h.drug_id, "from": "2026-01-01", "to": "2026-01-31"},
 }
 # Rows that every hospital begins with, and that cannot be narrowed away.
-PRESENT = {"GET /wards": 1, "GET /stock/expiring-value": 1}
+PRESENT = {"GET /wards": 1, "GET /stock/expiring-value": 1, "GET /audit": 1}
 BY_TIME = {
     *("GET /orders", "GET /stock/movements", "GET /administrations", "GET /override-drugs", "GET /overrides"),
     *("GET /transfers", "GET /counts", "GET /discrepancies", "GET /stock/register", "GET /alerts"),
+    "GET /audit",
 }
 
 
 NAMES = ("expires_on", "email", "name", "day", "drug_name", "ward_name")
-TIMES = ("recorded_at", "administered_at", "opened_at", "requested_at", "created_at")
+TIMES = ("recorded_at", "administered_at", "opened_at", "requested_at", "created_at", "occurred_at")
 
 
 def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:

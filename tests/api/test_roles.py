@@ -85,6 +85,7 @@ MAY = {
     "POST /discrepancies/<uuid:discrepancy_id>/resolve": {"pharmacist"},
     "GET /stock/register": {"admin", "pharmacist"},
     "GET /alerts": EVERYBODY,
+    "GET /audit": {"admin"},
     "POST /alerts/<uuid:alert_id>/acknowledge": EVERYBODY,
 }
 PATH_IDS = sorted({found for name in MAY for found in re.findall(r"<uuid:(\w+)>", name)})

@@ -110,6 +110,8 @@ FOREIGN = {
     ("GET /stock/register", "query", "drug_id"): "drug_not_found",
     ("GET /stock/register", "query", "ward_id"): "nothing",
     ("GET /alerts", "query", "ward_id"): "nothing",
+    ("GET /audit", "query", "row_id"): "nothing",
+    ("GET /audit", "query", "actor_id"): "nothing",
     ("POST /alerts/<uuid:alert_id>/acknowledge", "path", "alert_id"): "alert_not_found",
 }
 CASES = sorted(FOREIGN)
@@ -135,9 +137,9 @@ def is_id(field: fields.Field[Any]) -> bool:
 def foreign_id(hospital: Hospital, name: str) -> Any:
     """An id of `hospital` of the kind that the field `name` asks for."""
     match name.removesuffix("_id").removesuffix("_ids"):
-        case "user" | "prescriber" | "nurse" | "owner":
+        case "user" | "prescriber" | "nurse" | "owner" | "actor":
             return hospital.staff["doctor"].user_id
-        case "source_ward" | "destination_ward":
+        case "source_ward" | "destination_ward" | "row":
             return hospital.ward_id
         case "ward" | "patient" | "drug":
             return getattr(hospital, name.removesuffix("s"))
