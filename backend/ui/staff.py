@@ -1,0 +1,87 @@
+"""Staff: who works here, as what, on which wards."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.actor import Role
+from backend.errors import DomainError
+from backend.identity.queries import UserNotFound
+from backend.ui.asking import ask, ask_all
+from backend.ui.forms import asked
+from backend.ui.pages import blueprint_of, form_key
+
+blueprint = blueprint_of("staff")
+PAGES = 10  # of 200 users, to find one among them
+
+
+@blueprint.get("/staff")
+def show_users() -> str:
+    """Staff by email, of one role or with a part of the name."""
+    wanted = asked("q", "role", "cursor")
+    answer = ask("GET /users", query=wanted)
+    wards = {ward["id"]: ward["name"] for ward in _wards()}
+    return render_template("staff.html", roles=list(Role), wanted=wanted, wards=wards, **answer)
+
+
+@blueprint.get("/staff/new")
+def show_new() -> str:
+    """The form of somebody who begins to work here."""
+    return _page(None, {"ward_ids": []}, None)
+
+
+@blueprint.post("/staff/new")
+def add() -> AnyResponse | tuple[str, int]:
+    """Adds them."""
+    given = _given("email", "name", "role", "password")
+    try:
+        made = ask("POST /users", body=given, key=form_key())
+    except DomainError as refusal:
+        return _page(None, given, refusal), refusal.status
+    flash(f"{made['name']} can sign in with this email and password.")
+    return redirect(url_for(".show_users", q=made["email"]))
+
+
+@blueprint.get("/staff/<uuid:user_id>")
+def show_user(user_id: UUID) -> str:
+    """One of the staff."""
+    return _page(user_id, _user(user_id), None)
+
+
+@blueprint.post("/staff/<uuid:user_id>")
+def change(user_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Changes name, role, wards and password, and whether they work here."""
+    given = {**_given("name", "role", "password"), "active": "active" in request.form}
+    try:
+        changed = ask("PATCH /users/<uuid:user_id>", path={"user_id": user_id}, body=given, key=form_key())
+    except DomainError as refusal:
+        return _page(user_id, {**_user(user_id), **given}, refusal), refusal.status
+    flash(f"{changed['name']} is changed.")
+    return redirect(url_for(".show_users", q=changed["email"]))
+
+
+def _given(*names: str) -> dict[str, Any]:
+    """What the form says; an empty field is not sent, so that the operation says what is missing."""
+    fields = {name: request.form.get(name, "").strip() for name in names}
+    return {**{name: value for name, value in fields.items() if value}, "ward_ids": request.form.getlist("ward_ids")}
+
+
+def _user(user_id: UUID) -> dict[str, Any]:
+    users, _ = ask_all("GET /users", {}, pages=PAGES)
+    found = next((user for user in users if user["id"] == str(user_id)), None)
+    if found is None:
+        raise UserNotFound()
+    return found
+
+
+def _wards() -> list[dict[str, Any]]:
+    wards: list[dict[str, Any]] = ask("GET /wards", query={"limit": 200})["items"]
+    return wards
+
+
+def _page(user_id: UUID | None, user: dict[str, Any], refusal: DomainError | None) -> str:
+    return render_template(
+        "user.html", user_id=user_id, user=user, refusal=refusal, roles=list(Role), wards=_wards()
+    )

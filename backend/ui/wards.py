@@ -1,0 +1,40 @@
+"""Wards and pharmacies: the places that hold stock, and who works there."""
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.errors import DomainError
+from backend.organizations.models import WardKind
+from backend.ui.asking import ask, ask_all
+from backend.ui.pages import blueprint_of, form_key
+
+blueprint = blueprint_of("wards")
+PAGES = 10
+
+
+@blueprint.get("/places")
+def show_wards() -> str:
+    """Every place by name, with its staff."""
+    return _page({}, None)
+
+
+@blueprint.post("/places")
+def open_ward() -> AnyResponse | tuple[str, int]:
+    """A new one."""
+    given = {name: request.form.get(name, "").strip() for name in ("name", "kind")}
+    try:
+        made = ask("POST /wards", body=given, key=form_key())
+    except DomainError as refusal:
+        return _page(given, refusal), refusal.status
+    flash(f"{made['name']} is open. Add its staff next.")
+    return redirect(url_for(".show_wards"))
+
+
+def _page(given: dict[str, Any], refusal: DomainError | None) -> str:
+    wards, _ = ask_all("GET /wards", {}, pages=PAGES)
+    users, more = ask_all("GET /users", {}, pages=PAGES)
+    for ward in wards:
+        ward["staff"] = [user for user in users if user["active"] and ward["id"] in user["ward_ids"]]
+    return render_template("places.html", places=wards, more=more, given=given, refusal=refusal, kinds=list(WardKind))
