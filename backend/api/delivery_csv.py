@@ -25,12 +25,18 @@ def read_delivery(request: Request, schema: Schema | None) -> dict[str, Any]:
     """
     if request.mimetype != CSV:
         raise UnsupportedMediaType("Send the delivery as text/csv.")
-    numbers, lines = _lines(_text(request.get_data(cache=False)))
+    numbers, lines = lines_of(request.get_data(cache=False))
     ward_id = str((request.view_args or {})["ward_id"])
     try:
         return {**load(schema or Schema(), {"ward_id": ward_id, "lines": lines}), "numbers": numbers}
     except ValidationFailed as failed:
         raise in_file(failed, numbers) from None
+
+
+def lines_of(raw: bytes) -> tuple[list[int], list[dict[str, Any]]]:
+    """The line numbers of a file and what stands in each line. Raises ValidationFailed for what is no table of COLUMNS
+    in UTF-8."""
+    return _lines(_text(raw))
 
 
 def in_file(failed: ValidationFailed, numbers: list[int]) -> ValidationFailed:
@@ -51,7 +57,6 @@ def _text(raw: bytes) -> str:
 
 
 def _lines(text: str) -> tuple[list[int], list[dict[str, Any]]]:
-    """The line numbers of the file and the rows. Raises ValidationFailed for what is no table of COLUMNS."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     numbers: list[int] = []
     lines: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from backend.actor import Actor
 from backend.db import Session, new_id
 from backend.errors import Conflict, ValidationFailed
-from backend.formulary.drugs import get_drug
+from backend.formulary.drugs import DrugNotFound, get_drug
 from backend.organizations.organizations import get_ward
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
@@ -75,7 +75,8 @@ def receive_delivery(
 ) -> list[Receipt]:
     """Adds every line of a delivery to the ward's shelves, or none; the caller has taken their lanes.
 
-    The receipts share the delivery's id. Raises like `receive`; a ValidationFailed names the line by `/lines/<number>`.
+    The receipts share the delivery's id. Raises like `receive`: a ValidationFailed names the line by
+    `/lines/<number>`, another refusal by its member `line`.
     """
     get_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
     today = today_of(session, organization_id=actor.organization_id, now=now)
@@ -88,6 +89,9 @@ def receive_delivery(
             receipts[number] = _receive(session, actor, shelf, lines[number], delivery_id, today, now)
         except ValidationFailed as failed:
             raise failed.below(f"/lines/{number}") from None
+        except (DrugNotFound, LotNotAvailable) as refused:
+            refused.members["line"] = number
+            raise
     return [receipts[number] for number in range(len(lines))]
 
 

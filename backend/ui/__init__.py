@@ -8,7 +8,19 @@ page shows goes through JSON once.
 from flask import Flask
 
 from backend.config import Config
-from backend.ui import board, pages, patients, prescribing, signing_in
+from backend.ui import (
+    adjusting,
+    board,
+    charts,
+    lots,
+    overriding,
+    pages,
+    patients,
+    prescribing,
+    receiving,
+    signing_in,
+    stock,
+)
 from backend.ui.session import install_session
 
 
@@ -16,5 +28,6 @@ def install(app: Flask, config: Config) -> None:
     """Mounts the pages at / with their session, their templates' filters and their security headers."""
     install_session(app, config)
     pages.install(app)
-    for module in (signing_in, board, patients, prescribing):
+    stocks = (stock, receiving, adjusting, lots, overriding, charts)
+    for module in (signing_in, board, patients, prescribing, *stocks):
         app.register_blueprint(module.blueprint)

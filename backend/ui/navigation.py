@@ -12,6 +12,7 @@ class Tab(NamedTuple):
 
     endpoint: str
     label: str
+    also: tuple[str, ...] = ()  # other blueprints whose pages belong to the tab
 
 
 BOARDS = Tab("board.show_wards", "Board")
@@ -19,7 +20,7 @@ PATIENTS = Tab("patients.show_patients", "Patients")
 TRANSFERS = Tab("transfers.show_transfers", "Transfers")
 COUNTS = Tab("counts.show_counts", "Counts")
 ALERTS = Tab("alerts.show_alerts", "Alerts")
-STOCK = Tab("stock.show_stock", "Stock")
+STOCK = Tab("stock.show_stock", "Stock", ("receiving", "adjusting", "lots", "overriding", "charts"))
 DISCREPANCIES = Tab("discrepancies.show_discrepancies", "Discrepancies")
 REGISTER = Tab("register.show_drugs", "Register")
 TABS = {
@@ -53,7 +54,7 @@ def tabs() -> list[tuple[Tab, bool]]:
     if "actor" not in g:
         return []
     return [
-        (tab, request.blueprint == tab.endpoint.partition(".")[0])
+        (tab, request.blueprint in {tab.endpoint.partition(".")[0], *tab.also})
         for tab in TABS[g.actor.role]
         if tab.endpoint in current_app.view_functions
     ]

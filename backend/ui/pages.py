@@ -53,7 +53,7 @@ def install(app: Flask) -> None:
     app.template_folder = "ui/templates"
     app.static_url_path = "/static"
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
-    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, tall_man=tall_man)
+    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, field=_field, tall_man=tall_man)
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
 
@@ -62,6 +62,11 @@ def form_key() -> str:
     """The key that the current form was rendered with. Raises nothing: an odd one counts as a new form."""
     given = request.form.get("key", "")
     return given if _KEY.fullmatch(given) else secrets.token_hex(16)
+
+
+def kept_key(refusal: DomainError | None) -> str:
+    """The key of a form that is shown again: its own where nobody knows whether the change was made, else none."""
+    return form_key() if isinstance(refusal, Busy) else ""
 
 
 def _frame() -> dict[str, Any]:
@@ -87,6 +92,12 @@ def _moment(text: str) -> str:
 def _of(units: int, unit: str) -> str:
     """So many of a dispensing unit: 1 tablet, 2 tablets, 5 mL."""
     return f"{units} {unit}s" if units != 1 and unit.islower() else f"{units} {unit}"
+
+
+def _field(pointer: str) -> str:
+    """A JSON pointer as people read it: /lines/3/expires_on is line 3, expires on."""
+    words = re.sub(r"^/lines/([0-9]+)", r"/line \1", pointer).strip("/").replace("/", ", ").replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _day(text: str) -> str:

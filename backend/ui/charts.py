@@ -1,0 +1,157 @@
+"""What the charts show: stock over time, consumption by day, what expires, orders by hour. Each with its numbers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask import g, render_template
+
+from backend.actor import Role
+from backend.db.paging import LIMIT_MAX
+from backend.stock.queries import ExpiryHorizon, StockState
+from backend.ui.asking import ask, ask_all
+from backend.ui.drawing import Bar, BarChart, StepChart, bar_chart, step_chart
+from backend.ui.pages import blueprint_of, zone
+from backend.ui.places import chosen_ward, wards
+
+blueprint = blueprint_of("charts")
+DAYS, HOURS, WEEKS = 30, 24, 13
+MOVEMENT_PAGES, CONSUMPTION_PAGES, SHELF_PAGES, ORDER_PAGES = 5, 20, 5, 10  # of LIMIT_MAX each, read for one chart
+DRUGS_MAX = 10  # of the most used
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A chart, its numbers, and whether some of what happened was too much to read."""
+
+    chart: BarChart | StepChart
+    rows: Sequence[tuple[Any, ...]]
+    cut: bool = False
+
+
+@blueprint.get("/charts")
+def show_charts() -> str:
+    """A ward's expiry horizon, consumption and order flow."""
+    ward_id, now = chosen_ward(), datetime.now(zone())
+    places = wards()
+    ward_id = ward_id or next((ward["id"] for ward in places), "")
+    if not ward_id:
+        return render_template("charts.html", places=(), ward_id="")
+    consumed, cut = ask_all("GET /stock/consumption", {"ward_id": ward_id}, pages=CONSUMPTION_PAGES)
+    values = []
+    if g.actor.role in {Role.PHARMACIST, Role.ADMIN}:
+        values = [(days.value, _value_of(ward_id, days)) for days in ExpiryHorizon]
+    return render_template(
+        "charts.html",
+        places=places,
+        ward_id=ward_id,
+        horizon=_expiry_horizon(ward_id, now.date()),
+        values=values,
+        used=consumption_by_day(consumed, now.date(), cut),
+        drugs=_most_used(consumed),
+        statistics=ask("GET /orders/statistics", query={"ward_id": ward_id}),
+        flow=_orders_by_hour(ward_id, now),
+    )
+
+
+def stock_over_time(
+    shelves: list[dict[str, Any]], *, ward_id: str, drug_id: str, line: int | None, now: datetime
+) -> Shown:
+    """What `shelves` (of GET /stock) together held of the drug over the last DAYS; `line` is their reorder point.
+
+    The ledger is walked backwards: before a movement its shelf held the balance after it, less its units.
+    """
+    since = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS - 1)
+    query = {"ward_id": ward_id, "drug_id": drug_id, "from": since.isoformat()}
+    movements, cut = ask_all("GET /stock/movements", query, pages=MOVEMENT_PAGES)
+    held = {shelf["ward_id"]: shelf["on_hand_units"] for shelf in shelves}
+    newest: dict[str, int] = {}
+    for movement in movements:
+        newest.setdefault(movement["ward_id"], movement["balance_after_units"])
+    held |= newest
+    levels = []
+    for movement in movements:
+        levels.append((datetime.fromisoformat(movement["recorded_at"]).astimezone(now.tzinfo), sum(held.values())))
+        held[movement["ward_id"]] = movement["balance_after_units"] - movement["units"]
+    if not cut:
+        levels.append((since, sum(held.values())))
+    levels.reverse()
+    label = "" if line is None else f"Reorder at {line:,}"
+    return Shown(step_chart(levels, until=now, line=line, line_label=label), _by_day(levels, now.date()), cut)
+
+
+def _by_day(levels: list[tuple[datetime, int]], today: date) -> list[tuple[Any, ...]]:
+    """The level at the end of each day, the last day first."""
+    last = {moment.date(): level for moment, level in levels}
+    day, level, rows = min(last), 0, []
+    while day <= today:
+        level = last.get(day, level)
+        rows.append((f"{day:%-d %b}", f"{level:,}"))
+        day += timedelta(days=1)
+    return rows[::-1]
+
+
+def consumption_by_day(consumed: list[dict[str, Any]], today: date, cut: bool) -> Shown:
+    """Units given on each of the last DAYS days, by what GET /stock/consumption tells."""
+    units: Counter[str] = Counter()
+    for item in consumed:
+        units[item["day"]] += item["units_given"]
+    days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    bars = [Bar(f"{day:%-d %b}", units[day.isoformat()]) for day in days]
+    return Shown(bar_chart(bars), [(bar.label, f"{bar.value:,}") for bar in reversed(bars)], cut)
+
+
+def _most_used(consumed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    units: Counter[str] = Counter()
+    for item in consumed:
+        units[item["drug_id"]] += item["units_given"]
+    named = {item["drug_id"]: item for item in consumed}
+    return [{**named[drug_id], "units_given": given} for drug_id, given in units.most_common(DRUGS_MAX)]
+
+
+def _expiry_horizon(ward_id: str, today: date) -> Shown:
+    """Lots on the ward's shelves by the week in which they expire; what has expired comes first."""
+    query: dict[str, Any] = {"ward_id": ward_id, "within_days": ExpiryHorizon.DAYS_90.value}
+    lots: dict[str, dict[str, Any]] = {}
+    cut = False
+    for state in (StockState.EXPIRED, StockState.EXPIRING):
+        shelves, more = ask_all("GET /stock", {**query, "state": state.value}, pages=SHELF_PAGES)
+        lots |= {lot["lot_id"]: lot for shelf in shelves for lot in shelf["lots"]}
+        cut = cut or more
+    number: Counter[int] = Counter()
+    units: Counter[int] = Counter()
+    for lot in lots.values():
+        week = max((date.fromisoformat(lot["expires_on"]) - today).days // 7, -1)
+        number[week] += 1
+        units[week] += lot["quantity_units"]
+    bars = [Bar("Expired", number[-1], alarming=True)]
+    bars += [Bar(f"{today + timedelta(days=7 * week):%-d %b}", number[week]) for week in range(WEEKS)]
+    rows = [(bar.label, bar.value, f"{units[week]:,}") for week, bar in enumerate(bars, start=-1)]
+    return Shown(bar_chart(bars), rows, cut)
+
+
+def _value_of(ward_id: str, days: ExpiryHorizon) -> dict[str, Any] | None:
+    """What has expired on the ward and what will within `days`, in cents; None where that is nothing."""
+    query = {"ward_id": ward_id, "within_days": days.value}
+    found: list[dict[str, Any]] = ask("GET /stock/expiring-value", query=query)["items"]
+    return found[0] if found else None
+
+
+def _orders_by_hour(ward_id: str, now: datetime) -> Shown:
+    """Orders placed in each of the last HOURS hours: the newest pages of the list, until one reaches further back."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    hours = [this_hour - timedelta(hours=ago) for ago in reversed(range(HOURS))]
+    placed: Counter[datetime] = Counter()
+    cursor, oldest, pages = "", now, 0
+    while oldest >= hours[0] and pages < ORDER_PAGES:
+        page = ask("GET /orders", query={"ward_id": ward_id, "limit": LIMIT_MAX, "cursor": cursor})
+        moments = [datetime.fromisoformat(order["created_at"]).astimezone(now.tzinfo) for order in page["items"]]
+        placed.update(moment.replace(minute=0, second=0, microsecond=0) for moment in moments)
+        cursor, oldest, pages = page["next_cursor"] or "", moments[-1] if moments else hours[0], pages + 1
+        if not cursor:
+            break
+    bars = [Bar(f"{hour:%H}:00", placed[hour]) for hour in hours]
+    cut = bool(cursor) and oldest >= hours[0]
+    return Shown(bar_chart(bars), [(bar.label, bar.value) for bar in reversed(bars)], cut)

@@ -1,0 +1,133 @@
+"""Charts as numbers: where a line, a bar or a tick lies in an SVG of WIDTH by HEIGHT; templates/_charts.html draws it.
+
+Decision: no library of charts and no script. Because the page's policy allows no inline style, a ward's screen must
+show a chart before and without JavaScript, and a step line and bars are a page of arithmetic. Cost: nothing moves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 960, 280
+LEFT, RIGHT, TOP, BOTTOM = 60, 944, 16, 236  # the edges of the plot; below and left of it stand the labels
+TICKS = 4
+LABELS_MAX = 12
+BAR_SHARE = 0.72  # of its place that a bar takes
+
+
+class Tick(NamedTuple):
+    """A label and where it stands on its axis."""
+
+    at: float
+    label: str
+
+
+class Box(NamedTuple):
+    """One bar: its rectangle, what it stands for, and whether it asks for attention."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    value: int
+    alarming: bool
+
+
+class Bar(NamedTuple):
+    """What a bar stands for; `alarming` ones look different and say so in the table."""
+
+    label: str
+    value: int
+    alarming: bool = False
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Bars side by side."""
+
+    boxes: Sequence[Box]
+    columns: Sequence[Tick]
+    rows: Sequence[Tick]
+    total: int
+
+
+@dataclass(frozen=True)
+class StepChart:
+    """A level that stays until it changes, and the line that it should not fall to."""
+
+    path: str
+    area: str
+    columns: Sequence[Tick]
+    rows: Sequence[Tick]
+    line_at: float | None
+    line_label: str
+
+
+def bar_chart(bars: Sequence[Bar]) -> BarChart:
+    """The bars from left to right, their labels thinned out to what fits."""
+    rows, top = _rows(max((bar.value for bar in bars), default=0))
+    place = (RIGHT - LEFT) / max(len(bars), 1)
+    width = place * BAR_SHARE
+    boxes = []
+    for number, bar in enumerate(bars):
+        y = _height(bar.value, top)
+        x = LEFT + number * place + (place - width) / 2
+        boxes.append(Box(round(x, 1), y, round(width, 1), round(BOTTOM - y, 1), bar.label, bar.value, bar.alarming))
+    every = -(-len(bars) // LABELS_MAX) or 1
+    columns = [
+        Tick(round(box.x + box.width / 2, 1), box.label) for number, box in enumerate(boxes) if number % every == 0
+    ]
+    return BarChart(boxes, columns, rows, sum(bar.value for bar in bars))
+
+
+def step_chart(
+    levels: Sequence[tuple[datetime, int]], *, until: datetime, line: int | None, line_label: str
+) -> StepChart:
+    """The level from the first moment of `levels` (oldest first, at least one) to `until`; `line` is drawn across.
+
+    The moments carry the time zone that the day labels are in.
+    """
+    since = levels[0][0]
+    rows, top = _rows(max(*(level for _, level in levels), line or 0, 0))
+    seconds = max((until - since).total_seconds(), 1)
+
+    def across(moment: datetime) -> float:
+        return round(LEFT + (RIGHT - LEFT) * (moment - since).total_seconds() / seconds, 1)
+
+    path = f"M{across(since)} {_height(levels[0][1], top)}"
+    for moment, level in levels[1:]:
+        path += f"H{across(moment)}V{_height(level, top)}"
+    path += f"H{RIGHT}"
+    columns = [Tick(across(day), f"{day:%-d %b}") for day in _midnights(since, until)]
+    line_at = None if line is None else _height(line, top)
+    return StepChart(path, f"{path}V{BOTTOM}H{LEFT}Z", columns, rows, line_at, line_label)
+
+
+def _midnights(since: datetime, until: datetime) -> list[datetime]:
+    first = since.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    days = [first + timedelta(days=number) for number in range((until - first).days + 1)]
+    every = -(-len(days) // LABELS_MAX) or 1
+    return days[::every]
+
+
+def _height(value: int, top: int) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * value / top, 1)
+
+
+def _rows(highest: int) -> tuple[list[Tick], int]:
+    """The ticks of the upward axis in round numbers, and the number at its end."""
+    step = _round_up(-(-highest // TICKS))
+    top = step * max(-(-highest // step), 1)
+    return [Tick(_height(value, top), f"{value:,}") for value in range(0, top + 1, step)], top
+
+
+def _round_up(number: int) -> int:
+    """The next of 1, 2, 5, 10, 20, 50, ..."""
+    power = 1
+    while True:
+        for digit in (1, 2, 5):
+            if digit * power >= number:
+                return digit * power
+        power *= 10

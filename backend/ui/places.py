@@ -1,0 +1,23 @@
+"""Which ward a page is about: the one that its address names, else a nurse's own first."""
+
+from typing import Any
+
+from flask import g, request
+
+from backend.actor import Role
+from backend.db.paging import LIMIT_MAX
+from backend.ui.asking import ask
+
+
+def wards() -> list[dict[str, Any]]:
+    """The wards of the hospital by name."""
+    items: list[dict[str, Any]] = ask("GET /wards", query={"limit": LIMIT_MAX})["items"]
+    return items
+
+
+def chosen_ward() -> str:
+    """The ward's id; empty for all of them."""
+    if "ward_id" in request.args or g.actor.role is not Role.NURSE:
+        return request.args.get("ward_id", "").strip()
+    own = ask("GET /me")["wards"]
+    return str(own[0]["id"]) if own else ""
