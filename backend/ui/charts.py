@@ -20,6 +20,7 @@ blueprint = blueprint_of("charts")
 DAYS, HOURS, WEEKS = 30, 24, 13
 MOVEMENT_PAGES, CONSUMPTION_PAGES, SHELF_PAGES, ORDER_PAGES = 5, 20, 5, 10  # of LIMIT_MAX each, read for one chart
 DRUGS_MAX = 10  # of the most used
+LEAD = 0.05  # of the stretch shown, empty before the first units
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,18 @@ def stock_over_time(
         levels.append((datetime.fromisoformat(movement["recorded_at"]).astimezone(now.tzinfo), sum(held.values())))
         held[movement["ward_id"]] = movement["balance_after_units"] - movement["units"]
     if not cut:
-        levels.append((since, sum(held.values())))
+        levels.append((_beginning(levels, since, now, before=sum(held.values())), sum(held.values())))
     levels.reverse()
     label = "" if line is None else f"Reorder at {line:,}"
     return Shown(step_chart(levels, until=now, line=line, line_label=label), _by_day(levels, now.date()), cut)
+
+
+def _beginning(levels: list[tuple[datetime, int]], since: datetime, now: datetime, *, before: int) -> datetime:
+    """Where the line begins: `since`, or a little before the first units came, where there were none before."""
+    if not levels or before:
+        return since
+    first = levels[-1][0]
+    return max(since, first - (now - first) * LEAD - timedelta(minutes=1))
 
 
 def _by_day(levels: list[tuple[datetime, int]], today: date) -> list[tuple[Any, ...]]:

@@ -13,6 +13,11 @@ WIDTH, HEIGHT = 960, 280
 LEFT, RIGHT, TOP, BOTTOM = 60, 944, 16, 236  # the edges of the plot; below and left of it stand the labels
 TICKS = 4
 LABELS_MAX = 12
+STEPS = (
+    *(timedelta(minutes=minutes) for minutes in (1, 5, 15)),
+    *(timedelta(hours=hours) for hours in (1, 3, 6)),
+    *(timedelta(days=days) for days in (1, 3, 7)),
+)  # between the labels of a stretch of time
 BAR_SHARE = 0.72  # of its place that a bar takes
 
 
@@ -100,16 +105,21 @@ def step_chart(
     for moment, level in levels[1:]:
         path += f"H{across(moment)}V{_height(level, top)}"
     path += f"H{RIGHT}"
-    columns = [Tick(across(day), f"{day:%-d %b}") for day in _midnights(since, until)]
+    columns = [Tick(across(moment), label) for moment, label in _moments(since, until)]
     line_at = None if line is None else _height(line, top)
     return StepChart(path, f"{path}V{BOTTOM}H{LEFT}Z", columns, rows, line_at, line_label)
 
 
-def _midnights(since: datetime, until: datetime) -> list[datetime]:
-    first = since.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    days = [first + timedelta(days=number) for number in range((until - first).days + 1)]
-    every = -(-len(days) // LABELS_MAX) or 1
-    return days[::every]
+def _moments(since: datetime, until: datetime) -> list[tuple[datetime, str]]:
+    """Round moments of the stretch with their labels: days, or times of day where it is short."""
+    step = next((step for step in STEPS if (until - since) / step < LABELS_MAX), STEPS[-1])
+    moment = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    moments = []
+    while moment <= until:
+        if moment >= since:
+            moments.append((moment, f"{moment:%-d %b}" if step.days else f"{moment:%H:%M}"))
+        moment += step
+    return moments
 
 
 def _height(value: int, top: int) -> float:

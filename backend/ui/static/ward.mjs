@@ -43,17 +43,23 @@ async function send(event) {
     document.open();
     document.write(page);
     document.close();
+    begin();
   } catch {
-    say(form, "No connection. The dose was perhaps given: tap again, it is not given twice.");
+    say(form, "No connection. Perhaps it was done: tap again, nothing is done twice.");
     delete form.dataset.sending;
     buttons.forEach((button) => button.removeAttribute("aria-disabled"));
   }
 }
 
-document.addEventListener("submit", send);
-if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
-  document.documentElement.dataset.bsTheme = "dark";
-  const button = document.querySelector('button[name="theme"]');
-  button.value = "light";
-  button.textContent = "Light";
+// document.open() takes the listeners away, and a module runs once: a page that was written in begins here too.
+function begin() {
+  document.addEventListener("submit", send);
+  if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
+    document.documentElement.dataset.bsTheme = "dark";
+    const button = document.querySelector('button[name="theme"]');
+    button.value = "light";
+    button.textContent = "Light";
+  }
 }
+
+begin();
