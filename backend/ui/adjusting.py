@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from backend.actor import Role
 from backend.errors import DomainError
+from backend.organizations.organizations import WardNotFound
 from backend.ui.asking import ask, ask_all
 from backend.ui.forms import number_of, typed, with_witness
 from backend.ui.pages import blueprint_of, form_key, kept_key, zone
@@ -16,6 +18,7 @@ from backend.ui.stock import ADVICE as STOCK_ADVICE
 from backend.ui.stock import drug_page
 
 blueprint = blueprint_of("adjusting")
+PHARMACIST = frozenset({Role.PHARMACIST})
 LOT_PAGES = 5
 # Each reason in a person's words, and whether units may come by it.
 REASONS = (
@@ -39,6 +42,10 @@ def show_adjust(ward_id: UUID, drug_id: UUID) -> str:
 
 
 def _page(where: dict[str, UUID], refusal: DomainError | None, given: dict[str, str]) -> str:
+    g.actor.require(PHARMACIST)
+    ward = next((ward for ward in wards() if ward["id"] == str(where["ward_id"])), None)
+    if ward is None:
+        raise WardNotFound()
     drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": where["drug_id"]})
     shelves = ask("GET /stock", query=where)["items"]
     held = {lot["lot_id"]: lot for shelf in shelves for lot in shelf["lots"]}
@@ -46,7 +53,7 @@ def _page(where: dict[str, UUID], refusal: DomainError | None, given: dict[str, 
     today = datetime.now(zone()).date().isoformat()
     return render_template(
         "adjust.html",
-        ward=next((ward for ward in wards() if ward["id"] == str(where["ward_id"])), None),
+        ward=ward,
         drug=drug,
         on_hand=sum(shelf["on_hand_units"] for shelf in shelves),
         held=list(held.values()),
