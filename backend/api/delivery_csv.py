@@ -3,13 +3,14 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Request
 from marshmallow import Schema
 from werkzeug.exceptions import UnsupportedMediaType
 
-from backend.errors import ValidationFailed
+from backend.errors import DomainError, ValidationFailed
 from backend.http.parsing import load
 from backend.stock.receipts import LINES_MAX
 
@@ -19,18 +20,20 @@ _WHOLE = re.compile(r"-?[0-9]{1,12}")
 
 
 def read_delivery(request: Request, schema: Schema | None) -> dict[str, Any]:
-    """The body of `POST /wards/{ward_id}/deliveries` as `schema` reads it, and the `numbers` of its lines in the file.
+    """The body of `POST /wards/{ward_id}/deliveries` as `schema` reads it.
 
-    Raises UnsupportedMediaType, ValidationFailed; a pointer like `/lines/4/expires_on` names the line of the file.
+    `numbers` are where its lines stand in the file. Raises UnsupportedMediaType, ValidationFailed; a pointer like
+    `/lines/4/expires_on` names the line of the file.
     """
     if request.mimetype != CSV:
         raise UnsupportedMediaType("Send the delivery as text/csv.")
     numbers, lines = lines_of(request.get_data(cache=False))
     ward_id = str((request.view_args or {})["ward_id"])
     try:
-        return {**load(schema or Schema(), {"ward_id": ward_id, "lines": lines}), "numbers": numbers}
+        delivery = load(schema or Schema(), {"ward_id": ward_id, "lines": lines})
     except ValidationFailed as failed:
         raise in_file(failed, numbers) from None
+    return {**delivery, "numbers": numbers}
 
 
 def lines_of(raw: bytes) -> tuple[list[int], list[dict[str, Any]]]:
@@ -39,13 +42,17 @@ def lines_of(raw: bytes) -> tuple[list[int], list[dict[str, Any]]]:
     return _lines(_text(raw))
 
 
-def in_file(failed: ValidationFailed, numbers: list[int]) -> ValidationFailed:
-    """The same errors with the lines of the file instead of the places in the list."""
+def in_file(refusal: DomainError, numbers: Sequence[int]) -> DomainError:
+    """The same refusal with the lines of the file instead of the places in the list."""
+    if "line" in refusal.members:
+        refusal.members["line"] = numbers[refusal.members["line"]]
+    if not isinstance(refusal, ValidationFailed):
+        return refusal
 
     def renumbered(pointer: str) -> str:
         return re.sub(r"^/lines/([0-9]+)", lambda found: f"/lines/{numbers[int(found[1])]}", pointer)
 
-    errors = failed.members["errors"]
+    errors = refusal.members["errors"]
     return ValidationFailed([{**error, "pointer": renumbered(error["pointer"])} for error in errors])
 
 

@@ -9,7 +9,7 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.api.delivery_csv import CSV, in_file, read_delivery
 from backend.db import Database, Session
-from backend.errors import ValidationFailed
+from backend.errors import DomainError
 from backend.formulary.drugs import DrugNotFound
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http.endpoint import Call, Resource, shelf_of_body
@@ -138,5 +138,5 @@ def receive_csv(session: Session, call: Call) -> Any:
     """
     try:
         return _receive_lines(session, call)
-    except ValidationFailed as failed:
-        raise in_file(failed, call.body["numbers"]) from None
+    except DomainError as refusal:
+        raise in_file(refusal, call.body.get("numbers", range(LINES_MAX))) from None

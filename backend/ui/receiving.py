@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 
 from backend.actor import Role
 from backend.api.delivery_csv import COLUMNS, in_file, lines_of
-from backend.errors import DomainError, ValidationFailed
+from backend.errors import DomainError
 from backend.http.fields import Body, Id
 from backend.http.parsing import load
 from backend.ui.asking import ask
@@ -133,7 +133,7 @@ def _receive(ward_id: str, lines: list[dict[str, str]]) -> dict[str, Any]:
         try:
             receipts = ask("POST /stock/deliveries", body=body, key=form_key())["receipts"]
         except DomainError as refusal:
-            raise _numbered(refusal, list(range(1, len(lines) + 1))) from None
+            raise in_file(refusal, range(1, len(lines) + 1)) from None
     return {"receipts": receipts, "ward_id": ward_id}
 
 
@@ -150,19 +150,10 @@ def receive_csv() -> str | tuple[str, int]:
         try:
             done = ask("POST /wards/<uuid:ward_id>/deliveries", path=where, body=body, key=form_key())
         except DomainError as refusal:
-            raise _numbered(refusal, numbers) from None
+            raise in_file(refusal, numbers) from None
     except DomainError as refusal:
         return _page(ward_id, [], refusal=refusal, bad_rows=_bad_rows(refusal, raw)), refusal.status
     return render_template("received.html", ward_id=ward_id, **done)
-
-
-def _numbered(refusal: DomainError, numbers: list[int]) -> DomainError:
-    """The refusal with the numbers that a person counts lines by."""
-    if isinstance(refusal, ValidationFailed):
-        return in_file(refusal, numbers)
-    if "line" in refusal.members:
-        refusal.members["line"] = numbers[refusal.members["line"]]
-    return refusal
 
 
 def _bad_rows(refusal: DomainError, raw: bytes) -> list[tuple[str, str, str]]:

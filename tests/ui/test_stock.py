@@ -5,9 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from backend.actor import Role
+from backend.errors import Busy, Conflict, DomainError
 from backend.stock.ledger import Shelf
+from backend.ui.pages import kept_key
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
 
@@ -385,6 +388,17 @@ def test_a_delivery_is_received_without_javascript(hospital: Hospital, browser: 
     assert tab.page.inner_text("h1").strip() == "Received", "sending the form again is the same request"
     assert hospital.on_hand() == 2
     plain.close()
+
+
+@pytest.mark.parametrize(("refusal", "kept"), [(Busy(), True), (Conflict("Not now."), False), (None, False)])
+def test_a_form_keeps_its_key_only_where_the_change_may_have_been_made(
+    ward_app: Flask, refusal: DomainError | None, kept: bool
+) -> None:
+    key = "0123456789abcdef" * 2
+    with ward_app.test_request_context("/stock/receive", method="POST", data={"key": key}):
+        secured = ward_app.jinja_env.get_template("_forms.html").make_module().secured
+        assert (f'name="key" value="{key}"' in secured(kept_key(refusal))) is kept
+        assert 'name="key" value=""' not in secured(kept_key(refusal))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
