@@ -5,11 +5,11 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.audit import queries
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Id, Line, Moment, PageQuery
+from backend.reports import trail
 
 resource = Resource("audit")
 FILTERS = ("table_name", "row_id", "actor_id", "since", "until")
@@ -51,4 +51,4 @@ class AuditEventOut(Body):
 def list_events(session: Session, call: Call) -> Any:
     """Every change of every row, as the database's triggers recorded it."""
     filters = {name: call.query.get(name) for name in FILTERS}
-    return queries.list_events(session, organization_id=call.organization_id, page=call.page, **filters)
+    return trail.list_events(session, organization_id=call.organization_id, page=call.page, **filters)

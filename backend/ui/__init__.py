@@ -10,16 +10,20 @@ from flask import Flask
 from backend.config import Config
 from backend.ui import (
     adjusting,
+    audit,
     board,
     charts,
     lots,
     overriding,
     pages,
     patients,
+    policies,
     prescribing,
     receiving,
     signing_in,
+    staff,
     stock,
+    wards,
 )
 from backend.ui.session import install_session
 
@@ -29,5 +33,6 @@ def install(app: Flask, config: Config) -> None:
     install_session(app, config)
     pages.install(app)
     stocks = (stock, receiving, adjusting, lots, overriding, charts)
-    for module in (signing_in, board, patients, prescribing, *stocks):
+    administration = (staff, wards, policies, audit)
+    for module in (signing_in, board, patients, prescribing, *stocks, *administration):
         app.register_blueprint(module.blueprint)

@@ -58,6 +58,11 @@ def answer_of(
     return reported(operation, where, act)
 
 
+def ensure_may(name: str) -> None:
+    """Raises Forbidden where who sits at the screen may not use an operation: its form is not shown to them."""
+    g.actor.require(OPERATIONS[name].roles)
+
+
 def ask_all(name: str, query: dict[str, Any], *, pages: int) -> tuple[list[dict[str, Any]], bool]:
     """The items of a list's first `pages` pages of LIMIT_MAX, and whether there are more."""
     items: list[dict[str, Any]] = []

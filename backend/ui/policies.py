@@ -1,12 +1,13 @@
 """What the hospital has decided: its policies, each with what it means."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import DomainError
-from backend.ui.asking import ask
+from backend.ui.asking import ask, ensure_may
 from backend.ui.forms import number_of
 from backend.ui.pages import blueprint_of, form_key
 
@@ -35,7 +36,7 @@ FLAGS = (
     ),
 )
 NUMBERS = (
-    Policy("dose_window_minutes", "A dose is due", "So long before and after its time; later it is overdue.", "minutes"),
+    Policy("dose_window_minutes", "A dose is due", "So long before and after its time, then overdue.", "minutes"),
     Policy("discrepancy_hours", "A discrepancy is resolved within", "Later it raises an alert.", "hours"),
     Policy("transit_hours", "A transfer arrives within", "Later it raises an alert.", "hours"),
 )
@@ -67,8 +68,7 @@ def change() -> AnyResponse | tuple[str, int]:
     return redirect(url_for(".show_policies"))
 
 
-def _page(refusal: DomainError | None, given: dict[str, object]) -> str:
+def _page(refusal: DomainError | None, given: Mapping[str, Any]) -> str:
+    ensure_may("PATCH /organization")
     values = {**ask("GET /organization"), **given}
-    return render_template(
-        "policies.html", values=values, refusal=refusal, flags=FLAGS, numbers=NUMBERS, texts=TEXTS
-    )
+    return render_template("policies.html", values=values, refusal=refusal, flags=FLAGS, numbers=NUMBERS, texts=TEXTS)

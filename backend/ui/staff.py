@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.actor import Role
 from backend.errors import DomainError
 from backend.identity.queries import UserNotFound
-from backend.ui.asking import ask, ask_all
+from backend.ui.asking import ask, ask_all, ensure_may
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
 
@@ -20,6 +20,7 @@ PAGES = 10  # of 200 users, to find one among them
 @blueprint.get("/staff")
 def show_users() -> str:
     """Staff by email, of one role or with a part of the name."""
+    ensure_may("POST /users")
     wanted = asked("q", "role", "cursor")
     answer = ask("GET /users", query=wanted)
     wards = {ward["id"]: ward["name"] for ward in _wards()}
@@ -82,6 +83,5 @@ def _wards() -> list[dict[str, Any]]:
 
 
 def _page(user_id: UUID | None, user: dict[str, Any], refusal: DomainError | None) -> str:
-    return render_template(
-        "user.html", user_id=user_id, user=user, refusal=refusal, roles=list(Role), wards=_wards()
-    )
+    ensure_may("POST /users")
+    return render_template("user.html", user_id=user_id, user=user, refusal=refusal, roles=list(Role), wards=_wards())

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import DomainError
 from backend.organizations.models import WardKind
-from backend.ui.asking import ask, ask_all
+from backend.ui.asking import ask, ask_all, ensure_may
 from backend.ui.pages import blueprint_of, form_key
 
 blueprint = blueprint_of("wards")
@@ -33,6 +33,7 @@ def open_ward() -> AnyResponse | tuple[str, int]:
 
 
 def _page(given: dict[str, Any], refusal: DomainError | None) -> str:
+    ensure_may("POST /wards")
     wards, _ = ask_all("GET /wards", {}, pages=PAGES)
     users, more = ask_all("GET /users", {}, pages=PAGES)
     for ward in wards:

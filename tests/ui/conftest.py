@@ -71,7 +71,7 @@ def watch(page: Any, base_url: str) -> Screen:
     screen = Screen(page, base_url)
 
     def heard(message: Any) -> None:
-        if message.type in {"error", "warning"} and "409" not in message.text and "401" not in message.text:
+        if message.type in {"error", "warning"} and "status of 4" not in message.text:  # a refusal is no fault
             screen.wrong.append(message.text)
 
     def asked(request: Any) -> None:
