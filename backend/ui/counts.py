@@ -3,17 +3,20 @@
 from typing import Any
 from uuid import UUID
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from backend.actor import Role
 from backend.counts.models import CountStatus
 from backend.errors import DomainError
 from backend.ui.asking import ask
-from backend.ui.forms import asked, number_of, typed
-from backend.ui.pages import blueprint_of, form_key
+from backend.ui.forms import asked, by, in_names, number_of, typed
+from backend.ui.pages import blueprint_of, form_key, kept_key
+from backend.ui.places import own_wards
 
 blueprint = blueprint_of("counts")
-LINES_AT_ONCE = 200  # what POST /counts/{id}/lines takes
+STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
+SHEET = 100  # lots on a page: what is saved at once is one request
 ADVICE = {
     "count_incomplete": "Count 0 for what is not there.",
     "count_open": "Go on with that count, or cancel it.",
@@ -29,17 +32,23 @@ def show_counts() -> str:
 
 def _counts_page(refusal: DomainError | None) -> str:
     wanted = asked("status", "cursor")
-    wards = ask("GET /wards", query={"limit": 200})["items"]
     answer = ask("GET /counts", query=wanted)
     return render_template(
         "counts.html",
         states=list(CountStatus),
         status=wanted["status"],
-        wards=wards,
+        counts=answer["items"],
+        more=answer["next_cursor"],
+        places=own_wards() if g.actor.role in STAFF else [],
+        ward_id=request.form.get("ward_id", ""),
         refusal=refusal,
-        advice=ADVICE,
-        **answer,
+        advice=_advice(refusal),
+        key=kept_key(refusal),
     )
+
+
+def _advice(refusal: DomainError | None) -> str:
+    return ADVICE.get(refusal.code, "") if refusal is not None else ""
 
 
 @blueprint.post("/counts")
@@ -56,41 +65,75 @@ def start() -> AnyResponse | tuple[str, int]:
 @blueprint.get("/counts/<uuid:count_id>")
 def show_count(count_id: UUID) -> str:
     """The lots to count, or the result."""
-    return _count_page(count_id, None, {})
+    return _count_page(count_id, _sheet(), None, {})
 
 
-def _count_page(count_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
+def _sheet() -> int:
+    """Which page of the lots is asked for, from 0."""
+    number = number_of(request.args.get("sheet", "0"))
+    return number if isinstance(number, int) else 0
+
+
+def _count_page(count_id: UUID, sheet: int, refusal: DomainError | None, units: dict[str, str]) -> str:
     count = ask("GET /counts/<uuid:count_id>", path={"count_id": count_id})
-    missing = refusal.members.get("uncounted_lot_ids", []) if refusal is not None else []
+    missing = set(refusal.members.get("uncounted_lot_ids", [])) if refusal is not None else set()
+    lines = count["lines"]
+    if missing:
+        sheet = next(number for number, line in enumerate(lines) if line["lot_id"] in missing) // SHEET
+    here = lines[sheet * SHEET : (sheet + 1) * SHEET]
     return render_template(
-        "count.html", count=count, refusal=refusal, given=given, advice=ADVICE, missing={str(each) for each in missing}
+        "count.html",
+        count=count,
+        drugs=list(by(here, "drug_id").values()),
+        differing=[line for line in lines if line["variance_units"]],
+        first=sheet * SHEET + 1,
+        last=sheet * SHEET + len(here),
+        sheet=sheet,
+        sheets=(len(lines) + SHEET - 1) // SHEET,
+        may_count=count["status"] == CountStatus.OPEN and count["ward_id"] in {ward["id"] for ward in own_wards()},
+        units=units,
+        missing=missing,
+        refusal=refusal,
+        advice=_advice(refusal),
+        key=kept_key(refusal),
     )
 
 
 @blueprint.post("/counts/<uuid:count_id>/lines")
 def record(count_id: UUID) -> AnyResponse | tuple[str, int]:
-    """Saves what was typed and is new; with the button "complete" ends the count too."""
-    given, where = typed("units_"), {"count_id": count_id}
+    """Saves what was typed and is new; then goes on to the next sheet, or with the button "complete" ends the count.
+
+    A field's name tells the figure that it was shown with. Because a figure that nobody changed is not counted again,
+    and somebody else's newer one is not undone by it.
+    """
+    where, sheet = {"count_id": count_id}, _sheet()
+    fields = {tuple(name.split("_", 1)): value for name, value in typed("units_").items() if "_" in name}
+    units = {lot_id: value for (lot_id, _), value in fields.items()}
+    fresh = {lot_id: number_of(value) for (lot_id, was), value in fields.items() if str(number_of(value)) != was}
     try:
-        saved = _save(where, given)
+        _save(where, fresh)
         if "complete" in request.form:
             ask("POST /counts/<uuid:count_id>/complete", path=where, key=form_key())
     except DomainError as refusal:
-        return _count_page(count_id, refusal, given), refusal.status
-    flash("The count is completed." if "complete" in request.form else f"Saved: {saved} lots.")
-    return redirect(url_for(".show_count", count_id=count_id))
+        return _count_page(count_id, sheet, refusal, units), refusal.status
+    if "complete" in request.form:
+        flash("The count is completed.")
+    else:
+        flash(f"Saved: {len(fresh)} lots.")
+    return redirect(url_for(".show_count", count_id=count_id, sheet=sheet + 1 if "next" in request.form else sheet))
 
 
-def _save(where: dict[str, Any], given: dict[str, str]) -> int:
-    """Records the lots whose figure is new, and says how many those are."""
-    count = ask("GET /counts/<uuid:count_id>", path=where)
-    known = {line["lot_id"]: line["counted_units"] for line in count["lines"]}
-    lines = [{"lot_id": lot_id, "counted_units": number_of(value)} for lot_id, value in given.items()]
-    fresh = [line for line in lines if known.get(line["lot_id"]) != line["counted_units"]]
-    for start_at in range(0, len(fresh), LINES_AT_ONCE):
-        part, key = fresh[start_at : start_at + LINES_AT_ONCE], f"{form_key()}-{start_at}"
-        ask("POST /counts/<uuid:count_id>/lines", path=where, body={"lines": part}, key=key)
-    return len(fresh)
+def _save(where: dict[str, Any], fresh: dict[str, int | str]) -> None:
+    """Records the figures; refused in the names of drugs and lots."""
+    if not fresh:
+        return
+    lines = [{"lot_id": lot_id, "counted_units": units} for lot_id, units in fresh.items()]
+    try:
+        ask("POST /counts/<uuid:count_id>/lines", path=where, body={"lines": lines}, key=f"{form_key()}-lines")
+    except DomainError as refusal:
+        known = ask("GET /counts/<uuid:count_id>", path=where)["lines"]
+        names = {line["lot_id"]: f"{line['drug_name']}, lot {line['lot_number']}" for line in known}
+        raise in_names(refusal, list(fresh), names) from refusal
 
 
 @blueprint.post("/counts/<uuid:count_id>/cancel")
@@ -99,6 +142,6 @@ def cancel(count_id: UUID) -> AnyResponse | tuple[str, int]:
     try:
         ask("POST /counts/<uuid:count_id>/cancel", path={"count_id": count_id}, key=form_key())
     except DomainError as refusal:
-        return _count_page(count_id, refusal, {}), refusal.status
+        return _count_page(count_id, 0, refusal, {}), refusal.status
     flash("The count is cancelled.")
     return redirect(url_for(".show_counts"))

@@ -1,56 +1,89 @@
 """Discrepancies: what counts and transfers could not account for, whose they are, and how they end."""
 
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.discrepancies.models import DiscrepancyStatus
+from backend.actor import Role
+from backend.discrepancies.models import DiscrepancyStatus, Resolution
 from backend.errors import DomainError
 from backend.ui.asking import ask
-from backend.ui.forms import asked, with_witness
-from backend.ui.pages import blueprint_of, form_key
+from backend.ui.forms import asked, typed, with_witness
+from backend.ui.pages import blueprint_of, form_key, kept_key
+from backend.ui.places import wards
 
 blueprint = blueprint_of("discrepancies")
 # How a discrepancy of a kind may end, in a person's words.
 ENDS = {
     "count": (
-        ("correction", "The ledger was wrong: take over what was counted"),
-        ("loss", "Units are gone"),
-        ("miscount", "The count was wrong: leave the ledger"),
+        (Resolution.CORRECTION, "The ledger was wrong: take over what was counted"),
+        (Resolution.LOSS, "Units are gone"),
+        (Resolution.MISCOUNT, "The count was wrong: leave the ledger"),
     ),
     "transfer": (
-        ("found", "They turned up at the destination"),
-        ("returned", "They went back to the source"),
-        ("loss", "Units are gone"),
+        (Resolution.FOUND, "They turned up at the destination"),
+        (Resolution.RETURNED, "They went back to the source"),
+        (Resolution.LOSS, "Units are gone"),
     ),
 }
 ADVICE = {
-    "witness_required": "Ask a second person to type their own email and password.",
+    "witness_required": "Ask a second person of the ward to type their own email and password.",
     "discrepancy_resolved": "Nothing is to be done.",
+    "stock_would_be_negative": "The units have gone since the count: count the ward again.",
     "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
 }
 
 
 @blueprint.get("/discrepancies")
 def show_discrepancies() -> str:
-    """Discrepancies, newest first."""
-    wanted = asked("status", "cursor")
-    answer = ask("GET /discrepancies", query=wanted)
-    return render_template("discrepancies.html", states=list(DiscrepancyStatus), status=wanted["status"], **answer)
+    """Discrepancies, newest first: of a state, of a ward, of who looks."""
+    wanted = asked("status", "ward_id", "mine", "cursor")
+    mine = {"owner_id": g.actor.user_id} if wanted["mine"] else {}
+    query = {name: wanted[name] for name in ("status", "ward_id", "cursor")}
+    answer = ask("GET /discrepancies", query={**query, **mine})
+    return render_template(
+        "discrepancies.html",
+        states=list(DiscrepancyStatus),
+        found=[{**one, "overdue": _overdue(one)} for one in answer["items"]],
+        more=answer["next_cursor"],
+        places=wards(),
+        wanted=wanted,
+    )
+
+
+def _overdue(found: dict[str, Any]) -> bool:
+    due_at = datetime.fromisoformat(found["due_at"])
+    return found["status"] != DiscrepancyStatus.RESOLVED and due_at < datetime.now(UTC)
 
 
 @blueprint.get("/discrepancies/<uuid:discrepancy_id>")
 def show_discrepancy(discrepancy_id: UUID) -> str:
     """One of them, and what may be done."""
-    return _page(discrepancy_id, None)
+    return _page(discrepancy_id, None, {})
 
 
-def _page(discrepancy_id: UUID, refusal: DomainError | None) -> str:
+def _page(discrepancy_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
     found = ask("GET /discrepancies/<uuid:discrepancy_id>", path={"discrepancy_id": discrepancy_id})
+    drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": UUID(found["drug_id"])})
+    may_act = found["status"] != DiscrepancyStatus.RESOLVED and g.actor.role is Role.PHARMACIST
     mine = found["owner_id"] == str(g.actor.user_id)
+    ends = [end for end in ENDS[found["kind"]] if end[0] is not Resolution.LOSS or found["variance_units"] < 0]
     return render_template(
-        "discrepancy.html", found=found, mine=mine, ends=ENDS[found["kind"]], refusal=refusal, advice=ADVICE
+        "discrepancy.html",
+        found=found,
+        drug=drug,
+        overdue=_overdue(found),
+        may_act=may_act,
+        may_take=may_act and not (mine and found["status"] == DiscrepancyStatus.UNDER_REVIEW),
+        ends=ends,
+        words=dict(ENDS[found["kind"]]),
+        given=given,
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
+        key=kept_key(refusal),
     )
 
 
@@ -61,7 +94,7 @@ def assign(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
     try:
         ask("POST /discrepancies/<uuid:discrepancy_id>/assign", path=where, body=body, key=form_key())
     except DomainError as refusal:
-        return _page(discrepancy_id, refusal), refusal.status
+        return _page(discrepancy_id, refusal, {}), refusal.status
     flash("It is yours now.")
     return redirect(url_for(".show_discrepancy", discrepancy_id=discrepancy_id))
 
@@ -69,13 +102,12 @@ def assign(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
 @blueprint.post("/discrepancies/<uuid:discrepancy_id>/resolve")
 def resolve(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
     """Ends it, with a reason, before a witness where the drug is controlled."""
-    said = {name: request.form.get(name, "").strip() for name in ("resolution", "reason")}
-    where = {"discrepancy_id": discrepancy_id}
+    given = {name: request.form.get(name, "").strip() for name in ("resolution", "reason")}
+    where, body = {"discrepancy_id": discrepancy_id}, with_witness({**given})
     try:
-        ask(
-            "POST /discrepancies/<uuid:discrepancy_id>/resolve", path=where, body=with_witness({**said}), key=form_key()
-        )
+        ask("POST /discrepancies/<uuid:discrepancy_id>/resolve", path=where, body=body, key=form_key())
     except DomainError as refusal:
-        return _page(discrepancy_id, refusal), refusal.status
+        given["witness_email"] = typed("witness_").get("email", "")
+        return _page(discrepancy_id, refusal, given), refusal.status
     flash("Resolved.")
     return redirect(url_for(".show_discrepancy", discrepancy_id=discrepancy_id))

@@ -1,9 +1,12 @@
 """What a form or an address says, as an operation wants it. Nothing here refuses: the operation does."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import request
+
+from backend.errors import DomainError, ValidationFailed
 
 _DIGITS_MAX = 9
 WITNESS = ("email", "password", "otp")
@@ -42,3 +45,21 @@ def by(items: Iterable[dict[str, Any]], name: str) -> dict[Any, list[dict[str, A
     for item in items:
         groups.setdefault(item[name], []).append(item)
     return groups
+
+
+def in_names(refusal: DomainError, lines: Sequence[str], names: Mapping[str, str]) -> DomainError:
+    """The refusal with the names that the screen shows, where the operation knows numbers of lines and ids of drugs.
+
+    `lines` are the ids of what was sent, in its order; `names` are names by id.
+    """
+    if not isinstance(refusal, ValidationFailed):
+        return refusal
+    errors = []
+    for error in refusal.members["errors"]:
+        detail = error["detail"]
+        for known, name in names.items():
+            detail = detail.replace(f"drug {known}", name)
+        found = re.match(r"/lines/([0-9]+)", error["pointer"])
+        about = names.get(lines[int(found[1])]) if found else None
+        errors.append({"pointer": "", "detail": f"{about}: {detail}"} if about else {**error, "detail": detail})
+    return ValidationFailed(errors)

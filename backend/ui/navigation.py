@@ -17,7 +17,7 @@ class Tab(NamedTuple):
 
 BOARDS = Tab("board.show_wards", "Board")
 PATIENTS = Tab("patients.show_patients", "Patients")
-TRANSFERS = Tab("transfers.show_transfers", "Transfers")
+TRANSFERS = Tab("transfers.show_transfers", "Transfers", ("replenishing",))
 COUNTS = Tab("counts.show_counts", "Counts")
 ALERTS = Tab("alerts.show_alerts", "Alerts")
 STOCK = Tab("stock.show_stock", "Stock", ("receiving", "adjusting", "lots", "overriding", "charts"))

@@ -83,10 +83,12 @@ def zone() -> ZoneInfo:
 
 
 def _moment(text: str) -> str:
-    """An ISO time with its day, today's day left out."""
+    """An ISO time with its day; what is today's or this year's is left out."""
     moment = datetime.fromisoformat(text).astimezone(zone())
     today = datetime.now(zone()).date()
-    return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%-d %b %H:%M}"
+    if moment.date() == today:
+        return f"{moment:%H:%M}"
+    return f"{moment:%-d %b %H:%M}" if moment.year == today.year else f"{moment:%-d %b %Y %H:%M}"
 
 
 def _of(units: int, unit: str) -> str:

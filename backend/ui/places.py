@@ -15,6 +15,12 @@ def wards() -> list[dict[str, Any]]:
     return items
 
 
+def own_wards() -> list[dict[str, Any]]:
+    """The wards that who sits at the screen may act for: a nurse's own, else all of them."""
+    items: list[dict[str, Any]] = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else wards()
+    return items
+
+
 def chosen_ward() -> str:
     """The ward's id; empty for all of them."""
     if "ward_id" in request.args or g.actor.role is not Role.NURSE:

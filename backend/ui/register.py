@@ -1,38 +1,66 @@
 """The register of controlled drugs."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import render_template
+from flask import g, render_template
 
-from backend.ui.asking import ask
+from backend.actor import Role
+from backend.ui.asking import ask, ask_all
 from backend.ui.forms import asked
-from backend.ui.pages import blueprint_of
+from backend.ui.pages import blueprint_of, zone
+from backend.ui.places import wards
 
 blueprint = blueprint_of("register")
-PAGES_MAX = 10  # of 200 drugs
+READERS = frozenset({Role.PHARMACIST, Role.ADMIN})
+DRUG_PAGES = 10
+# What a line of the register is, in a person's words.
+EVENTS = {
+    "dose_waste": "Waste of a dose",
+    "fulfilment": "Given",
+    "transfer_in": "Transfer in",
+    "transfer_out": "Transfer out",
+}
 
 
 @blueprint.get("/register")
 def show_drugs() -> str:
     """The controlled drugs, to choose one."""
+    g.actor.require(READERS)
     q = asked("q")["q"]
-    controlled, cursor = [], ""
-    for _ in range(PAGES_MAX):
-        answer = ask("GET /drugs", query={"q": q, "limit": 200, "cursor": cursor})
-        controlled += [drug for drug in answer["items"] if drug["controlled_schedule"] is not None]
-        cursor = answer["next_cursor"] or ""
-        if not cursor:
-            break
-    return render_template("register_drugs.html", drugs=controlled, q=q, more=bool(cursor))
+    drugs, more = ask_all("GET /drugs", {"q": q}, pages=DRUG_PAGES)
+    controlled = [drug for drug in drugs if drug["controlled_schedule"] is not None]
+    return render_template("register_drugs.html", drugs=controlled, q=q, more=more)
 
 
 @blueprint.get("/register/<uuid:drug_id>")
 def show_register(drug_id: UUID) -> str:
-    """Every unit of a drug, newest first."""
-    wanted = asked("ward_id", "cursor")
-    query: dict[str, Any] = {"drug_id": drug_id, **wanted}
+    """Every unit of a drug, newest first, of the days from `first` to `last`."""
+    wanted = asked("ward_id", "first", "last", "cursor")
+    query: dict[str, Any] = {
+        "drug_id": drug_id,
+        "ward_id": wanted["ward_id"],
+        "from": _midnight(wanted["first"], 0),
+        "to": _midnight(wanted["last"], 1),
+        "cursor": wanted["cursor"],
+    }
     answer = ask("GET /stock/register", query=query)
-    drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id})
-    wards = ask("GET /wards", query={"limit": 200})["items"]
-    return render_template("register.html", drug=drug, wards=wards, ward_id=wanted["ward_id"], **answer)
+    return render_template(
+        "register.html",
+        drug=ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id}),
+        lines=answer["items"],
+        more=answer["next_cursor"],
+        places=wards(),
+        events=EVENTS,
+        wanted=wanted,
+    )
+
+
+def _midnight(day: str, days_later: int) -> str:
+    """When the day begins by the hospital's clocks, or the one after it; the text itself where it is no day."""
+    try:
+        begins = datetime.strptime(day, "%Y-%m-%d") + timedelta(days=days_later)  # noqa: DTZ007 - the zone follows
+        return begins.replace(tzinfo=zone()).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        return day

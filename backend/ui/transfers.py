@@ -1,93 +1,96 @@
-"""Transfers between wards, and what a ward lacks."""
+"""Transfers between wards."""
 
 from typing import Any
 from uuid import UUID
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from backend.actor import Role
 from backend.errors import DomainError
 from backend.transfers.models import TransferStatus
 from backend.ui.asking import ask
-from backend.ui.forms import asked, number_of, typed
-from backend.ui.pages import blueprint_of, form_key
+from backend.ui.forms import asked, in_names, number_of, typed
+from backend.ui.pages import blueprint_of, form_key, kept_key
+from backend.ui.places import own_wards, wards
 
 blueprint = blueprint_of("transfers")
+STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 ADVICE = {
     "insufficient_stock": "Send less of it, or receive more stock first.",
     "receiver_is_dispatcher": "Ask a colleague to receive it.",
     "transfer_status_conflict": "Somebody was faster: look at where it stands now.",
-    "nothing_to_replenish": "Nothing is to be done.",
     "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
 }
 
 
-def _wards() -> list[dict[str, Any]]:
-    wards: list[dict[str, Any]] = ask("GET /wards", query={"limit": 200})["items"]
-    return wards
-
-
 @blueprint.get("/transfers")
 def show_transfers() -> str:
-    """Transfers, newest first, of one state or of all."""
-    wanted = asked("status", "cursor")
+    """Transfers, newest first, of one state or of all, from a ward or to it."""
+    wanted = asked("status", "source_ward_id", "destination_ward_id", "cursor")
     answer = ask("GET /transfers", query=wanted)
-    return render_template("transfers.html", states=list(TransferStatus), status=wanted["status"], **answer)
+    return render_template(
+        "transfers.html",
+        states=list(TransferStatus),
+        transfers=answer["items"],
+        more=answer["next_cursor"],
+        places=wards(),
+        wanted=wanted,
+        may_request=g.actor.role in STAFF,
+    )
 
 
 @blueprint.get("/transfers/new")
 def show_request() -> str:
     """First the two wards, then what the giving one has."""
-    return _request_page(asked("source_ward_id", "destination_ward_id", "q", "cursor"), None, {})
+    g.actor.require(STAFF)
+    return _request_page(None, {}, "")
 
 
-def _request_page(wanted: dict[str, str], refusal: DomainError | None, given: dict[str, str]) -> str:
+def _request_page(refusal: DomainError | None, units: dict[str, str], cursor: str) -> str:
+    """The form; what was chosen and is not among the shelves shown stays chosen."""
+    chosen, q = asked("source_ward_id", "destination_ward_id"), request.form.get("q", "").strip()
     shelves: dict[str, Any] = {"items": [], "next_cursor": None}
-    if wanted["source_ward_id"]:
-        shelves = ask(
-            "GET /stock", query={"ward_id": wanted["source_ward_id"], "q": wanted["q"], "cursor": wanted["cursor"]}
-        )
+    source_ward_id = chosen["source_ward_id"]
+    if all(chosen.values()):
+        shelves = ask("GET /stock", query={"ward_id": source_ward_id, "q": q, "cursor": cursor})
+    shown = {shelf["drug_id"] for shelf in shelves["items"]}
+    kept = [drug_id for drug_id in units if drug_id not in shown]
+    kept_shelves = [
+        shelf
+        for drug_id in kept
+        for shelf in ask("GET /stock", query={"ward_id": source_ward_id, "drug_id": drug_id})["items"]
+    ]
     return render_template(
-        "transfer_request.html", wards=_wards(), wanted=wanted, refusal=refusal, given=given, **shelves
+        "transfer_request.html",
+        sources=wards(),
+        destinations=own_wards(),
+        chosen=chosen,
+        q=q,
+        units=units,
+        kept=kept_shelves,
+        shelves=shelves["items"],
+        more=shelves["next_cursor"],
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
+        key=kept_key(refusal),
     )
 
 
 @blueprint.post("/transfers/new")
-def send_request() -> AnyResponse | tuple[str, int]:
-    """Requests what was filled in."""
-    wanted, units = asked("source_ward_id", "destination_ward_id", "q", "cursor"), typed("units_")
-    wards = {name: wanted[name] for name in ("source_ward_id", "destination_ward_id")}
+def send_request() -> AnyResponse | str | tuple[str, int]:
+    """Requests what was filled in; with the button "look" only looks for more."""
+    g.actor.require(STAFF)
+    units = typed("units_")
+    if "look" in request.form:
+        return _request_page(None, units, request.form["look"])
     lines = [{"drug_id": drug_id, "quantity_units": number_of(value)} for drug_id, value in units.items()]
+    body = {**asked("source_ward_id", "destination_ward_id"), "lines": lines}
     try:
-        made = ask("POST /transfers", body={**wards, "lines": lines}, key=form_key())
+        made = ask("POST /transfers", body=body, key=form_key())
     except DomainError as refusal:
-        return _request_page(wanted, refusal, units), refusal.status
-    flash("Requested. No unit has moved yet.")
-    return redirect(url_for(".show_transfer", transfer_id=made["id"]))
-
-
-@blueprint.get("/replenishment")
-def show_proposal() -> str:
-    """What a ward lacks to its par levels."""
-    return _proposal_page(asked("ward_id")["ward_id"], None)
-
-
-def _proposal_page(ward_id: str, refusal: DomainError | None) -> str:
-    lines = ask("GET /stock/replenishment", query={"ward_id": ward_id})["lines"] if ward_id else []
-    wards = sorted(_wards(), key=lambda ward: ward["kind"] != "pharmacy")
-    return render_template(
-        "replenishment.html", wards=wards, ward_id=ward_id, lines=lines, refusal=refusal, advice=ADVICE
-    )
-
-
-@blueprint.post("/replenishment")
-def replenish() -> AnyResponse | tuple[str, int]:
-    """Turns the proposal into a transfer."""
-    body = {name: request.form.get(name, "") for name in ("ward_id", "source_ward_id")}
-    try:
-        made = ask("POST /stock/replenishment", body=body, key=form_key())
-    except DomainError as refusal:
-        return _proposal_page(body["ward_id"], refusal), refusal.status
+        names = {drug_id: request.form.get(f"name_{drug_id}", "") for drug_id in units}
+        return _request_page(in_names(refusal, list(units), names), units, ""), refusal.status
     flash("Requested. No unit has moved yet.")
     return redirect(url_for(".show_transfer", transfer_id=made["id"]))
 
@@ -95,20 +98,40 @@ def replenish() -> AnyResponse | tuple[str, int]:
 @blueprint.get("/transfers/<uuid:transfer_id>")
 def show_transfer(transfer_id: UUID) -> str:
     """Where every unit of it is, and what may be done next."""
-    return _transfer_page(transfer_id, None, {})
+    return render_template("transfer.html", **_of_transfer(transfer_id))
 
 
-def _transfer_page(transfer_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
+def _of_transfer(transfer_id: UUID) -> dict[str, Any]:
+    """The transfer, and which steps are open to who sits at the screen."""
     transfer = ask("GET /transfers/<uuid:transfer_id>", path={"transfer_id": transfer_id})
-    return render_template("transfer.html", transfer=transfer, refusal=refusal, given=given, advice=ADVICE)
+    here = transfer["destination_ward_id"] in {ward["id"] for ward in own_wards()} and g.actor.role in STAFF
+    return {
+        "transfer": transfer,
+        "may_dispatch": transfer["status"] == TransferStatus.REQUESTED and g.actor.role is Role.PHARMACIST,
+        "may_cancel": transfer["status"] == TransferStatus.REQUESTED and here,
+        "may_receive": transfer["status"] == TransferStatus.DISPATCHED and here,
+        "missing": sum(line["dispatched_units"] - line["received_units"] for line in transfer["lines"]),
+    }
 
 
-def _change(name: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str) -> AnyResponse | tuple[str, int]:
-    body = {"lines": lines} if lines else {}
+def _change(step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str) -> AnyResponse | tuple[str, int]:
+    where, body = {"transfer_id": transfer_id}, {"lines": lines} if lines else {}
     try:
-        ask(f"POST /transfers/<uuid:transfer_id>/{name}", path={"transfer_id": transfer_id}, body=body, key=form_key())
+        ask(f"POST /transfers/<uuid:transfer_id>/{step}", path=where, body=body, key=form_key())
     except DomainError as refusal:
-        return _transfer_page(transfer_id, refusal, typed("units_")), refusal.status
+        found = _of_transfer(transfer_id)
+        names = {line["drug_id"]: line["drug_name"] for line in found["transfer"]["lines"]}
+        about = names.get(refusal.members.get("drug_id", ""))
+        advice = ADVICE.get(refusal.code, "")
+        return render_template(
+            "transfer.html",
+            **found,
+            refusal=in_names(refusal, [line["drug_id"] for line in lines], names),
+            refused_step=step,
+            advice=f"{about}: {advice}" if about else advice,
+            units={name: value for name, value in request.form.items() if name.startswith("units_")},
+            key=kept_key(refusal),
+        ), refusal.status
     flash(done)
     return redirect(url_for(".show_transfer", transfer_id=transfer_id))
 
@@ -117,7 +140,9 @@ def _change(name: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str
 def dispatch(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
     """Sends everything, or of each drug what the form says; an empty field sends none."""
     units = {name.removeprefix("units_"): value for name, value in request.form.items() if name.startswith("units_")}
-    lines = [{"drug_id": drug_id, "quantity_units": number_of(value or "0")} for drug_id, value in units.items()]
+    lines = [
+        {"drug_id": drug_id, "quantity_units": number_of(value.strip() or "0")} for drug_id, value in units.items()
+    ]
     return _change("dispatch", transfer_id, lines, "Dispatched. It is on the way until somebody else receives it.")
 
 
@@ -130,7 +155,7 @@ def receive(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
         if name.startswith("units_")
         for drug_id, _, lot_id in [name.removeprefix("units_").partition("_")]
     ]
-    return _change("receive", transfer_id, lines, "Received. What is short became a discrepancy.")
+    return _change("receive", transfer_id, lines, "Received.")
 
 
 @blueprint.post("/transfers/<uuid:transfer_id>/cancel")

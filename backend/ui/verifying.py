@@ -1,48 +1,84 @@
 """The pharmacist's orders to verify."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, g, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from backend.actor import Role
+from backend.errors import DomainError
 from backend.ui.asking import ask
+from backend.ui.cautions import cautions_of
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
+from backend.ui.places import wards
 
 blueprint = blueprint_of("verifying")
 SHOWN_MAX = 50
+ADVICE = {
+    "order_already_completed": "Nothing is to be verified any more.",
+    "order_discontinued": "Nothing is to be verified any more.",
+    "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
+}
 
 
 @blueprint.get("/orders/to-verify")
-def show_unverified() -> str:
-    """Active orders that no pharmacist has verified, STAT first, then the one that is due first.
+def show_orders() -> str:
+    """Active orders that no pharmacist has verified, STAT first, then the one that is due first."""
+    return _page(None)
 
-    Decision: they are read from the wards' boards. Because a board has the patient's allergies and the drug's strength,
-    which a pharmacist checks, and its answer is kept ready. Cost: one question a ward.
-    """
+
+def _page(refusal: DomainError | None) -> str:
+    """Decision: orders are read from the wards' boards. Because a board has the patient's allergies and the drug's
+    strength, which a pharmacist checks, and its answer is kept ready. Cost: one question a ward."""
+    g.actor.require(frozenset({Role.PHARMACIST}))
     ward_id = asked("ward_id")["ward_id"]
-    wards = [ward for ward in ask("GET /wards", query={"limit": 200})["items"] if ward["kind"] == "ward"]
-    orders = [order for ward in wards if ward_id in {"", ward["id"]} for order in _unverified(ward)]
+    places = [ward for ward in wards() if ward["kind"] == "ward"]
+    orders = [order for ward in places if ward_id in {"", ward["id"]} for order in _unverified(ward)]
     orders.sort(key=lambda order: (order["priority"] != "stat", order["due_at"]))
+    shown = orders[:SHOWN_MAX]
+    drugs = {drug_id: _drug(drug_id) for drug_id in {order["drug_id"] for order in shown}}
     return render_template(
-        "to_verify.html", orders=orders[:SHOWN_MAX], total=len(orders), wards=wards, ward_id=ward_id
+        "to_verify.html",
+        orders=[{**order, "cautions": list(_cautions(order, drugs[order["drug_id"]]))} for order in shown],
+        total=len(orders),
+        places=places,
+        ward_id=ward_id,
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
     )
 
 
-def _unverified(ward: dict[str, Any]) -> list[dict[str, Any]]:
-    board = ask("GET /mar", query={"ward_id": ward["id"]})
-    return [
-        {**order, "patient": patient, "ward": ward}
-        for patient in board["patients"]
-        for order in patient["orders"]
-        if not order["verified"]
-    ]
+def _drug(drug_id: str) -> dict[str, Any]:
+    drug: dict[str, Any] = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": UUID(drug_id)})
+    return drug
+
+
+def _unverified(ward: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for patient in ask("GET /mar", query={"ward_id": ward["id"]})["patients"]:
+        for order in patient["orders"]:
+            if not order["verified"]:
+                yield {**order, "id": order["order_id"], "patient": patient, "ward_name": ward["name"]}
+
+
+def _cautions(order: dict[str, Any], drug: dict[str, Any]) -> Iterator[str]:
+    """What speaks against the order: the same that the doctor had to confirm."""
+    others = [{**other, "id": other["order_id"]} for other in order["patient"]["orders"]]
+    for caution in cautions_of(order["patient"], drug, others):
+        if caution.allergy:
+            yield f"The patient is allergic to {caution.allergy}."
+        elif caution.order is not None and caution.order["id"] != order["id"]:
+            yield f"Another order of {caution.order['drug_name']} {caution.order['strength']} is active."
 
 
 @blueprint.post("/orders/<uuid:order_id>/verify")
-def verify(order_id: UUID) -> AnyResponse:
+def verify(order_id: UUID) -> AnyResponse | tuple[str, int]:
     """Verifies the order and stays on the list."""
-    order = ask("POST /orders/<uuid:order_id>/verify", path={"order_id": order_id}, key=form_key())
+    try:
+        order = ask("POST /orders/<uuid:order_id>/verify", path={"order_id": order_id}, key=form_key())
+    except DomainError as refusal:
+        return _page(refusal), refusal.status
     flash(f"Verified: {order['drug_name']} for {order['patient_name']}.")
-    return redirect(url_for(".show_unverified", ward_id=asked("ward_id")["ward_id"] or None))
+    return redirect(url_for(".show_orders", ward_id=asked("ward_id")["ward_id"] or None))
