@@ -31,22 +31,26 @@ def show_alerts() -> str:
     """Open alerts, newest first in each kind."""
     wanted = asked("ward_id", "cursor")
     answer = ask("GET /alerts", query={"limit": LIMIT_MAX, **wanted})
-    alerts = [{**alert, "step": _step(alert)} for alert in answer["items"]]
+    places = wards()
+    kinds = {ward["id"]: ward["kind"] for ward in places}
+    alerts = [{**alert, "step": _step(alert, kinds.get(alert["ward_id"], ""))} for alert in answer["items"]]
     found = by(alerts, "kind")
     return render_template(
         "alerts.html",
         groups=[(kind.value, *words, found[kind.value]) for kind, words in KINDS.items() if kind.value in found],
         more=answer["next_cursor"],
-        places=wards(),
+        places=places,
         ward_id=wanted["ward_id"],
     )
 
 
-def _step(alert: dict[str, Any]) -> tuple[str, str] | None:
+def _step(alert: dict[str, Any], ward_kind: str) -> tuple[str, str] | None:
     """What to tap next, and the page where that is done; None where who looks cannot do it."""
     ward_id, pharmacist = alert["ward_id"], g.actor.role is Role.PHARMACIST
     staff = pharmacist or g.actor.role is Role.NURSE
     match AlertKind(alert["kind"]):
+        case AlertKind.OUT | AlertKind.LOW if pharmacist and ward_kind == "pharmacy":
+            return "Receive", url_for("receiving.show_receive", ward_id=ward_id)
         case AlertKind.OUT | AlertKind.LOW if staff:
             return "Replenish", url_for("replenishing.show_proposal", ward_id=ward_id)
         case AlertKind.EXPIRED if pharmacist:

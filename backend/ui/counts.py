@@ -12,7 +12,7 @@ from backend.errors import DomainError
 from backend.ui.asking import ask
 from backend.ui.forms import asked, by, in_names, number_of, typed
 from backend.ui.pages import blueprint_of, form_key, kept_key
-from backend.ui.places import own_wards
+from backend.ui.places import acts_for, own_wards
 
 blueprint = blueprint_of("counts")
 STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
@@ -90,7 +90,7 @@ def _count_page(count_id: UUID, sheet: int, refusal: DomainError | None, units: 
         last=sheet * SHEET + len(here),
         sheet=sheet,
         sheets=(len(lines) + SHEET - 1) // SHEET,
-        may_count=count["status"] == CountStatus.OPEN and count["ward_id"] in {ward["id"] for ward in own_wards()},
+        may_count=count["status"] == CountStatus.OPEN and acts_for(count["ward_id"]),
         units=units,
         missing=missing,
         refusal=refusal,
@@ -119,7 +119,7 @@ def record(count_id: UUID) -> AnyResponse | tuple[str, int]:
     if "complete" in request.form:
         flash("The count is completed.")
     else:
-        flash(f"Saved: {len(fresh)} lots.")
+        flash(f"Saved: {len(fresh)} {'lot' if len(fresh) == 1 else 'lots'}.")
     return redirect(url_for(".show_count", count_id=count_id, sheet=sheet + 1 if "next" in request.form else sheet))
 
 

@@ -21,6 +21,13 @@ def own_wards() -> list[dict[str, Any]]:
     return items
 
 
+def acts_for(ward_id: str) -> bool:
+    """Whether who sits at the screen handles the stock of the ward: pharmacists of any, nurses of their own."""
+    if g.actor.role is Role.NURSE:
+        return any(ward["id"] == ward_id for ward in own_wards())
+    return g.actor.role is Role.PHARMACIST
+
+
 def chosen_ward() -> str:
     """The ward's id; empty for all of them."""
     if "ward_id" in request.args or g.actor.role is not Role.NURSE:

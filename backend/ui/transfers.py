@@ -12,7 +12,7 @@ from backend.transfers.models import TransferStatus
 from backend.ui.asking import ask
 from backend.ui.forms import asked, in_names, number_of, typed
 from backend.ui.pages import blueprint_of, form_key, kept_key
-from backend.ui.places import own_wards, wards
+from backend.ui.places import acts_for, own_wards, wards
 
 blueprint = blueprint_of("transfers")
 STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
@@ -104,7 +104,7 @@ def show_transfer(transfer_id: UUID) -> str:
 def _of_transfer(transfer_id: UUID) -> dict[str, Any]:
     """The transfer, and which steps are open to who sits at the screen."""
     transfer = ask("GET /transfers/<uuid:transfer_id>", path={"transfer_id": transfer_id})
-    here = transfer["destination_ward_id"] in {ward["id"] for ward in own_wards()} and g.actor.role in STAFF
+    here = acts_for(transfer["destination_ward_id"])
     return {
         "transfer": transfer,
         "may_dispatch": transfer["status"] == TransferStatus.REQUESTED and g.actor.role is Role.PHARMACIST,
