@@ -226,10 +226,10 @@ def test_a_ward_has_one_count_and_a_long_one_has_sheets(
     nurse.page.click("nav >> text=Counts")
     tap(nurse, "Count everything", "Open the count under way")
     nurse.page.click("a:has-text('Open the count under way')")
-    field(nurse, "M-1").fill("417")
     tap(nurse, "Save and go on", "Lot M-2")
-    tap(nurse, "complete the count", "Not counted yet")
     field(nurse, "M-2").fill("4")
+    tap(nurse, "complete the count", "Not counted yet")
+    field(nurse, "M-1").fill("417")
     tap(nurse, "complete the count", "The count is completed")
     assert vault.rows("SELECT status::text FROM stock_counts") == [("completed",)]
     assert vault.rows("SELECT count(*) FROM discrepancies") == [(0,)]
@@ -338,9 +338,10 @@ def test_a_role_sees_no_page_that_its_operations_refuse(
         "admin": {"/discrepancies", "/register"},
     }[login]
     screen = enter(login)
-    pages = ("/transfers/new", "/replenishment", "/discrepancies", "/register", "/orders/to-verify")
-    answers = {page: screen.page.request.get(screen.base_url + page).status for page in pages}
-    assert answers == {page: 200 if page in allowed else 403 for page in pages}
+    pages = ("/transfers/new", "/replenishment", "/discrepancies", "/register")
+    verifying = f"/orders/to-verify?ward_id={hospital.ward_id}"
+    answers = {page: screen.page.request.get(screen.base_url + page).status for page in (*pages, verifying)}
+    assert answers == {page: 200 if page in allowed else 403 for page in (*pages, verifying)}
     assert screen.page.goto(screen.base_url + "/transfers").status == 200
     assert (screen.page.locator("a:has-text('Request a transfer')").count() == 1) is (login == "nurse")
 
