@@ -1,4 +1,4 @@
-"""The ward UI: pages for nurses and pharmacists, rendered on the server, working without JavaScript.
+"""The ward UI: pages for the people of a hospital, rendered on the server, working without JavaScript.
 
 Decision: a page asks the same operations as the API (`ask`), inside the process. Because then there is one place where
 roles, lanes, keys and refusals are decided, and nothing a page does can differ from what the API promises. Cost: what a
@@ -10,9 +10,12 @@ from flask import Flask
 from backend.config import Config
 from backend.ui import (
     adjusting,
+    alerts,
     audit,
     board,
     charts,
+    counts,
+    discrepancies,
     lots,
     overriding,
     pages,
@@ -20,9 +23,13 @@ from backend.ui import (
     policies,
     prescribing,
     receiving,
+    register,
+    replenishing,
     signing_in,
     staff,
     stock,
+    transfers,
+    verifying,
     wards,
 )
 from backend.ui.session import install_session
@@ -33,6 +40,7 @@ def install(app: Flask, config: Config) -> None:
     install_session(app, config)
     pages.install(app)
     stocks = (stock, receiving, adjusting, lots, overriding, charts)
+    moves = (verifying, transfers, replenishing, counts, discrepancies, alerts, register)
     administration = (staff, wards, policies, audit)
-    for module in (signing_in, board, patients, prescribing, *stocks, *administration):
+    for module in (signing_in, board, patients, prescribing, *stocks, *moves, *administration):
         app.register_blueprint(module.blueprint)

@@ -25,13 +25,12 @@ IDLE_SECONDS_MAX = 10 * 60
 class ScreenLocked(NotAuthenticated):
     """The screen was not used for a while. Type your password to go on."""
 
-    code = "not_authenticated"
-
 
 class _Cookie(SecureCookieSessionInterface):
     """Secure wherever the page came by HTTPS: a ward's first trial on plain HTTP would lose a Secure cookie."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether this answer's cookie is for HTTPS only."""
         return request.is_secure
 
 

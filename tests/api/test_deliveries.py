@@ -1,4 +1,4 @@
-"""A delivery note as CSV: every line or none, and an error names the line of the file."""
+"""A delivery note: every line or none. An error names the line of the CSV file, or the place in the JSON list."""
 
 import uuid
 from datetime import timedelta
@@ -93,8 +93,27 @@ def test_an_unknown_drug_in_the_last_row_takes_back_the_first(hospital: Hospital
     before = hospital.counts()
     rows = f"{HEADER}\n{hospital.drug_id},L1,{SOON},1\n{uuid.uuid4()},L1,{SOON},1\n"
     answer = _send(pharmacist, hospital, rows)
-    assert (answer.status_code, answer.json["code"]) == (404, "drug_not_found")
+    assert (answer.status_code, answer.json["code"], answer.json["line"]) == (404, "drug_not_found", 3)
     assert hospital.counts() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"expires_on": "2020-01-01"}, "expires_on"),
+        ({"expires_on": "tomorrow"}, "expires_on"),
+        ({"quantity_units": 0}, "quantity_units"),
+        ({"lot_number": "L1"}, "lot_number"),
+    ],
+)
+def test_a_note_sent_as_json_names_the_place_in_its_list(
+    hospital: Hospital, pharmacist: Client, wrong: dict[str, object], field: str
+) -> None:
+    sound = {"drug_id": str(hospital.drug_id), "lot_number": "L1", "expires_on": SOON, "quantity_units": 1}
+    lines = [sound, {**sound, "lot_number": "L2", **wrong}]
+    answer = pharmacist.post("/stock/deliveries", {"ward_id": str(hospital.ward_id), "lines": lines})
+    assert [error["pointer"] for error in answer.json["errors"]] == [f"/lines/1/{field}"]
+    assert hospital.on_hand() == 0
 
 
 @pytest.mark.parametrize(
