@@ -54,7 +54,7 @@ def test_an_order_is_placed_in_three_steps_and_is_what_was_typed(hospital: Hospi
     screen.page.fill("#interval", "8")
     screen.page.fill("#first_due_at", f"{first:%Y-%m-%dT%H:%M}")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin 5 mg for Okafor, Grace")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin 5 mg for Okafor, Grace')")
     assert hospital.rows(ORDERED) == [(2, "10 mg", "oral", "routine", 6, 480)]
     assert hospital.rows("SELECT first_due_at, patient_id, drug_id, ward_id, prescriber_id FROM medication_orders") == [
         (
@@ -76,7 +76,7 @@ def test_a_prn_order_needs_nothing_but_its_units(hospital: Hospital, screen: Scr
     screen.page.check("input[value='prn']")
     screen.page.fill("#doses", "4")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin')")
     assert hospital.rows(ORDERED) == [(1, None, None, "prn", 4, None)]
     ((due,),) = hospital.rows("SELECT first_due_at FROM medication_orders")
     assert before <= due <= now()
@@ -109,7 +109,7 @@ def test_what_cannot_be_ordered_is_marked_and_nothing_is_lost(
     assert orders(hospital) == 0
     screen.page.fill(f"#{field}", "" if field in {"interval", "first_due_at"} else "1")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin')")
     assert orders(hospital) == 1
     forgive(screen, "422")
 
@@ -128,7 +128,7 @@ def test_an_allergy_of_the_drugs_name_is_confirmed_first(hospital: Hospital, scr
     assert orders(hospital) == 0
     screen.page.check("[name=confirmed]")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin')")
     assert orders(hospital) == 1
 
 
@@ -143,7 +143,7 @@ def test_an_active_order_of_the_same_drug_is_confirmed_first(hospital: Hospital,
     assert orders(hospital) == 1
     screen.page.check("[name=confirmed]")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin 50 mg")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin 50 mg')")
     assert orders(hospital) == 2
 
 
@@ -156,7 +156,7 @@ def test_an_order_that_came_meanwhile_is_confirmed_too(hospital: Hospital, scree
     assert orders(hospital) == 1
     screen.page.check("[name=confirmed]")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin')")
     assert orders(hospital) == 2
 
 
@@ -186,7 +186,7 @@ def test_a_form_that_was_used_is_not_taken_for_another_order(hospital: Hospital,
     used = screen.page.locator("main [name=key]").input_value()
     address = screen.page.url
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin')")
     screen.page.goto(address)
     screen.page.locator("main [name=key]").evaluate("(field, used) => { field.value = used }", used)
     screen.page.fill("#quantity_units", "3")
@@ -195,7 +195,7 @@ def test_a_form_that_was_used_is_not_taken_for_another_order(hospital: Hospital,
     assert orders(hospital) == 1
     screen.page.check("[name=confirmed]")
     submit(screen)
-    screen.page.wait_for_selector("text=Ordered: Amoxicillin")
+    screen.page.wait_for_selector(".notice:has-text('Ordered: Amoxicillin')")
     assert hospital.rows("SELECT units_per_dose FROM medication_orders ORDER BY created_at") == [(1,), (3,)]
     forgive(screen, "422")
 
