@@ -168,9 +168,11 @@ def _stock_shelf(hospital: Hospital, ward: str, medicine: Medicine) -> None:
 
 
 def _order(hospital: Hospital, patient_id: UUID, ward: str, medicine: Medicine) -> None:
-    """One order, placed within the last day; some verified, some given, a few discontinued."""
+    """One order of the last day, STAT of the last two hours; some verified, some given, a few discontinued."""
     chance, shelf = hospital.chance, hospital.shelf(ward, medicine)
-    placed = hospital.now - timedelta(minutes=chance.randint(60, 1_440))
+    priority = chance.choice((Priority.ROUTINE,) * 6 + (Priority.STAT, Priority.PRN))
+    age, wait = (120, 0) if priority is Priority.STAT else (1_440, 1_800)
+    placed = hospital.now - timedelta(minutes=chance.randint(60, age))
     doctor = hospital.staff[chance.choice(("doctor", "doctor2", "doctor3", "doctor4"))]
     doses = chance.choice((1, 1, 1, 6, 9))
     fate = chance.random()
@@ -184,10 +186,10 @@ def _order(hospital: Hospital, patient_id: UUID, ward: str, medicine: Medicine) 
             shelf=shelf,
             patient_id=patient_id,
             quantity_units=medicine.units_per_dose,
-            priority=chance.choice((Priority.ROUTINE,) * 6 + (Priority.STAT, Priority.PRN)),
+            priority=priority,
             doses=doses,
             interval_minutes=480 if doses > 1 else None,
-            first_due_at=placed + timedelta(minutes=chance.randint(0, 1_800)),
+            first_due_at=placed + timedelta(minutes=chance.randint(0, wait)),
             dose_text=medicine.dose_text,
             route=medicine.route,
             now=placed,

@@ -26,8 +26,8 @@ REGISTER = Tab("register.show_drugs", "Register")
 TABS = {
     Role.NURSE: (BOARDS, PATIENTS, STOCK, TRANSFERS, COUNTS, DISCREPANCIES, ALERTS),
     Role.PHARMACIST: (
-        BOARDS,
         Tab("verifying.show_orders", "Verify"),
+        BOARDS,
         STOCK,
         TRANSFERS,
         COUNTS,

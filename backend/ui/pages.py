@@ -47,12 +47,12 @@ def blueprint_of(name: str, *, signed_in: bool = True) -> Blueprint:
 
 def install(app: Flask) -> None:
     """Templates, static files and filters of the pages."""
+    app.static_folder = "ui/static"
+    app.static_url_path = "/static"
+    app.template_folder = "ui/templates"
+    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
     Bootstrap5(app)
     csrf.init_app(app)
-    app.static_folder = "ui/static"
-    app.template_folder = "ui/templates"
-    app.static_url_path = "/static"
-    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
     app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, field=_field, tall_man=tall_man)
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
