@@ -25,6 +25,7 @@ from backend.ui import (
     receiving,
     register,
     replenishing,
+    rounds,
     signing_in,
     staff,
     stock,
@@ -42,5 +43,5 @@ def install(app: Flask, config: Config) -> None:
     stocks = (stock, receiving, adjusting, lots, overriding, charts)
     moves = (verifying, transfers, replenishing, counts, discrepancies, alerts, register)
     administration = (staff, wards, policies, audit)
-    for module in (signing_in, board, patients, prescribing, *stocks, *moves, *administration):
+    for module in (signing_in, board, rounds, patients, prescribing, *stocks, *moves, *administration):
         app.register_blueprint(module.blueprint)

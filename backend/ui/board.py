@@ -1,4 +1,4 @@
-"""The nurse's pages: her wards, the board, a dose to give or not to give, a round."""
+"""The nurse's pages: her wards, the board, a dose to give or not to give."""
 
 from typing import Any
 from uuid import UUID
@@ -9,23 +9,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
 from backend.errors import DomainError
-from backend.orders.rounds import FULFILLED, ORDERS_MAX
 from backend.ui.asking import answer_of, ask
 from backend.ui.forms import number_of, typed, with_witness
 from backend.ui.navigation import tabs
 from backend.ui.pages import blueprint_of, form_key
+from backend.ui.rounds import ADVICE, due_of
 
 blueprint = blueprint_of("board")
-# What to do about a refusal, where the problem's own words do not say it.
-ADVICE = {
-    "insufficient_stock": "Ask the pharmacy for more, or record the dose as unavailable.",
-    "order_not_verified": "Ask a pharmacist to verify the order.",
-    "witness_required": "Ask a colleague of this ward to type their own email and password.",
-    "dose_too_soon": "Wait, or ask the doctor.",
-    "scan_contradicts": "Put this package back and take the one that is named.",
-    "scan_unreadable": "Scan again, or leave the field empty.",
-    "busy": "Nothing is known to have changed. Tap again: the dose is not given twice.",
-}
 
 
 @blueprint.get("/")
@@ -68,16 +58,10 @@ def poll_board(ward_id: UUID) -> AnyResponse:
 def _board(body: bytes) -> dict[str, Any]:
     board = orjson.loads(body)
     for patient in board["patients"]:
-        patient["due"] = [order for order in patient["orders"] if _may_go_along(order)]
+        patient["due"] = due_of(patient)
     due = [order for patient in board["patients"] for order in patient["due"]]
     overdue = sum(order["due_state"] == "overdue" for patient in board["patients"] for order in patient["orders"])
     return {"board": board, "due": due, "overdue": overdue, "may_give": g.actor.role is Role.NURSE}
-
-
-def _may_go_along(order: dict[str, Any]) -> bool:
-    """Whether a round takes the order: due, and nothing to ask the nurse about it."""
-    enough = order["on_hand_units"] >= order["quantity_units"]
-    return order["due_state"] != "upcoming" and order["priority"] != "prn" and not order["controlled"] and enough
 
 
 def _find(ward_id: UUID, order_id: UUID) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -139,18 +123,3 @@ def skip(order_id: UUID) -> AnyResponse | tuple[str, int]:
         return _give_page(order_id, refusal, {"note": note}), refusal.status
     order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
     return redirect(url_for(".show_board", ward_id=order["ward_id"]))
-
-
-@blueprint.post("/wards/<uuid:ward_id>/round")
-def go_round(ward_id: UUID) -> str:
-    """Gives everything that was ticked; the page says of each what became of it."""
-    order_ids = request.form.getlist("order_id")[:ORDERS_MAX]
-    body = {"order_ids": order_ids}
-    results = ask("POST /fulfillments", body=body, key=form_key())["results"]
-    given = [result for result in results if result["outcome"] == FULFILLED]
-    refused = [
-        {**result, **ask("GET /orders/<uuid:order_id>", path={"order_id": UUID(result["order_id"])})}
-        for result in results
-        if result["outcome"] != FULFILLED
-    ]
-    return render_template("round.html", ward_id=ward_id, given=given, refused=refused, advice=ADVICE)

@@ -15,7 +15,7 @@ class Tab(NamedTuple):
     also: tuple[str, ...] = ()  # other blueprints whose pages belong to the tab
 
 
-BOARDS = Tab("board.show_wards", "Board")
+BOARDS = Tab("board.show_wards", "Board", ("rounds",))
 PATIENTS = Tab("patients.show_patients", "Patients")
 TRANSFERS = Tab("transfers.show_transfers", "Transfers", ("replenishing",))
 COUNTS = Tab("counts.show_counts", "Counts")
