@@ -1,6 +1,6 @@
 """Takes the README's pictures of a fresh demo: python .github/tour/take.py http://127.0.0.1:8000
 
-Needs the `test` extra and a Chromium of the system. Each picture is of the size of a ward's tablet or of a desk.
+Needs the `test` extra and a Chromium of the system. Each picture is of the width of a ward's tablet or of a desk.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 
 PASSWORD = "ward-demo-2026"  # of the demo's sign-ins, which it prints
 SECRET = "JBSWY3DPEHPK3PXP"
-TABLET, DESK = {"width": 820, "height": 1180}, {"width": 1440, "height": 900}
+TABLET, DESK, TALL = (820, 1000), (1280, 800), (1280, 1250)
 PLACE = Path(__file__).parent
 
 
@@ -22,22 +22,23 @@ class Picture(NamedTuple):
 
     name: str
     login: str
-    links: tuple[str, ...] = ()
     start: str = "/"
-    size: dict[str, int] = TABLET
+    links: tuple[str, ...] = ()
+    size: tuple[int, int] = TABLET
     theme: str = "light"
 
 
 PICTURES = (
     Picture("board", "nurse"),
-    Picture("give", "nurse", ("Give",)),
-    Picture("given", "nurse", ("Give", "Give dose")),
-    Picture("patient", "nurse", ("Zimmermann",), "/patients", DESK),
-    Picture("stock", "pharmacist", (), "/stock", DESK, "dark"),
-    Picture("drug", "pharmacist", ("Morphine",), "/stock?q=morphine", DESK),
-    Picture("transfers", "pharmacist", (), "/transfers"),
-    Picture("register", "pharmacist", ("Morphine",), "/register", DESK),
-    Picture("prescribe", "doctor", (), "/prescribing", DESK),
+    Picture("round", "nurse", "/", ("The ward",)),
+    Picture("given", "nurse", "/", ("Give", "Give dose")),
+    Picture("chart", "nurse", "/patients?q=Abara", ("Abara, Jonas",), TALL),
+    Picture("verify", "pharmacist"),
+    Picture("stock", "pharmacist", "/stock?ward_id=", (), DESK, "dark"),
+    Picture("drug", "pharmacist", "/stock?q=morphine", ("Morphine",), TALL),
+    Picture("register", "pharmacist", "/register", ("Morphine",), DESK),
+    Picture("prescribe", "doctor", "/patients?q=Abara", ("Abara, Jonas", "Place an order", "Amoxicillin"), TABLET),
+    Picture("audit", "admin", "/audit", (), DESK, "dark"),
 )
 
 
@@ -53,15 +54,16 @@ def _sign_in(page: Any, base: str, login: str) -> None:
 
 
 def take(browser: Any, base: str, picture: Picture) -> None:
-    """Writes PLACE/name.png."""
-    context = browser.new_context(viewport=picture.size, color_scheme=picture.theme)
+    """Writes PLACE/name.jpg."""
+    width, height = picture.size
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=picture.theme)
     page = context.new_page()
     _sign_in(page, base, picture.login)
     page.goto(base + picture.start)
     for link in picture.links:
         page.locator("main").locator("a, button").filter(has_text=link).first.click()
-        page.wait_for_load_state()
-    page.screenshot(path=PLACE / f"{picture.name}.png")
+        page.wait_for_load_state("networkidle")
+    page.screenshot(path=PLACE / f"{picture.name}.jpg", type="jpeg", quality=60)
     context.close()
 
 

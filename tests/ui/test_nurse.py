@@ -85,6 +85,25 @@ def test_the_second_nurse_sees_who_gave_it_and_when(
     other.close()
 
 
+def test_of_two_browsers_at_once_one_gives_and_the_other_says_who(
+    ward: Hospital, screen: Screen, browser: Any, base_url: str
+) -> None:
+    ward.add_staff("nadia", Role.NURSE, (ward.ward_id,))
+    other = browser.new_context()
+    second = watch(other.new_page(), base_url)
+    for tab, login in ((screen, "nurse"), (second, "nadia")):
+        tab.sign_in(ward, login)
+        tab.open_give()
+    for tab in (screen, second):
+        tab.page.evaluate("setTimeout(() => document.querySelector('main form button').click(), 50)")
+    for tab in (screen, second):
+        tab.page.wait_for_selector("h1:has-text('Given'), [role=alert]")
+    assert sum(tab.page.locator("[role=alert]:has-text('gave it at')").count() for tab in (screen, second)) == 1
+    assert given(ward) == 1
+    screen.wrong = [line for line in screen.wrong if "409" not in line]
+    other.close()
+
+
 def test_too_little_stock_says_what_to_do(hospital: Hospital, screen: Screen) -> None:
     hospital.receive(1)
     hospital.place(units=2)
