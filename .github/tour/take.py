@@ -63,6 +63,7 @@ def take(browser: Any, base: str, picture: Picture) -> None:
     for link in picture.links:
         page.locator("main").locator("a, button").filter(has_text=link).first.click()
         page.wait_for_load_state("networkidle")
+        page.wait_for_selector("form[data-sending]", state="detached")
     page.screenshot(path=PLACE / f"{picture.name}.jpg", type="jpeg", quality=60)
     context.close()
 
