@@ -19,6 +19,9 @@ class Medicine:
     high_alert: bool = False
 
 
+# What a unit costs, made up by its kind.
+PRICE_CENTS = {"tablet": 12, "capsule": 18, "vial": 640, "ampoule": 215, "syringe": 410, "inhaler": 950, "pen": 1_890}
+
 ORAL, IV, SC = "oral", "intravenous", "subcutaneous"
 
 MEDICINES = (

@@ -9,7 +9,7 @@ from backend.actor import Actor, Role
 from backend.db import Database, Session, new_id
 from backend.db.idempotency import IdempotencyKey
 from backend.demo.day import play_a_day
-from backend.demo.formulary import MEDICINES, Medicine
+from backend.demo.formulary import MEDICINES, PRICE_CENTS, Medicine
 from backend.demo.people import ALLERGIES, FAMILIES, GIVEN, PASSWORD, PHARMACY, STAFF, TOTP_SECRET, WARDS
 from backend.demo.site import REQUEST_ID, Hospital
 from backend.errors import NotAuthenticated
@@ -108,6 +108,7 @@ def _fill_formulary(session: Session, hospital: Hospital) -> None:
             strength=medicine.strength,
             form=medicine.form,
             unit=medicine.unit,
+            unit_price_cents=PRICE_CENTS[medicine.unit],
             gtin=_gtin(number),
             atc=medicine.atc,
             controlled_schedule=medicine.schedule,
