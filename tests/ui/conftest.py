@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -14,6 +15,8 @@ from backend import create_app
 from backend.config import Config
 from tests.hospital import PASSWORD, Hospital
 
+AXE = Axe()
+TABLET = {"width": 820, "height": 1180}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -65,6 +68,14 @@ class Screen:
         self.page.click("a:has-text('Give') >> nth=0")
         self.page.wait_for_selector("#scan")
 
+    def inspect(self, name: str) -> None:
+        """The page, each closed part of it opened, breaks no rule of axe and is no wider than the screen."""
+        for closed in self.page.locator("main details:not([open]) > summary").all()[::-1]:
+            closed.click()
+        violations = AXE.run(self.page).response["violations"]
+        assert [(rule["id"], node["html"][:90]) for rule in violations for node in rule["nodes"]] == [], name
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+
 
 def watch(page: Any, base_url: str) -> Screen:
     """A screen that remembers errors of the console, violations of the CSP and requests to other hosts."""
@@ -92,3 +103,15 @@ def screen(page: Any, base_url: str) -> Iterator[Screen]:
     yield made
     assert made.wrong == []
     assert made.foreign == []
+
+
+@pytest.fixture(params=["light", "dark"])
+def tablet(request: pytest.FixtureRequest, browser: Any, base_url: str) -> Iterator[Screen]:
+    """A ward's tablet in a theme of the device; afterwards nothing has gone wrong on it."""
+    context = browser.new_context(color_scheme=request.param, viewport=TABLET)
+    made = watch(context.new_page(), base_url)
+    yield made
+    assert made.wrong == []
+    assert made.foreign == []
+    assert made.page.evaluate("document.documentElement.dataset.bsTheme ?? 'light'") == request.param
+    context.close()
