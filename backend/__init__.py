@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 def create_app(config: "Config | None" = None) -> "Flask":
     """The WSGI application for `config`, or for the settings of the environment."""
     from flask import Flask
+    from werkzeug.middleware.proxy_fix import ProxyFix
 
     from backend import api, models, ui
     from backend.administrations.board import BoardCache
@@ -30,6 +31,8 @@ def create_app(config: "Config | None" = None) -> "Flask":
     app.extensions["valmed"] = Database(config.per_worker(), application_url(config))
     app.extensions["valmed_boards"] = BoardCache(config.board_cache_wards_max)
     lifecycle.install(app)
+    if config.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.proxies, x_proto=0)  # type: ignore[method-assign]
     problems.install(app)
     app.register_blueprint(health.blueprint)
     api.install(app)

@@ -45,6 +45,10 @@ class Config:
     prepare_statements: bool = True  # PREPARE the fulfil path; off behind a transaction pooler
 
     token_hours: int = 12  # life of a bearer token: one shift
+    account_failures_max: int = 10  # failed sign-ins to one account within the window, then 429
+    address_failures_max: int = 100  # the same from one address: a hospital may be one address
+    failure_window_minutes: int = 15
+    proxies: int = 0  # reverse proxies in front, whose X-Forwarded-For names the address of a client
     body_bytes_max: int = 1_048_576
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
@@ -77,7 +81,7 @@ class Config:
             value = getattr(self, field.name)
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 continue
-            if value < (0 if field.name == "pool_max_overflow" else 1):
+            if value < (0 if field.name in {"pool_max_overflow", "proxies"} else 1):
                 raise ConfigError(f"{PREFIX}{field.name.upper()} is {value}; it must be at least 1")
         return self
 

@@ -15,6 +15,7 @@ class DomainError(Exception):
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
+    retry_after_seconds: int | None = None  # when it may be asked again
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,14 +1,21 @@
-"""The caller."""
+"""The caller: who they are, their password, their second factor, their sign-ins."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from flask import request
 from marshmallow import fields
 
+from backend.api.tokens import ensure_password
 from backend.api.wards import WardOut
-from backend.db import Session
+from backend.db import Database, Session
+from backend.http.authentication import origin_of
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body
-from backend.identity import queries
+from backend.http.fields import Body, Code, Secret
+from backend.identity import codes, passwords, queries, second_factors, signing_in, tokens, users
+from backend.identity.attempts import TooManyAttempts
+from backend.identity.second_factors import SecondFactorChanged, SecondFactorRequired
+from backend.identity.signing_in import CodeWrong, PasswordWrong
 from backend.organizations import organizations
 
 resource = Resource("me")
@@ -27,6 +34,41 @@ class MeOut(Body):
     wards = fields.List(fields.Nested(WardOut))
 
 
+class NewPasswordIn(Body):
+    """The present password and the one that takes its place."""
+
+    password = fields.String(required=True, validate=ensure_password)
+    new_password = fields.String(required=True, validate=ensure_password)
+
+
+class PasswordIn(Body):
+    """The caller's password, typed again."""
+
+    password = fields.String(required=True, validate=ensure_password)
+
+
+class SecondFactorOut(Body):
+    """Whether the caller has a second factor enrolled, and whether their role must have one."""
+
+    enrolled = fields.Boolean()
+    required = fields.Boolean()
+
+
+class SecretOut(Body):
+    """A secret for an authenticator app; `uri` is what its QR code says."""
+
+    secret = fields.String()
+    uri = fields.String()
+
+
+class SecondFactorIn(Body):
+    """A secret with the code that the app shows for it; `password` where another one is enrolled."""
+
+    secret = Secret(required=True)
+    otp = Code(required=True)
+    password = fields.String(validate=ensure_password)
+
+
 @resource.get("/me", "Who am I", answer=MeOut())
 def read_me(session: Session, call: Call) -> Any:
     """The caller with their wards."""
@@ -42,3 +84,107 @@ def read_me(session: Session, call: Call) -> Any:
         "second_factor": call.actor.second_factor,
         "wards": wards,
     }
+
+
+@resource.delete("/me/tokens", "Sign out everywhere", status=204, keyed=False)
+def sign_out_everywhere(session: Session, call: Call) -> Any:
+    """Ends every token of the caller, the one of this request too."""
+    user_id = call.actor.user_id
+    assert user_id is not None  # noqa: S101 - a token always belongs to a user
+    tokens.revoke_tokens_of(session, organization_id=call.organization_id, user_id=user_id, now=call.now)
+
+
+def _new_hash(database: Database, call: Call) -> str:
+    signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
+    return passwords.hash_password(call.body["new_password"], field="new_password")
+
+
+@resource.put(
+    "/me/password",
+    "Change my password",
+    body=NewPasswordIn(),
+    status=204,
+    keyed=False,
+    prepare=_new_hash,
+    raises=(PasswordWrong, TooManyAttempts),
+)
+def change_password(session: Session, call: Call) -> Any:
+    """Ends every token of the caller, the one of this request too."""
+    users.set_own_password(session, actor=call.actor, password_hash=call.prepared, now=call.now)
+
+
+@resource.get("/me/second-factor", "My second factor", answer=SecondFactorOut())
+def read_second_factor(session: Session, call: Call) -> Any:
+    """Whether one is enrolled and whether one is required."""
+    return second_factors.standing(session, actor=call.actor)
+
+
+@resource.post("/me/second-factor", "A secret to enrol", answer=SecretOut(), status=201, keyed=False)
+def offer_second_factor(session: Session, call: Call) -> Any:
+    """A new secret. Nothing is stored of it: it is enrolled by PUT, with the code that an app shows for it."""
+    hospital = organizations.get_organization(session, organization_id=call.organization_id)
+    user_id = call.actor.user_id
+    assert user_id is not None  # noqa: S101 - a token always belongs to a user
+    user = queries.get_user(session, organization_id=call.organization_id, user_id=user_id)
+    secret = codes.new_secret()
+    return {"secret": secret, "uri": codes.uri_of(secret, email=user.email, hospital=hospital.name)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Enrolment:
+    """What was found right before the transaction."""
+
+    step: int
+    replacing: bool
+
+
+def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
+    """None where this very secret is enrolled already: the request is repeated."""
+    origin, body = origin_of(request), call.body
+    person = signing_in.person_of(database, call.actor)
+    if person.totp_secret == body["secret"]:
+        return None
+    if person.totp_secret is not None:
+        if "password" not in body:
+            raise PasswordWrong("Send your password to replace the second factor that you have.")
+        signing_in.check_own_password(database, call.actor, body["password"], origin)
+    step = signing_in.check_first_code(database, person, body["secret"], body["otp"], origin)
+    return _Enrolment(step, person.totp_secret is not None)
+
+
+@resource.put(
+    "/me/second-factor",
+    "Enrol my second factor",
+    body=SecondFactorIn(),
+    answer=SecondFactorOut(),
+    keyed=False,
+    prepare=_check_enrolment,
+    raises=(PasswordWrong, CodeWrong, SecondFactorChanged, TooManyAttempts),
+)
+def enrol_second_factor(session: Session, call: Call) -> Any:
+    """Makes the secret the caller's second factor, from their next sign-in on. Replacing one takes the password."""
+    found: _Enrolment | None = call.prepared
+    if found is not None:
+        second_factors.enrol(
+            session, actor=call.actor, secret=call.body["secret"], step=found.step, replacing=found.replacing
+        )
+    return second_factors.standing(session, actor=call.actor)
+
+
+def _check_password(database: Database, call: Call) -> None:
+    signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
+
+
+@resource.post(
+    "/me/second-factor/remove",
+    "Remove my second factor",
+    body=PasswordIn(),
+    answer=SecondFactorOut(),
+    keyed=False,
+    prepare=_check_password,
+    raises=(PasswordWrong, SecondFactorRequired, TooManyAttempts),
+)
+def remove_second_factor(session: Session, call: Call) -> Any:
+    """The caller signs in with the password alone again. Refused where the hospital asks their role for more."""
+    second_factors.remove(session, actor=call.actor)
+    return second_factors.standing(session, actor=call.actor)

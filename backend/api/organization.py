@@ -7,7 +7,7 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.db import Session
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Count, Flag, Line
+from backend.http.fields import Body, Choice, Count, Flag, Line, Several
 from backend.organizations import organizations
 
 resource = Resource("organization")
@@ -26,6 +26,7 @@ class OrganizationOut(Body):
     dose_window_minutes = fields.Integer()
     discrepancy_hours = fields.Integer()
     transit_hours = fields.Integer()
+    second_factor_roles = fields.List(fields.String())
 
 
 class OrganizationIn(Body):
@@ -38,6 +39,7 @@ class OrganizationIn(Body):
     dose_window_minutes = Count(low=0, high=1_440)
     discrepancy_hours = Count(high=HOURS_MAX)
     transit_hours = Count(high=HOURS_MAX)
+    second_factor_roles = Several(Choice(Role), most=len(Role), once=True)
 
 
 @resource.get("/organization", "The hospital and its policies", answer=OrganizationOut())
@@ -55,7 +57,8 @@ def read_organization(session: Session, call: Call) -> Any:
 )
 def change_organization(session: Session, call: Call) -> Any:
     """Whether orders must be verified and controlled drugs witnessed, how wide a dose's window is, how long a
-    discrepancy and a transfer may take; name and time zone."""
+    discrepancy and a transfer may take, which roles sign in with a second factor (from their next sign-in on); name
+    and time zone."""
     if call.body:
         organizations.change_organization(session, organization_id=call.organization_id, **call.body)
     return organizations.get_organization(session, organization_id=call.organization_id)

@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from flask import g, request
+from flask import request
 from marshmallow import ValidationError, fields
 
 from backend.actor import Actor
 from backend.db import Database, Session
 from backend.errors import NotAuthenticated
-from backend.http.authentication import bearer_of
-from backend.http.endpoint import Call, Resource, database_of_app
+from backend.http.authentication import bearer_of, origin_of
+from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Line
-from backend.identity import passwords, tokens
-from backend.identity.tokens import Credentials
+from backend.identity import passwords, signing_in, tokens
+from backend.identity.attempts import TooManyAttempts
+from backend.identity.second_factors import SecondFactorRequired
+from backend.identity.tokens import Credentials, IssuedToken
 
 resource = Resource("tokens")
 
@@ -48,8 +50,9 @@ class TokenOut(Body):
     user = fields.Nested(SignedInOut)
 
 
-def _check(database: Database, body: dict[str, Any]) -> Actor:
-    return tokens.check_credentials(database, Credentials(**body), request_id=g.request_id)
+def _sign_in(database: Database, body: dict[str, Any]) -> tuple[Actor, IssuedToken]:
+    done = signing_in.sign_in(database, Credentials(**body), origin_of(request))
+    return done.actor, done.issued
 
 
 @resource.post(
@@ -58,14 +61,13 @@ def _check(database: Database, body: dict[str, Any]) -> Actor:
     body=CredentialsIn(),
     answer=TokenOut(),
     status=201,
-    identify=_check,
+    identify=_sign_in,
     keyed=False,
-    raises=(NotAuthenticated,),
+    raises=(NotAuthenticated, SecondFactorRequired, TooManyAttempts),
 )
 def sign_in(session: Session, call: Call) -> Any:
-    """A bearer token for the credentials. It is shown once: only its SHA-256 is stored."""
-    hours = database_of_app().config.token_hours
-    issued = tokens.issue_token(session, actor=call.actor, now=call.now, hours=hours)
+    """A bearer token for the credentials. It is shown once: only its SHA-256 is stored. A one-time code works once."""
+    issued: IssuedToken = call.prepared
     user = {"id": issued.user_id, "name": issued.name, "role": issued.role}
     return {"token": issued.token, "expires_at": issued.expires_at, "user": user}
 

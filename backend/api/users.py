@@ -11,7 +11,7 @@ from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Search, Several
-from backend.identity import queries, users
+from backend.identity import queries, second_factors, users
 from backend.identity.queries import UserNotFound
 from backend.identity.users import EmailTaken
 
@@ -98,3 +98,16 @@ def change_user(session: Session, call: Call) -> Any:
     user_id: UUID = call.path["user_id"]
     users.change_user(session, organization_id=call.organization_id, user_id=user_id, now=call.now, **call.body)
     return queries.get_user(session, organization_id=call.organization_id, user_id=user_id)
+
+
+@resource.delete(
+    "/users/<uuid:user_id>/second-factor",
+    "Reset somebody's second factor",
+    status=204,
+    roles=ADMIN,
+    raises=(UserNotFound,),
+)
+def reset_second_factor(session: Session, call: Call) -> Any:
+    """For a phone that is lost. Ends every token of theirs; who must have one enrols at the next sign-in."""
+    user_id: UUID = call.path["user_id"]
+    second_factors.reset(session, organization_id=call.organization_id, user_id=user_id, now=call.now)

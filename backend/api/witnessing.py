@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
-from flask import g
+from flask import request
 
 from backend.api.tokens import CredentialsIn
 from backend.db import Database
 from backend.errors import NotAuthenticated
+from backend.http.authentication import origin_of
 from backend.http.endpoint import Call
-from backend.identity import tokens
+from backend.identity import signing_in, tokens
 from backend.identity.tokens import Credentials
 from backend.identity.witnesses import WitnessRequired
 
@@ -25,13 +26,18 @@ class WitnessIn(CredentialsIn):
 def check_witness(database: Database, call: Call) -> UUID | None:
     """Who the body's `witness` is, None where it names nobody.
 
-    Raises WitnessRequired when the credentials are wrong: a 401 would tell the client that the caller is signed out.
+    Raises WitnessRequired when the credentials are wrong: a 401 would tell the client that the caller is signed out;
+    and TooManyAttempts. A code is not used up here: a request that is repeated brings the same one again.
     """
     if "witness" not in call.body:
         return None
     organization = tokens.organization_slug(database, call.actor)
     credentials = Credentials(organization=organization, **call.body["witness"])
+    origin = origin_of(request)
     try:
-        return tokens.check_credentials(database, credentials, request_id=g.request_id).user_id
+        person = signing_in.check_password(database, credentials, origin)
+        if credentials.otp is not None:
+            signing_in.check_code(database, person, credentials.otp, origin)
+        return person.user_id
     except NotAuthenticated:
         raise WitnessRequired("The witness's email, password or one-time code is wrong.") from None

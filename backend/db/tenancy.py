@@ -19,6 +19,17 @@ def prologue(actor: Actor, config: Config, *, read_only: bool) -> str:
         f"SET LOCAL app.organization_id={_literal(actor.organization_id)};"
         f"SET LOCAL app.user_id={_literal(actor.user_id or '')};"
         f"SET LOCAL app.request_id={_literal(actor.request_id)};"
+        f"{_timeouts(config)}"
+    )
+
+
+def tally_prologue(config: Config) -> str:
+    """The same for a counter that is no hospital's."""
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED;{_timeouts(config)}"
+
+
+def _timeouts(config: Config) -> str:
+    return (
         f"SET LOCAL lock_timeout={config.lock_timeout_ms};"
         f"SET LOCAL statement_timeout={config.statement_timeout_ms};"
         f"SET LOCAL idle_in_transaction_session_timeout={config.idle_in_transaction_timeout_ms};"

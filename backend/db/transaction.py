@@ -24,7 +24,7 @@ from backend.db.engine import make_engine
 from backend.db.prepared import Prepared
 from backend.db.session import Row, Session
 from backend.db.signals import Signal, constraint_of, driver_error, signal_of
-from backend.db.tenancy import prologue
+from backend.db.tenancy import prologue, tally_prologue
 from backend.errors import Busy, Conflict, Invalid
 from backend.observability import BUSY, RETRIES, VIOLATIONS, log
 
@@ -75,11 +75,23 @@ class Database:
 
     def lookup(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
         """The rows of one autocommitted statement, before any tenant is known. Raises Busy."""
+        return self._ask(statement, values, "")
+
+    def tally(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
+        """The same for a statement that counts something up: READ COMMITTED, so that of two at once the second waits
+        for the first and goes on from what it made. A lost COMMIT may count twice. Raises Busy."""
+        return self._ask(statement, values, tally_prologue(self.config))
+
+    def _ask(self, statement: Prepared, values: Sequence[object], opening: str) -> list[Row]:
         attempts = _Attempts(self.config, repeatable=True)
         while True:
             try:
                 with _Checkout(self, attempts) as link:
-                    return Session(self.engine, link, "", prepare=self.config.prepare_statements).run(statement, values)
+                    session = Session(self.engine, link, opening, prepare=self.config.prepare_statements)
+                    rows = session.run(statement, values)
+                    if opening:
+                        session.commit()
+                    return rows
             except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
                 attempts.answer(error)
             except sqlalchemy.exc.TimeoutError:

@@ -1,6 +1,7 @@
 """Who asks: the bearer token of a request becomes an Actor."""
 
 import re
+from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Request, g
@@ -9,6 +10,7 @@ from backend.actor import Actor
 from backend.db import Database
 from backend.errors import NotAuthenticated
 from backend.identity import tokens
+from backend.identity.signing_in import Origin
 from backend.identity.tokens import OrderPlace
 from backend.observability import bind_contextvars
 
@@ -21,6 +23,11 @@ def bearer_of(request: Request) -> str:
     if match is None:
         raise NotAuthenticated()
     return match[1]
+
+
+def origin_of(request: Request) -> Origin:
+    """Where a sign-in comes from. The address is the client's where VALMED_PROXIES says how many proxies to believe."""
+    return Origin(request.remote_addr or "", g.request_id, datetime.now(UTC))
 
 
 def actor_of(database: Database, request: Request, order_id: UUID | None) -> tuple[Actor, OrderPlace | None]:

@@ -45,7 +45,7 @@ class Call:
     page: PageRequest
     key: IdempotencyKey
     shelves: Sequence[Shelf] = ()  # whose lanes the transaction takes
-    prepared: Any = None  # what the endpoint's `prepare` returned, made before the transaction
+    prepared: Any = None  # what the endpoint's `prepare` or `identify` returned, made before the transaction
 
     @property
     def organization_id(self) -> UUID:
@@ -82,7 +82,7 @@ class Operation:
     media: str = JSON  # of the body
     answers_itself: bool = False  # the use case takes its lane and stores its answer (the fulfil path)
     prepare: Callable[[Database, Call], Any] | None = None  # slow or preliminary work outside the transaction
-    identify: Callable[[Database, dict[str, Any]], Actor] | None = None  # body -> who asks; else the bearer token
+    identify: Callable[[Database, dict[str, Any]], tuple[Actor, Any]] | None = None  # body -> who asks, and `prepared`
     keyed: bool = True  # a write stores its answer under its Idempotency-Key
     report: Callable[[dict[str, Any], str, Answer | None], None] | None = None  # told how it ended, after the commit
     raises: tuple[type[DomainError], ...] = ()
@@ -206,26 +206,28 @@ def perform(database: Database, operation: Operation, call: Call) -> Answer:
 
 def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Call:
     """Everything that is known before the transaction begins; raises whatever is wrong with the request."""
-    actor, body, place = _identified(database, operation, path)
+    actor, body, place, prepared = _identified(database, operation, path)
     query = parse_query(request, operation.query)
     page = NO_PAGE
     if operation.page:
         page = cursors.page_request(query.pop("limit", None), query.pop("cursor", None), operation.page)
     key = key_of(request, actor, body) if operation.writes else NO_KEY
     shelves = _shelf_of_order(operation, actor, place)
-    return Call(actor, datetime.now(UTC), path, query, body, page, key, shelves)
+    return Call(actor, datetime.now(UTC), path, query, body, page, key, shelves, prepared)
 
 
 def _identified(
     database: Database, operation: Operation, path: dict[str, Any]
-) -> tuple[Actor, dict[str, Any], OrderPlace | None]:
-    """Who asks, what was sent, where the order of the path lies. The body is read after the token was checked."""
+) -> tuple[Actor, dict[str, Any], OrderPlace | None, Any]:
+    """Who asks, what was sent, where the order of the path lies, what `identify` made. The body is read after the
+    token was checked."""
     if operation.identify is not None:
         body = operation.reads(request, operation.body)
-        return operation.identify(database, body), body, None
+        actor, prepared = operation.identify(database, body)
+        return actor, body, None, prepared
     actor, place = actor_of(database, request, path.get("order_id") if operation.of_order else None)
     actor.require(operation.roles)
-    return actor, operation.reads(request, operation.body) if operation.writes else {}, place
+    return actor, operation.reads(request, operation.body) if operation.writes else {}, place, None
 
 
 def _shelf_of_order(operation: Operation, actor: Actor, place: OrderPlace | None) -> Sequence[Shelf]:

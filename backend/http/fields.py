@@ -182,3 +182,17 @@ class ScannedCode(fields.String):
         if not all(" " <= character <= "~" or character == "\x1d" for character in text):
             raise ValidationError("Only printable ASCII characters and the separator GS.")
         return text
+
+
+class Secret(fields.String):
+    """The secret of an authenticator app: 160 bits in base32."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Regexp(r"[A-Z2-7]{32}\Z"), **kwargs)
+
+
+class Code(fields.String):
+    """A one-time code."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Regexp(r"[0-9]{6}\Z"), **kwargs)

@@ -11,7 +11,7 @@ from backend.db import new_id
 from backend.db.idempotency import IdempotencyKey
 from backend.errors import ValidationFailed
 
-SECRETS = frozenset({"password", "otp"})
+SECRETS = frozenset({"password", "otp", "new_password", "secret"})
 _FORM = re.compile(r"[\x21-\x7e]{1,128}")
 
 

@@ -8,7 +8,7 @@ import orjson
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
-from backend.errors import Busy, DomainError, NotAuthenticated
+from backend.errors import DomainError, NotAuthenticated
 from backend.observability import log
 
 CONTENT_TYPE = "application/problem+json"
@@ -51,7 +51,7 @@ def of_domain(error: DomainError) -> Response:
     response = problem(error.status, error.code, error.title, error.detail, **error.members)
     if isinstance(error, NotAuthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="valmed"'
-    if isinstance(error, Busy):
+    if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.actor import Role
@@ -40,6 +40,16 @@ class WardMembership(Tenant, Timestamped, Base):
 
     user_id: Mapped[UUID]
     ward_id: Mapped[UUID]
+
+
+class TotpStep(Tenant, Timestamped, Base):
+    """The last one-time code that a user has used, as 30-second steps since 1970: it and older ones are void."""
+
+    __tablename__ = "totp_steps"
+    __table_args__ = (belongs_to("users", "user_id"), UniqueConstraint("organization_id", "user_id"))
+
+    user_id: Mapped[UUID]
+    step: Mapped[int] = mapped_column(BigInteger)
 
 
 class AccessToken(Tenant, Base):

@@ -10,10 +10,10 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NOBODY = _HASHER.hash("nobody's password, checked so that an unknown name takes as long as a known one")
 
 
-def hash_password(password: str) -> str:
-    """The hash to store. Raises ValidationFailed for a password that is too short or too long."""
+def hash_password(password: str, *, field: str = "password") -> str:
+    """The hash to store. Raises ValidationFailed, at `field` of the body, for one that is too short or too long."""
     if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
-        raise ValidationFailed.of("password", f"between {LENGTH_MIN} and {LENGTH_MAX} characters")
+        raise ValidationFailed.of(field, f"between {LENGTH_MIN} and {LENGTH_MAX} characters")
     return _HASHER.hash(password)
 
 

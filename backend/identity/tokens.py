@@ -2,18 +2,16 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import pyotp
 from sqlalchemy import insert, select, update
 
 from backend.actor import Actor, Role
 from backend.db import Database, Prepared, Session, new_id
 from backend.errors import NotAuthenticated
 from backend.identity.models import AccessToken
-from backend.identity.passwords import is_password
 from backend.organizations.models import Organization
 
 TOKEN_LENGTH_MAX = 128
@@ -28,8 +26,26 @@ class Credentials:
 
     organization: str
     email: str
-    password: str
-    otp: str | None = None
+    password: str = field(repr=False)
+    otp: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom an organization and an email name, with what proves that it is they."""
+
+    organization: str
+    email: str
+    organization_id: UUID
+    user_id: UUID
+    role: Role
+    name: str
+    password_hash: str = field(repr=False)
+    totp_secret: str | None = field(repr=False)
+
+    def actor(self, request_id: str, *, second_factor: bool) -> Actor:
+        """Them, signed in."""
+        return Actor(self.organization_id, self.user_id, self.role, self.name, request_id, second_factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +74,13 @@ def organization_slug(database: Database, actor: Actor) -> str:
     return found
 
 
-def check_credentials(database: Database, credentials: Credentials, *, request_id: str) -> Actor:
-    """Who `credentials` belong to. Raises NotAuthenticated, the same for every reason."""
-    rows = database.lookup(_CANDIDATE, (credentials.organization, credentials.email.lower()))
-    organization_id, user_id, role, name, password_hash, totp_secret = rows[0] if rows else (None,) * 6
-    if not is_password(password_hash, credentials.password):
-        raise NotAuthenticated("Organization, email or password is wrong.")
-    if credentials.otp is not None and not _is_otp(totp_secret, credentials.otp):
-        raise NotAuthenticated("The one-time code is wrong or has expired.")
-    return Actor(organization_id, user_id, Role(role), name, request_id, second_factor=credentials.otp is not None)
-
-
-def _is_otp(secret: str | None, otp: str) -> bool:
-    return secret is not None and pyotp.TOTP(secret).verify(otp, valid_window=1)
+def find_person(database: Database, organization: str, email: str) -> Person | None:
+    """Who the hospital `organization` knows by `email` and works there; asked before any tenant is known."""
+    rows = database.lookup(_CANDIDATE, (organization, email.lower()))
+    if not rows:
+        return None
+    organization_id, user_id, role, name, password_hash, totp_secret = rows[0]
+    return Person(organization, email, organization_id, user_id, Role(role), name, password_hash, totp_secret)
 
 
 def issue_token(session: Session, *, actor: Actor, now: datetime, hours: int) -> IssuedToken:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
-from backend.actor import Role
+from backend.actor import Actor, Role
 from backend.db import Session, new_id
 from backend.errors import Conflict, ValidationFailed
 from backend.identity.models import User, WardMembership
@@ -78,6 +78,17 @@ def change_user(
     other_role = changes.get("role", before.role) != before.role
     if password is not None or other_role or changes.get("active") is False:
         revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
+
+
+def set_own_password(session: Session, *, actor: Actor, password_hash: str, now: datetime) -> None:
+    """Stores the actor's new password and ends every token of theirs, this one too."""
+    assert actor.user_id is not None  # noqa: S101 - an operator has no password
+    session.execute(
+        update(User)
+        .where(User.organization_id == actor.organization_id, User.id == actor.user_id)
+        .values(version=User.version + 1, password_hash=password_hash)
+    )
+    revoke_tokens_of(session, organization_id=actor.organization_id, user_id=actor.user_id, now=now)
 
 
 def set_wards(session: Session, *, organization_id: UUID, user_id: UUID, ward_ids: Collection[UUID]) -> None:

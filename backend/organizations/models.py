@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Integer, UniqueConstraint, text
+from sqlalchemy import ARRAY, CheckConstraint, Integer, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, of_organization, pg_enum
@@ -23,6 +23,7 @@ class Organization(Timestamped, Base):
     `dose_window_minutes`: a dose is due from so long before its time until so long after it, then overdue.
     `discrepancy_hours`: within this time a discrepancy is to be resolved. `transit_hours`: a transfer that is under way
     for longer raises an alert. All three are the hospital's to set; no standard names them.
+    `second_factor_roles`: who has one of these roles signs in with a one-time code.
     """
 
     __tablename__ = "organizations"
@@ -32,6 +33,9 @@ class Organization(Timestamped, Base):
         CheckConstraint("dose_window_minutes BETWEEN 0 AND 1440", name="dose_window_minutes_range"),
         CheckConstraint("discrepancy_hours BETWEEN 1 AND 720", name="discrepancy_hours_range"),
         CheckConstraint("transit_hours BETWEEN 1 AND 720", name="transit_hours_range"),
+        CheckConstraint(
+            "second_factor_roles <@ ARRAY['nurse', 'pharmacist', 'doctor', 'admin']", name="second_factor_roles_known"
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -43,6 +47,7 @@ class Organization(Timestamped, Base):
     dose_window_minutes: Mapped[int] = mapped_column(Integer, server_default=text("60"))
     discrepancy_hours: Mapped[int] = mapped_column(Integer, server_default=text("24"))
     transit_hours: Mapped[int] = mapped_column(Integer, server_default=text("24"))
+    second_factor_roles: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
 
 
 class Ward(Tenant, Timestamped, Base):

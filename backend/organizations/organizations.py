@@ -61,12 +61,15 @@ def get_organization(session: Session, *, organization_id: UUID) -> Row[Any]:
         Organization.dose_window_minutes,
         Organization.discrepancy_hours,
         Organization.transit_hours,
+        Organization.second_factor_roles,
     )
     return session.execute(select(*columns).where(Organization.id == organization_id)).one()
 
 
 def change_organization(session: Session, *, organization_id: UUID, **changes: Any) -> None:
     """Changes name, time zone and policies. Raises ValidationFailed for an unknown time zone."""
+    if "second_factor_roles" in changes:
+        changes["second_factor_roles"] = sorted(str(role) for role in changes["second_factor_roles"])
     if "time_zone" in changes:
         ensure_time_zone(changes["time_zone"])
     session.execute(

@@ -11,7 +11,7 @@ from backend.alerts.alerts import acknowledge
 from backend.counts.counts import Counted
 from backend.db import Session, new_id
 from backend.discrepancies.models import Resolution
-from backend.identity import tokens
+from backend.identity import codes, tokens
 from backend.orders import ordering, overrides
 from backend.orders.models import OverrideStatus
 from backend.stock.ledger import Shelf
@@ -35,7 +35,7 @@ def tenant_column(table: str) -> str:
 
 def furnish(hospital: Hospital) -> Hospital:
     """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
-    count, discrepancies, alerts, a care team, a token."""
+    count, discrepancies, alerts, a care team, a token, a one-time code that was used."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
@@ -53,6 +53,8 @@ def furnish(hospital: Hospital) -> Hospital:
     _acknowledge(hospital)
     actor = hospital.nurse
     hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
+    used = {"organization_id": actor.organization_id, "user_id": actor.user_id, "step": 1}
+    hospital.run(lambda session: codes.take_step(session, **used), actor)
     return hospital
 
 

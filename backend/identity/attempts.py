@@ -1,0 +1,90 @@
+"""Failed sign-ins, counted in the database: every worker knows them and a restart forgets none.
+
+Decision: whether somebody may try is asked before the password is looked at and once more after it was found right; a
+failure is counted in between. Because then nobody who is in the middle of signing in counts as a failure, a locked
+account costs no work, and of any number of guesses at once only those that end before the limit is reached can let
+anybody in. Cost: who knows an email can lock it for the rest of the window; who is signed in stays so.
+"""
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+
+from backend.config import Config
+from backend.db import Database, Prepared
+from backend.errors import DomainError
+
+_TYPES = ("bytea[]", "integer[]")
+_WAIT = Prepared("sign_in_wait", _TYPES, "SELECT sign_in_wait($1, $2)")
+_COUNT = Prepared("count_failure", (*_TYPES, "integer"), "SELECT count_sign_in_failure($1, $2, $3)")
+_FORGET = Prepared("forget_failures", ("bytea",), "SELECT forget_sign_in_failures($1)")
+_NETWORK_BITS = 64  # of an IPv6 address: the rest is the client's to choose
+
+
+class TooManyAttempts(DomainError):
+    """Too many sign-ins to this account or from this address have failed. Wait for as long as Retry-After says."""
+
+    status = 429
+
+    def __init__(self, seconds: int) -> None:
+        minutes = -(-seconds // 60)
+        when = "a minute" if minutes == 1 else f"{minutes} minutes"
+        super().__init__(f"Too many sign-ins have failed. Try again in {when}.", retry_after_seconds=seconds)
+        self.retry_after_seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who tries to be whom: an account, which need not exist, and the address that it is tried from."""
+
+    organization: str
+    email: str
+    address: str
+
+    @property
+    def account(self) -> bytes:
+        """What the account's failures are counted under."""
+        return _sha256("account", self.organization, self.email.lower())
+
+    def limits(self, config: Config) -> tuple[list[bytes], list[int]]:
+        """What is counted, and how often it may fail."""
+        counted = {
+            self.account: config.account_failures_max,
+            _sha256("address", _network_of(self.address)): config.address_failures_max,
+        }
+        return list(counted), list(counted.values())
+
+
+def ensure_allowed(database: Database, attempt: Attempt) -> None:
+    """Raises TooManyAttempts while the account or the address is locked."""
+    _refuse(database.lookup(_WAIT, attempt.limits(database.config))[0][0])
+
+
+def count_failure(database: Database, attempt: Attempt) -> None:
+    """Counts a failure, in a transaction of its own. Raises TooManyAttempts where it came too late to count."""
+    seconds = database.config.failure_window_minutes * 60
+    _refuse(database.tally(_COUNT, (*attempt.limits(database.config), seconds))[0][0])
+
+
+def forget_failures(database: Database, attempt: Attempt) -> None:
+    """The account's owner has come: its failures are forgotten, the address's are not."""
+    database.tally(_FORGET, (attempt.account,))
+
+
+def _refuse(seconds: int) -> None:
+    if seconds > 0:
+        raise TooManyAttempts(seconds)
+
+
+def _network_of(address: str) -> str:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, _NETWORK_BITS), strict=False))
+
+
+def _sha256(*parts: str) -> bytes:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,82 @@
+"""The second factor of a user: who has one, who must have one, enrolling and taking away."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, update
+
+from backend.actor import Actor, Role
+from backend.db import Session
+from backend.errors import Conflict, Forbidden
+from backend.identity import codes
+from backend.identity.models import User
+from backend.identity.queries import get_user
+from backend.identity.tokens import revoke_tokens_of
+from backend.organizations.models import Organization
+
+
+class SecondFactorRequired(Forbidden):
+    """Your hospital asks your role for a second factor. Send `otp`; who has none enrols on the sign-in page."""
+
+
+class SecondFactorChanged(Conflict):
+    """Somebody has changed your second factor meanwhile. Look at it again."""
+
+
+def is_required(session: Session, *, organization_id: UUID, role: Role) -> bool:
+    """Whether the hospital asks `role` for a second factor."""
+    roles = select(Organization.second_factor_roles).where(Organization.id == organization_id)
+    return role.value in session.execute(roles).scalar_one()
+
+
+def standing(session: Session, *, actor: Actor) -> dict[str, bool]:
+    """Whether the actor has `enrolled` a second factor and whether one is `required` of them."""
+    required = is_required(session, organization_id=actor.organization_id, role=actor.role)
+    return {"enrolled": _secret_of(session, actor) is not None, "required": required}
+
+
+def enrol(session: Session, *, actor: Actor, secret: str, step: int, replacing: bool) -> None:
+    """Makes `secret` the actor's second factor and uses up the code of `step`.
+
+    Without `replacing` there is none yet. Raises SecondFactorChanged where there is.
+    """
+    _set_secret(session, actor, secret, *(() if replacing else (User.totp_secret.is_(None),)))
+    assert actor.user_id is not None  # noqa: S101 - an operator has no sign-in
+    codes.begin_at(session, organization_id=actor.organization_id, user_id=actor.user_id, step=step)
+
+
+def remove(session: Session, *, actor: Actor) -> None:
+    """The actor signs in without a second factor from now on. Raises SecondFactorRequired."""
+    if is_required(session, organization_id=actor.organization_id, role=actor.role):
+        raise SecondFactorRequired("Your hospital asks your role for a second factor: it can be renewed, not removed.")
+    _set_secret(session, actor, None)
+
+
+def reset(session: Session, *, organization_id: UUID, user_id: UUID, now: datetime) -> None:
+    """Takes away the second factor of a user whose phone is lost, and every token of theirs. Raises UserNotFound."""
+    get_user(session, organization_id=organization_id, user_id=user_id)
+    session.execute(
+        update(User)
+        .where(User.organization_id == organization_id, User.id == user_id, User.totp_secret.is_not(None))
+        .values(totp_secret=None, version=User.version + 1)
+    )
+    revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
+
+
+def _mine(actor: Actor) -> tuple[Any, Any]:
+    return User.organization_id == actor.organization_id, User.id == actor.user_id
+
+
+def _secret_of(session: Session, actor: Actor) -> str | None:
+    row: Row[Any] = session.execute(select(User.totp_secret).where(*_mine(actor))).one()
+    found: str | None = row[0]
+    return found
+
+
+def _set_secret(session: Session, actor: Actor, secret: str | None, *conditions: Any) -> None:
+    changed = session.execute(
+        update(User).where(*_mine(actor), *conditions).values(totp_secret=secret, version=User.version + 1)
+    )
+    if changed.rowcount != 1:
+        raise SecondFactorChanged()

@@ -1,0 +1,181 @@
+"""Signing in: the password, then the one-time code, with every failure counted.
+
+`check_password` says who it is and nothing more. `finish` makes the token; between them a page may ask for the code.
+What a page remembers of the first for the second is not the password but its `mark`, which a new password voids.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from backend.actor import Actor
+from backend.db import Database, Session
+from backend.errors import Forbidden, NotAuthenticated
+from backend.identity import attempts, codes, second_factors
+from backend.identity.attempts import Attempt
+from backend.identity.models import User
+from backend.identity.passwords import is_password
+from backend.identity.second_factors import SecondFactorRequired
+from backend.identity.tokens import Credentials, IssuedToken, Person, find_person, issue_token
+from backend.organizations.models import Organization
+
+WRONG = "Organization, email or password is wrong."
+
+
+class PasswordWrong(Forbidden):
+    """The password that you sent is not yours."""
+
+
+class CodeWrong(Forbidden):
+    """The one-time code is wrong, has expired or was used. Wait for the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The request in which somebody signs in."""
+
+    address: str
+    request_id: str
+    now: datetime
+
+    def attempt(self, person: Person | Credentials) -> Attempt:
+        """What its failures are counted under."""
+        return Attempt(person.organization, person.email, self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who has signed in, and with what."""
+
+    actor: Actor
+    issued: IssuedToken
+
+
+def sign_in(database: Database, credentials: Credentials, origin: Origin) -> SignedIn:
+    """A token for what somebody has typed. Raises NotAuthenticated, SecondFactorRequired, TooManyAttempts."""
+    return finish(database, check_password(database, credentials, origin), credentials.otp, origin)
+
+
+def check_password(database: Database, credentials: Credentials, origin: Origin) -> Person:
+    """Whose organization, email and password these are. Raises NotAuthenticated, the same for every reason, and
+    TooManyAttempts, which no right password changes.
+
+    Where a code is still to come, a right password forgives no failure: else who knows it could guess codes for ever.
+    """
+    attempt = origin.attempt(credentials)
+    attempts.ensure_allowed(database, attempt)
+    person = find_person(database, credentials.organization, credentials.email)
+    if not is_password(person.password_hash if person else None, credentials.password) or person is None:
+        attempts.count_failure(database, attempt)
+        raise NotAuthenticated(WRONG)
+    attempts.ensure_allowed(database, attempt)
+    if person.totp_secret is None:
+        attempts.forget_failures(database, attempt)
+    return person
+
+
+def mark_of(person: Person) -> str:
+    """What stands for the password that was checked."""
+    return hashlib.sha256(person.password_hash.encode()).hexdigest()
+
+
+def recall(database: Database, organization: str, email: str, mark: str) -> Person:
+    """Whose password was checked a moment ago. Raises NotAuthenticated where it has changed or they have left."""
+    person = find_person(database, organization, email)
+    if person is None or not hmac.compare_digest(mark_of(person), mark):
+        raise NotAuthenticated("Sign in again.")
+    return person
+
+
+def check_code(database: Database, person: Person, otp: str, origin: Origin) -> int:
+    """The step of a right code, not used up yet. Raises NotAuthenticated, TooManyAttempts."""
+    attempt = origin.attempt(person)
+    attempts.ensure_allowed(database, attempt)
+    step = codes.step_of(person.totp_secret, otp, origin.now) if person.totp_secret else None
+    if step is None:
+        attempts.count_failure(database, attempt)
+        raise NotAuthenticated("The one-time code is wrong or has expired.")
+    attempts.ensure_allowed(database, attempt)
+    return step
+
+
+def finish(database: Database, person: Person, otp: str | None, origin: Origin) -> SignedIn:
+    """The token of somebody whose password is right; a code in `otp` is used up with it.
+
+    Raises NotAuthenticated for a wrong or used code, SecondFactorRequired without a needed one, TooManyAttempts.
+    """
+    step = None if otp is None else check_code(database, person, otp, origin)
+    actor = person.actor(origin.request_id, second_factor=step is not None)
+    where = {"organization_id": person.organization_id}
+
+    def work(session: Session) -> IssuedToken | None:
+        if step is None and second_factors.is_required(session, role=person.role, **where):
+            raise SecondFactorRequired(enrolled=person.totp_secret is not None)
+        if step is not None and not codes.take_step(session, user_id=person.user_id, step=step, **where):
+            return None
+        return issue_token(session, actor=actor, now=origin.now, hours=database.config.token_hours)
+
+    issued = database.transact(work, actor=actor)
+    if issued is None:
+        attempts.count_failure(database, origin.attempt(person))
+        raise NotAuthenticated("This one-time code was used. Wait for the next one.")
+    if step is not None:
+        attempts.forget_failures(database, origin.attempt(person))
+    return SignedIn(actor, issued)
+
+
+def enrol_and_finish(database: Database, person: Person, secret: str, otp: str, origin: Origin) -> SignedIn:
+    """Enrols the first second factor of somebody whose password is right, and signs them in with it.
+
+    Raises CodeWrong, SecondFactorChanged, TooManyAttempts.
+    """
+    step = check_first_code(database, person, secret, otp, origin)
+    actor = person.actor(origin.request_id, second_factor=True)
+
+    def work(session: Session) -> IssuedToken:
+        second_factors.enrol(session, actor=actor, secret=secret, step=step, replacing=False)
+        return issue_token(session, actor=actor, now=origin.now, hours=database.config.token_hours)
+
+    return SignedIn(actor, database.transact(work, actor=actor))
+
+
+def check_first_code(database: Database, person: Person, secret: str, otp: str, origin: Origin) -> int:
+    """The step of a right code of a secret that is not enrolled yet. Raises CodeWrong, TooManyAttempts."""
+    attempt = origin.attempt(person)
+    attempts.ensure_allowed(database, attempt)
+    step = codes.step_of(secret, otp, origin.now)
+    if step is None:
+        attempts.count_failure(database, attempt)
+        raise CodeWrong()
+    return step
+
+
+def check_own_password(database: Database, actor: Actor, password: str, origin: Origin) -> Person:
+    """The actor, who has typed their own password again. Raises PasswordWrong, TooManyAttempts."""
+    try:
+        return check_password(database, _credentials_of(database, actor, password), origin)
+    except NotAuthenticated:
+        raise PasswordWrong() from None
+
+
+def person_of(database: Database, actor: Actor) -> Person:
+    """The actor, with what proves who they are. Raises NotAuthenticated where they have left."""
+    known = _credentials_of(database, actor, "")
+    person = find_person(database, known.organization, known.email)
+    if person is None:
+        raise NotAuthenticated()
+    return person
+
+
+def _credentials_of(database: Database, actor: Actor, password: str) -> Credentials:
+    """What the actor would type to sign in."""
+    names = (
+        select(Organization.slug, User.email)
+        .join(User, User.organization_id == Organization.id)
+        .where(Organization.id == actor.organization_id, User.id == actor.user_id)
+    )
+    slug, email = database.transact(lambda session: session.execute(names).one(), actor=actor, read_only=True)
+    return Credentials(slug, email, password)
