@@ -9,6 +9,7 @@ from flask import Flask
 
 from backend.config import Config
 from backend.ui import (
+    account,
     adjusting,
     alerts,
     audit,
@@ -43,5 +44,5 @@ def install(app: Flask, config: Config) -> None:
     stocks = (stock, receiving, adjusting, lots, overriding, charts)
     moves = (verifying, transfers, replenishing, counts, discrepancies, alerts, register)
     administration = (staff, wards, policies, audit)
-    for module in (signing_in, board, rounds, patients, prescribing, *stocks, *moves, *administration):
+    for module in (signing_in, account, board, rounds, patients, prescribing, *stocks, *moves, *administration):
         app.register_blueprint(module.blueprint)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from backend.actor import Role
 from backend.errors import DomainError
 from backend.ui.asking import ask, ensure_may
 from backend.ui.forms import number_of
@@ -59,6 +60,7 @@ def change() -> AnyResponse | tuple[str, int]:
         **{policy.name: request.form.get(policy.name, "").strip() for policy in TEXTS},
         **{policy.name: number_of(request.form.get(policy.name, "")) for policy in NUMBERS},
         **{policy.name: policy.name in request.form for policy in FLAGS},
+        "second_factor_roles": request.form.getlist("second_factor_roles"),
     }
     try:
         ask("PATCH /organization", body=given, key=form_key())
@@ -71,4 +73,12 @@ def change() -> AnyResponse | tuple[str, int]:
 def _page(refusal: DomainError | None, given: Mapping[str, Any]) -> str:
     ensure_may("PATCH /organization")
     values = {**ask("GET /organization"), **given}
-    return render_template("policies.html", values=values, refusal=refusal, flags=FLAGS, numbers=NUMBERS, texts=TEXTS)
+    return render_template(
+        "policies.html",
+        values=values,
+        refusal=refusal,
+        flags=FLAGS,
+        numbers=NUMBERS,
+        texts=TEXTS,
+        roles=list(Role),
+    )

@@ -20,6 +20,7 @@ from backend.identity import tokens
 from backend.observability import bind_contextvars
 
 IDLE_SECONDS_MAX = 10 * 60
+CODE_SECONDS_MAX = 5 * 60
 
 
 class ScreenLocked(NotAuthenticated):
@@ -62,6 +63,21 @@ def sign_in(token: str, **about: str) -> None:
     session["token"] = token
     session["about"] = about
     touch()
+
+
+def remember(**about: str) -> None:
+    """Somebody's password is right and their code is still to come: the signed cookie knows who, and holds no token."""
+    session.clear()
+    session["half"] = {**about, "at": int(time.time())}
+
+
+def remembered() -> dict[str, str]:
+    """What `remember` was told. Raises NotAuthenticated where that is nothing, or too long ago."""
+    half = session.get("half")
+    if half is None or time.time() - half["at"] > CODE_SECONDS_MAX:
+        session.pop("half", None)
+        raise NotAuthenticated("That took too long. Type your password again.")
+    return {name: value for name, value in half.items() if name != "at"}
 
 
 def sign_out() -> None:

@@ -1,23 +1,35 @@
-"""Signing in and out, and the lock of an idle screen."""
+"""Signing in and out, and the lock of an idle screen.
 
+The password has a page and so has the code: between them the signed cookie says whose password was right, for five
+minutes, and holds no token. Who must have a second factor and has none sets it up in place of the code.
+"""
+
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import flash, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from backend.api.tokens import CredentialsIn
-from backend.errors import NotAuthenticated, ValidationFailed
+from backend.errors import DomainError, NotAuthenticated, ValidationFailed
+from backend.http.authentication import origin_of
 from backend.http.endpoint import database_of_app
 from backend.http.parsing import load
-from backend.identity import tokens
-from backend.identity.tokens import Credentials
+from backend.identity import codes, signing_in, tokens
+from backend.identity.attempts import TooManyAttempts
+from backend.identity.second_factors import SecondFactorChanged, SecondFactorRequired
+from backend.identity.signing_in import CodeWrong, SignedIn
+from backend.identity.tokens import Credentials, Person
 from backend.organizations.organizations import get_organization
 from backend.ui import session as screen
+from backend.ui.enrolling import Enrolment, enrolment_of_form
 from backend.ui.pages import blueprint_of
 
 blueprint = blueprint_of("signing_in", signed_in=False)
-FIELDS = ("organization", "email", "password", "otp")
+Page = tuple[str, int, dict[str, str]]
+T = TypeVar("T")
 
 
 def _target() -> str:
@@ -27,6 +39,16 @@ def _target() -> str:
     return wanted if wanted.startswith("/") and not (parts.scheme or parts.netloc or "\\" in wanted) else "/"
 
 
+def _again(template: str, refusal: DomainError, **values: Any) -> Page:
+    """The form again with what is wrong."""
+    wrong = "Fill in every field." if isinstance(refusal, ValidationFailed) else refusal.detail
+    status = 401 if isinstance(refusal, ValidationFailed) else refusal.status
+    seconds = refusal.retry_after_seconds
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    g.problem_code = refusal.code
+    return render_template(template, next=_target(), wrong=wrong, **values), status, headers
+
+
 @blueprint.get("/sign-in")
 def show_sign_in() -> str:
     """The form."""
@@ -34,43 +56,122 @@ def show_sign_in() -> str:
 
 
 @blueprint.post("/sign-in")
-def sign_in() -> Response | tuple[str, int]:
-    """A new session for the credentials, or the form again."""
-    given = {name: request.form.get(name, "").strip() for name in FIELDS if request.form.get(name, "").strip()}
+def sign_in() -> Response | Page:
+    """A new session for the credentials, the page of the second factor, or the form again."""
+    given = {name: request.form.get(name, "").strip() for name in ("organization", "email")}
+    given["password"] = request.form.get("password", "")
     try:
         credentials = Credentials(**load(CredentialsIn(), given))
-        database = database_of_app()
-        actor = tokens.check_credentials(database, credentials, request_id=g.request_id)
-        now = datetime.now(UTC)
-        hours = database.config.token_hours
-        issued = database.transact(
-            lambda work: tokens.issue_token(work, actor=actor, now=now, hours=hours), actor=actor
-        )
-        policies = database.transact(
-            lambda work: get_organization(work, organization_id=actor.organization_id), actor=actor, read_only=True
-        )
-    except (NotAuthenticated, ValidationFailed) as refused:
-        wrong = refused.detail if isinstance(refused, NotAuthenticated) else "Fill in every field."
-        page = render_template(
-            "sign_in.html",
-            next=_target(),
-            organization=given.get("organization", ""),
-            email=given.get("email", ""),
-            wrong=wrong,
-        )
-        return page, 401
+        person = signing_in.check_password(database_of_app(), credentials, origin_of(request))
+        if person.totp_secret is not None:
+            return _second_page(".show_code", person)
+        return _enter(person, signing_in.finish(database_of_app(), person, None, origin_of(request)))
+    except SecondFactorRequired:
+        return _second_page(".show_enrolment", person)
+    except (NotAuthenticated, ValidationFailed, TooManyAttempts) as refused:
+        return _again("sign_in.html", refused, organization=given["organization"], email=given["email"])
+
+
+def _second_page(endpoint: str, person: Person) -> Response:
+    screen.remember(organization=person.organization, email=person.email, mark=signing_in.mark_of(person))
+    return redirect(url_for(endpoint, next=_target()))
+
+
+def _remembered() -> Person:
+    """Whose password was right a moment ago. Raises NotAuthenticated."""
+    return signing_in.recall(database_of_app(), **screen.remembered())
+
+
+def _enter(person: Person, done: SignedIn) -> Response:
+    """The screen is theirs, in a session of its own."""
+    hospital = database_of_app().transact(
+        lambda work: get_organization(work, organization_id=person.organization_id), actor=done.actor, read_only=True
+    )
     screen.sign_in(
-        issued.token,
-        name=issued.name,
-        role=issued.role.value,
-        email=credentials.email.lower(),
-        organization=credentials.organization,
-        hospital=policies.name,
-        time_zone=policies.time_zone,
+        done.issued.token,
+        name=person.name,
+        role=person.role.value,
+        email=person.email.lower(),
+        organization=person.organization,
+        hospital=hospital.name,
+        time_zone=hospital.time_zone,
     )
     response = redirect(_target())
-    response.set_cookie("organization", credentials.organization, max_age=31_536_000, httponly=True, samesite="Strict")
+    response.set_cookie("organization", person.organization, max_age=31_536_000, httponly=True, samesite="Strict")
     return response
+
+
+@blueprint.get("/sign-in/code")
+def show_code() -> str | Response:
+    """The second page: six digits and nothing else."""
+    return _while_remembered(lambda person: render_template("code.html", next=_target()))
+
+
+@blueprint.post("/sign-in/code")
+def check_code() -> Response | Page:
+    """The session, or the page again."""
+
+    def check(person: Person) -> Response | Page:
+        try:
+            otp = request.form.get("otp", "").replace(" ", "")
+            return _enter(person, signing_in.finish(database_of_app(), person, otp, origin_of(request)))
+        except (NotAuthenticated, TooManyAttempts) as refused:
+            return _again("code.html", refused)
+
+    return _while_remembered(check)
+
+
+@blueprint.get("/sign-in/enrol")
+def show_enrolment() -> str | Response:
+    """Setting up the second factor that the role must have."""
+
+    def show(person: Person) -> str:
+        return render_template("enrol.html", next=_target(), enrolment=_enrolment(person, codes.new_secret()))
+
+    return _while_remembered(show)
+
+
+@blueprint.post("/sign-in/enrol")
+def enrol() -> Response | Page:
+    """The second factor and the session, or the page again with the same secret."""
+
+    def take(person: Person) -> Response | Page:
+        try:
+            given = enrolment_of_form()
+        except ValidationFailed:
+            return _again("enrol.html", CodeWrong(), enrolment=_enrolment(person, codes.new_secret()))
+        database, origin = database_of_app(), origin_of(request)
+        try:
+            done = signing_in.enrol_and_finish(database, person, given["secret"], given["otp"], origin)
+        except (CodeWrong, TooManyAttempts) as refused:
+            return _again("enrol.html", refused, enrolment=_enrolment(person, given["secret"]))
+        response = _enter(person, done)
+        flash("The second factor is on. You are asked for a code whenever you sign in.")
+        return response
+
+    try:
+        return _while_remembered(take)
+    except SecondFactorChanged:
+        return redirect(url_for(".show_code", next=_target()))
+
+
+def _enrolment(person: Person, secret: str) -> Enrolment:
+    actor = person.actor(g.request_id, second_factor=False)
+    hospital = database_of_app().transact(
+        lambda work: get_organization(work, organization_id=person.organization_id), actor=actor, read_only=True
+    )
+    return Enrolment(secret, codes.uri_of(secret, email=person.email.lower(), hospital=hospital.name))
+
+
+def _while_remembered(answer: Callable[[Person], T]) -> T | Response:
+    """What `answer` makes of whose password was right; the first page where that is nobody any more."""
+    try:
+        person = _remembered()
+    except NotAuthenticated as refused:
+        screen.sign_out()
+        flash(refused.detail)
+        return redirect(url_for(".show_sign_in", next=_target()))
+    return answer(person)
 
 
 @blueprint.get("/lock")
@@ -90,16 +191,18 @@ def lock() -> Response:
 
 
 @blueprint.post("/unlock")
-def unlock() -> Response | tuple[str, int]:
+def unlock() -> Response | Page:
     """The password of whose screen it is opens it."""
     about = session.get("about")
     if about is None:
         return redirect(url_for(".show_sign_in"))
     credentials = Credentials(about["organization"], about["email"], request.form.get("password", ""))
     try:
-        tokens.check_credentials(database_of_app(), credentials, request_id=g.request_id)
+        signing_in.check_password(database_of_app(), credentials, origin_of(request))
+    except TooManyAttempts as refused:
+        return _again("lock.html", refused)
     except NotAuthenticated:
-        return render_template("lock.html", next=_target(), wrong="That is not the password."), 401
+        return _again("lock.html", NotAuthenticated("That is not the password."))
     screen.touch()
     return redirect(_target())
 

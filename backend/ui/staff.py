@@ -63,6 +63,14 @@ def change(user_id: UUID) -> AnyResponse | tuple[str, int]:
     return redirect(url_for(".show_users", q=changed["email"]))
 
 
+@blueprint.post("/staff/<uuid:user_id>/second-factor")
+def reset_second_factor(user_id: UUID) -> AnyResponse:
+    """Takes the second factor of a lost phone away."""
+    ask("DELETE /users/<uuid:user_id>/second-factor", path={"user_id": user_id}, key=form_key())
+    flash("The second factor is taken away, and they are signed out everywhere.")
+    return redirect(url_for(".show_user", user_id=user_id))
+
+
 def _given(*names: str) -> dict[str, Any]:
     """What the form says; an empty field is not sent, so that the operation says what is missing."""
     fields = {name: request.form.get(name, "").strip() for name in names}

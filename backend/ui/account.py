@@ -1,0 +1,89 @@
+"""The account of who sits at the screen: who they are, their password, their second factor, their other screens."""
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.errors import DomainError, ValidationFailed
+from backend.identity import codes
+from backend.identity.signing_in import CodeWrong
+from backend.ui import session as screen
+from backend.ui.asking import ask
+from backend.ui.enrolling import Enrolment, enrolment_of_form
+from backend.ui.pages import blueprint_of
+
+blueprint = blueprint_of("account")
+
+
+@blueprint.get("/account")
+def show_account() -> str:
+    """Who I am."""
+    return _page(None, "")
+
+
+def _page(refusal: DomainError | None, of: str) -> str:
+    """The account; a refusal stands at the form that it is `of`."""
+    me, factor = ask("GET /me"), ask("GET /me/second-factor")
+    return render_template("account.html", me=me, factor=factor, refusal=refusal, of=of)
+
+
+@blueprint.post("/account/password")
+def change_password() -> AnyResponse | tuple[str, int]:
+    """A new password; every screen signs in again, this one too."""
+    given = {name: request.form.get(name, "") for name in ("password", "new_password")}
+    try:
+        if request.form.get("again", "") != given["new_password"]:
+            raise ValidationFailed.of("again", "not the same as the new password")
+        ask("PUT /me/password", body=given)
+    except DomainError as refusal:
+        return _page(refusal, "password"), refusal.status
+    screen.sign_out()
+    flash("Your password is changed. Sign in with the new one.")
+    return redirect(url_for("signing_in.show_sign_in"))
+
+
+@blueprint.post("/account/sign-out-everywhere")
+def sign_out_everywhere() -> AnyResponse:
+    """Ends every sign-in, this one too."""
+    ask("DELETE /me/tokens")
+    screen.sign_out()
+    flash("You are signed out everywhere.")
+    return redirect(url_for("signing_in.show_sign_in"))
+
+
+@blueprint.get("/account/second-factor")
+def show_enrolment() -> str:
+    """A QR code to scan."""
+    return _enrolment_page(None, None)
+
+
+@blueprint.post("/account/second-factor")
+def enrol() -> AnyResponse | tuple[str, int]:
+    """The second factor is on from the next sign-in, or the page again with the same secret."""
+    given: dict[str, str] = {}
+    try:
+        given = enrolment_of_form()
+        ask("PUT /me/second-factor", body=given)
+    except ValidationFailed:
+        return _enrolment_page(CodeWrong(), None), CodeWrong.status
+    except DomainError as refusal:
+        return _enrolment_page(refusal, given["secret"]), refusal.status
+    flash("The second factor is on. From your next sign-in on you are asked for a code.")
+    return redirect(url_for(".show_account"))
+
+
+def _enrolment_page(refusal: DomainError | None, secret: str | None) -> str:
+    me, factor = ask("GET /me"), ask("GET /me/second-factor")
+    secret = secret or codes.new_secret()
+    enrolment = Enrolment(secret, codes.uri_of(secret, email=me["email"], hospital=me["organization_name"]))
+    return render_template("second_factor.html", enrolment=enrolment, factor=factor, refusal=refusal)
+
+
+@blueprint.post("/account/second-factor/remove")
+def remove() -> AnyResponse | tuple[str, int]:
+    """The password alone is enough again."""
+    try:
+        ask("POST /me/second-factor/remove", body={"password": request.form.get("password", "")})
+    except DomainError as refusal:
+        return _page(refusal, "factor"), refusal.status
+    flash("The second factor is off.")
+    return redirect(url_for(".show_account"))
