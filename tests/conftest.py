@@ -77,7 +77,7 @@ def create_database(owner_url: URL) -> Config:
         cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     connection.close()
     url = owner_url.set(database=name).render_as_string(hide_password=False)
-    return Config(database_url=url, workers=1, log_level="CRITICAL")
+    return Config(database_url=url, workers=1, log_level="CRITICAL", address_failures_max=1_000_000)
 
 
 def drop_database(server_url: URL, config: Config) -> None:

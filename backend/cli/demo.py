@@ -124,7 +124,7 @@ def _greet(config: Config, port: int, place: Path) -> None:
     nurse@{DOMAIN}  nurse2@{DOMAIN}  pharmacist@{DOMAIN}
     doctor@{DOMAIN}  doctor2@ ... doctor11@{DOMAIN}  admin@{DOMAIN}
   Second factor of doctors and admins: secret {TOTP_SECRET}, a code now:
-    python -c "import pyotp; print(pyotp.TOTP('{TOTP_SECRET}').now())"
+    valmed user code {TOTP_SECRET}
 """)
     if config.embedded_data_dir:
         click.echo(f"  Data and logs: {place}    Check them: valmed verify{_data_dir_hint(place)}")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -10,11 +11,13 @@ from sqlalchemy import select
 from backend.actor import Actor, Role
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.db import Session, new_id
-from backend.identity import users
+from backend.identity import codes, second_factors, users
 from backend.identity.models import User
 from backend.identity.queries import UserNotFound
 from backend.organizations import organizations
 from backend.organizations.models import WardKind
+
+NOBODY = "nobody"  # as a role: the policy asks no role
 
 
 @click.group()
@@ -44,13 +47,26 @@ def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | N
 @click.argument("slug")
 @click.option("--verification/--no-verification", default=None, help="A pharmacist verifies before a nurse fulfils.")
 @click.option("--witness/--no-witness", default=None, help="A controlled drug needs a second person.")
+@click.option(
+    "--second-factor",
+    "roles",
+    type=click.Choice([*(role.value for role in Role), NOBODY]),
+    multiple=True,
+    help="A role that signs in with a one-time code; may be given again.",
+)
 @data_dir_option
-def set_policy(slug: str, verification: bool | None, witness: bool | None, data_dir: Path | None) -> None:
+def set_policy(
+    slug: str, verification: bool | None, witness: bool | None, roles: tuple[str, ...], data_dir: Path | None
+) -> None:
     """Set the policies of the hospital SLUG."""
-    wanted = {"verification_required": verification, "witness_required": witness}
+    wanted: dict[str, Any] = {"verification_required": verification, "witness_required": witness}
     changes = {name: value for name, value in wanted.items() if value is not None}
+    if roles:
+        changes["second_factor_roles"] = [role for role in roles if role != NOBODY]
     if not changes:
-        raise click.UsageError("name a policy: --verification, --no-verification, --witness or --no-witness")
+        raise click.UsageError(
+            "name a policy: --verification, --no-verification, --witness, --no-witness or --second-factor"
+        )
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, slug))
@@ -136,11 +152,46 @@ def reset_password(organization: str, email: str, password: str, data_dir: Path 
     click.echo(f"{email} has a new password and is signed out everywhere.")
 
 
+@user.command("reset-second-factor")
+@click.argument("organization")
+@click.argument("email")
+@data_dir_option
+def reset_second_factor(organization: str, email: str, data_dir: Path | None) -> None:
+    """Take the second factor of EMAIL away, whose phone is lost, and end every session of theirs."""
+    with configured(data_dir, as_owner=False) as config:
+        database = open_database(config)
+        actor = Actor.operator(organization_id(database, organization))
+        where = {"organization_id": actor.organization_id, "now": datetime.now(UTC)}
+
+        def work(session: Session) -> None:
+            user_id = _user_id(session, actor.organization_id, email.lower())
+            second_factors.reset(session, user_id=user_id, **where)
+
+        database.transact(work, actor=actor)
+    click.echo(f"{email} has no second factor and is signed out everywhere.")
+
+
+@user.command("code")
+@click.argument("secret")
+def show_code(secret: str) -> None:
+    """Print the one-time code that an authenticator app shows for the base32 SECRET now."""
+    try:
+        click.echo(codes.code_of(secret, codes.step_at(datetime.now(UTC))))
+    except ValueError:
+        raise click.BadParameter("not base32", param_hint="SECRET") from None
+
+
 def _reset(session: Session, organization: UUID, email: str, password: str) -> None:
+    user_id = _user_id(session, organization, email)
+    users.change_user(session, organization_id=organization, user_id=user_id, password=password, now=datetime.now(UTC))
+
+
+def _user_id(session: Session, organization: UUID, email: str) -> UUID:
     found = session.execute(select(User.id).where(User.organization_id == organization, User.email == email)).first()
     if found is None:
         raise UserNotFound(f"There is no user {email}.")
-    users.change_user(session, organization_id=organization, user_id=found[0], password=password, now=datetime.now(UTC))
+    user_id: UUID = found[0]
+    return user_id
 
 
 def _ward_ids(session: Session, organization: UUID, names: tuple[str, ...]) -> list[UUID]:

@@ -11,8 +11,10 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
+from backend.actor import Role
 from backend.api import RESOURCES
 from backend.http.endpoint import JSON, Operation
+from backend.identity import codes
 from backend.models import Base
 from tests.api.custody import VALID as CUSTODY
 from tests.api.custody import Ask, scannable, unique, witness
@@ -30,6 +32,11 @@ LISTS = [name for name in READS if OPERATIONS[name].page]
 
 def _credentials(hospital: Hospital) -> dict[str, Any]:
     return {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
+
+
+def _enrolment(_hospital: Hospital) -> dict[str, Any]:
+    secret = codes.new_secret()
+    return {"secret": secret, "otp": codes.code_of(secret, codes.step_at(now())), "password": PASSWORD}
 
 
 def _new_user(hospital: Hospital) -> dict[str, Any]:
@@ -106,6 +113,12 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "POST /tokens": lambda h: Ask(body=_credentials(h)),
     "DELETE /tokens/current": lambda h: Ask(),
     "GET /me": lambda h: Ask(),
+    "DELETE /me/tokens": lambda h: Ask(),
+    "PUT /me/password": lambda h: Ask(body={"password": PASSWORD, "new_password": PASSWORD}),
+    "GET /me/second-factor": lambda h: Ask(),
+    "POST /me/second-factor": lambda h: Ask(),
+    "PUT /me/second-factor": lambda h: Ask(body=_enrolment(h)),
+    "POST /me/second-factor/remove": lambda h: Ask(body={"password": PASSWORD}),
     "GET /organization": lambda h: Ask(),
     "PATCH /organization": lambda h: Ask(
         body={
@@ -116,6 +129,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "dose_window_minutes": 60,
             "discrepancy_hours": 24,
             "transit_hours": 24,
+            "second_factor_roles": [],
         }
     ),
     "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse"}),
@@ -129,6 +143,9 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "password": "long enough for a ward",
             "ward_ids": [str(h.ward_id)],
         },
+    ),
+    "DELETE /users/<uuid:user_id>/second-factor": lambda h: Ask(
+        path={"user_id": h.add_staff(uuid.uuid4().hex, Role.NURSE).user_id}
     ),
     "GET /wards": lambda h: Ask(),
     "POST /wards": lambda h: Ask(body={"name": unique("Ward"), "kind": "pharmacy"}),

@@ -17,7 +17,9 @@ from backend.db import Database, migrate
 from backend.db.provision import application_url
 from backend.errors import NotAuthenticated
 from backend.identity import tokens
-from backend.identity.tokens import Credentials, check_credentials
+from backend.identity.codes import code_of, step_at
+from backend.identity.signing_in import Origin, check_password
+from backend.identity.tokens import Credentials
 from backend.models import Base
 from backend.reports.invariants import INVARIANTS, references
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
@@ -29,7 +31,7 @@ Succeed = Callable[..., str]
 
 def sign_in(database: Database, slug: str, email: str, password: str = PASSWORD) -> Role:
     """The role of the person, who may sign in."""
-    return check_credentials(database, Credentials(slug, email, password), request_id="test").role
+    return check_password(database, Credentials(slug, email, password), Origin("", "test", now())).role
 
 
 def test_a_hospital_is_set_up_without_the_demo(succeed: Succeed, config: Config, database: Database) -> None:
@@ -55,8 +57,30 @@ def test_a_hospital_is_set_up_without_the_demo(succeed: Succeed, config: Config,
 
 
 def organization(database: Database, slug: str) -> tuple[uuid.UUID, str]:
-    found = check_credentials(database, Credentials(slug, "ada@h.example", PASSWORD), request_id="test")
+    found = check_password(database, Credentials(slug, "ada@h.example", PASSWORD), Origin("", "test", now()))
     return found.organization_id, slug
+
+
+def test_a_policy_asks_roles_for_a_second_factor_which_a_lost_phone_gives_back(
+    succeed: Succeed, config: Config, hospital: Hospital
+) -> None:
+    slug, email = hospital.slug, f"nurse@{hospital.slug}.example"
+    said = succeed(config, "organization", "policy", slug, "--second-factor", "nurse", "--second-factor", "admin")
+    assert said == "second_factor_roles = ['nurse', 'admin']\n"
+    assert hospital.rows("SELECT second_factor_roles FROM organizations") == [(["admin", "nurse"],)]
+    succeed(config, "organization", "policy", slug, "--second-factor", "nobody")
+    assert hospital.rows("SELECT second_factor_roles FROM organizations") == [([],)]
+
+    hospital.change("UPDATE users SET totp_secret = 'JBSWY3DPEHPK3PXP'")
+    said = succeed(config, "user", "reset-second-factor", slug, email.upper())
+    assert said == f"{email.upper()} has no second factor and is signed out everywhere.\n"
+    assert hospital.rows("SELECT role::text FROM users WHERE totp_secret IS NULL") == [("nurse",)]
+
+
+def test_the_code_of_a_secret_is_told(succeed: Succeed, config: Config) -> None:
+    before = step_at(now())
+    told = succeed(config, "user", "code", "JBSWY3DPEHPK3PXP").strip()
+    assert told in {code_of("JBSWY3DPEHPK3PXP", step) for step in range(before, step_at(now()) + 1)}
 
 
 def test_a_reset_password_ends_every_session(

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from backend.db import Database
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.errors import ValidationFailed
-from backend.identity.tokens import Credentials, check_credentials
+from backend.identity.signing_in import Origin, check_password
+from backend.identity.tokens import Credentials
 from backend.models import Base
 from backend.organizations.organizations import OrganizationExists
 from backend.reports.verification import verify
@@ -108,7 +110,7 @@ def test_staff_can_sign_in(config: Config, seeded: SeedSummary) -> None:
     try:
         for role in ("nurse", "pharmacist", "doctor", "admin"):
             credentials = Credentials(seeded.slug, f"{role}@{seeded.slug}.example", PASSWORD)
-            assert check_credentials(database, credentials, request_id="test").role == role
+            assert check_password(database, credentials, Origin("", "test", datetime.now(UTC))).role == role
     finally:
         database.engine.dispose()
 
