@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import request
+from flask import g, request
 from marshmallow import ValidationError, fields
 
 from backend.actor import Actor
@@ -14,7 +14,7 @@ from backend.http.fields import Body, Line
 from backend.identity import passwords, signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
 from backend.identity.second_factors import SecondFactorRequired
-from backend.identity.tokens import Credentials, IssuedToken
+from backend.identity.tokens import Credentials, IssuedToken, Person
 
 resource = Resource("tokens")
 
@@ -50,9 +50,13 @@ class TokenOut(Body):
     user = fields.Nested(SignedInOut)
 
 
-def _sign_in(database: Database, body: dict[str, Any]) -> tuple[Actor, IssuedToken]:
-    done = signing_in.sign_in(database, Credentials(**body), origin_of(request))
-    return done.actor, done.issued
+def _check(database: Database, body: dict[str, Any]) -> tuple[Actor, Person]:
+    person = signing_in.check_password(database, Credentials(**body), origin_of(request))
+    return person.actor(g.request_id, second_factor=False), person
+
+
+def _sign_in(database: Database, call: Call) -> IssuedToken:
+    return signing_in.finish(database, call.prepared, call.body.get("otp"), origin_of(request)).issued
 
 
 @resource.post(
@@ -61,7 +65,8 @@ def _sign_in(database: Database, body: dict[str, Any]) -> tuple[Actor, IssuedTok
     body=CredentialsIn(),
     answer=TokenOut(),
     status=201,
-    identify=_sign_in,
+    identify=_check,
+    prepare=_sign_in,
     keyed=False,
     raises=(NotAuthenticated, SecondFactorRequired, TooManyAttempts),
 )

@@ -161,11 +161,11 @@ def reset_second_factor(organization: str, email: str, data_dir: Path | None) ->
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
-        where = {"organization_id": actor.organization_id, "now": datetime.now(UTC)}
+        where = actor.organization_id
 
         def work(session: Session) -> None:
-            user_id = _user_id(session, actor.organization_id, email.lower())
-            second_factors.reset(session, user_id=user_id, **where)
+            user_id = _user_id(session, where, email.lower())
+            second_factors.reset(session, organization_id=where, user_id=user_id, now=datetime.now(UTC))
 
         database.transact(work, actor=actor)
     click.echo(f"{email} has no second factor and is signed out everywhere.")

@@ -1,7 +1,7 @@
 """One-time codes (TOTP, RFC 6238): six digits for each 30 seconds, of which each works once.
 
-Decision: the ten lines of RFC 4226 stand here and pyotp, which refuses secrets below 112 bits, is what the tests compare
-them with. Because secrets that were enrolled before, and the demo's, are shorter. Cost: ten lines.
+Decision: the few lines of RFC 4226 stand here, and pyotp is what the tests compare them with. Because it refuses
+secrets below 112 bits, which have been enrolled before and which the demo has. Cost: those lines.
 """
 
 import base64

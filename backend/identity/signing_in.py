@@ -54,11 +54,6 @@ class SignedIn:
     issued: IssuedToken
 
 
-def sign_in(database: Database, credentials: Credentials, origin: Origin) -> SignedIn:
-    """A token for what somebody has typed. Raises NotAuthenticated, SecondFactorRequired, TooManyAttempts."""
-    return finish(database, check_password(database, credentials, origin), credentials.otp, origin)
-
-
 def check_password(database: Database, credentials: Credentials, origin: Origin) -> Person:
     """Whose organization, email and password these are. Raises NotAuthenticated, the same for every reason, and
     TooManyAttempts, which no right password changes.

@@ -17,6 +17,7 @@ from tests.api.asking import (
     WITH_BODY,
     WRITES,
     Ask,
+    arrive,
     assert_problem,
     everything,
     login_for,
@@ -221,20 +222,20 @@ def nearly(right: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def victims(standing_app: Flask, standing_database: Any) -> tuple[Hospital, dict[str, Client]]:
+def victims(standing_database: Any) -> Hospital:
     """A hospital of these tests' own, whose rows they may change."""
     hospital = open_hospital(standing_database)
     hospital.add_staff("witness", Role.NURSE, (hospital.ward_id,))
     hospital.add_staff("spare", Role.NURSE, (hospital.ward_id,))
-    return hospital, {login: sign_in(standing_app, hospital, login) for login in hospital.staff}
+    return hospital
 
 
 @pytest.mark.parametrize("name", PATCHES_AND_POSTS)
 def test_anything_at_all_is_answered_below_500_and_a_refusal_changes_nothing(
-    victims: tuple[Hospital, dict[str, Client]], name: str
+    standing_app: Flask, victims: Hospital, name: str
 ) -> None:
-    hospital, clients = victims
-    client, valid = clients[login_for(name)], VALID[name](hospital)
+    hospital = victims
+    client, valid = arrive(standing_app, hospital, name, login_for(name)), VALID[name](hospital)
 
     @settings(
         max_examples=40,

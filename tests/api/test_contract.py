@@ -21,7 +21,7 @@ WARD = ["id", "name", "kind"]
 USER = ["id", "email", "name", "role", "active", "ward_ids"]
 ORGANIZATION = [
     *("id", "slug", "name", "time_zone", "verification_required", "witness_required"),
-    *("dose_window_minutes", "discrepancy_hours", "transit_hours"),
+    *("dose_window_minutes", "discrepancy_hours", "transit_hours", "second_factor_roles"),
 ]
 PATIENT = ["id", "name", "mrn", "date_of_birth", "ward_id", "ward_name", "bed", "allergies"]
 DRUG = [
@@ -107,6 +107,7 @@ def test_organization(hospital: Hospital, clients: dict[str, Client]) -> None:
         "discrepancy_hours": 24,
         "transit_hours": 24,
         "witness_required": False,
+        "second_factor_roles": [],
     }
     change = {"witness_required": True, "time_zone": "America/New_York"}
     changed = answer_of(clients["admin"].patch("/organization", change), 200, ORGANIZATION)

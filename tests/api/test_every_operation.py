@@ -11,6 +11,7 @@ from tests.api.asking import (
     READS,
     VALID,
     WITH_KEY,
+    arrive,
     assert_problem,
     everything,
     login_for,
@@ -22,7 +23,7 @@ from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_the_callers_request_id_comes_back(standing_app: Flask, ours: Hospital, name: str) -> None:
-    client = sign_in(standing_app, ours, login_for(name))
+    client = arrive(standing_app, ours, name, login_for(name))
     response = send(client, name, VALID[name](ours), headers={"X-Request-ID": "ward-7:round.3_a"})
     assert response.status_code == OPERATIONS[name].status
     assert response.headers["X-Request-ID"] == "ward-7:round.3_a"

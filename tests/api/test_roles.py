@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 
 from backend.actor import Role
-from tests.api.asking import OPERATIONS, VALID, Ask, assert_problem, everything, login_for, send
-from tests.hospital import Client, Hospital, sign_in
+from tests.api.asking import OPERATIONS, VALID, Ask, arrive, assert_problem, everything, login_for, send
+from tests.hospital import Client, Hospital
 
 EVERYBODY = {"nurse", "pharmacist", "doctor", "admin"}
 MAY = {
@@ -108,7 +108,7 @@ def test_every_operation_has_its_roles_here_and_a_valid_request() -> None:
 
 @pytest.mark.parametrize(("name", "role"), ALLOWED)
 def test_the_role_may(standing_app: Flask, ours: Hospital, name: str, role: str) -> None:
-    client = sign_in(standing_app, ours, role)
+    client = arrive(standing_app, ours, name, role)
     response = send(client, name, VALID[name](ours))
     assert response.status_code == OPERATIONS[name].status, response.text
 

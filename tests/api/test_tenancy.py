@@ -19,6 +19,7 @@ DOSE = "/administrations/<uuid:administration_id>"
 # (operation, place, field) -> what a foreign id answers: a problem code of a 404, "validation_failed" or "nothing"
 FOREIGN = {
     ("PATCH /users/<uuid:user_id>", "path", "user_id"): "user_not_found",
+    ("DELETE /users/<uuid:user_id>/second-factor", "path", "user_id"): "user_not_found",
     ("PATCH /users/<uuid:user_id>", "body", "ward_ids"): "validation_failed",
     ("POST /users", "body", "ward_ids"): "validation_failed",
     ("GET /patients", "query", "ward_id"): "nothing",

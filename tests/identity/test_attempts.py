@@ -15,11 +15,11 @@ from backend.db import Database
 from backend.db.provision import application_url
 from backend.identity import codes
 from backend.identity.attempts import Attempt, TooManyAttempts, count_failure
-from backend.identity.signing_in import Origin, check_code, check_first_code, check_password, finish, sign_in
+from backend.identity.signing_in import Origin, check_code, check_first_code, check_password, finish
 from backend.identity.tokens import authenticate
 from tests.hospital import PASSWORD, Hospital, now, open_hospital
 from tests.identity.test_second_factors import refusal_of
-from tests.identity.test_sign_in import credentials_of, issue, origin
+from tests.identity.test_sign_in import credentials_of, issue, origin, sign_in
 
 Connection = psycopg2.extensions.connection
 ACCOUNT_MAX, ADDRESS_MAX = 3, 5

@@ -24,11 +24,10 @@ from backend.identity.signing_in import (
     finish,
     mark_of,
     recall,
-    sign_in,
 )
 from backend.identity.tokens import Person, authenticate
 from tests.hospital import Hospital, now, open_hospital
-from tests.identity.test_sign_in import change, credentials_of, issue, origin
+from tests.identity.test_sign_in import change, credentials_of, issue, origin, sign_in
 
 OTHER = "another long password"
 

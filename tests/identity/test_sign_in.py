@@ -14,7 +14,7 @@ from backend.errors import DomainError, NotAuthenticated, ValidationFailed
 from backend.identity import queries, tokens, users
 from backend.identity.passwords import LENGTH_MAX, LENGTH_MIN, hash_password, is_password
 from backend.identity.queries import UserNotFound
-from backend.identity.signing_in import Origin, check_password, sign_in
+from backend.identity.signing_in import Origin, SignedIn, check_password, finish
 from backend.identity.tokens import Credentials, IssuedToken
 from backend.identity.users import EmailTaken
 from tests.hospital import PASSWORD, Hospital, now, open_hospital
@@ -28,6 +28,11 @@ def credentials_of(hospital: Hospital, login: str = "nurse", **changes: Any) -> 
 def origin(address: str = "192.0.2.1", at: datetime | None = None) -> Origin:
     """A request from `address`."""
     return Origin(address, "r", at or now())
+
+
+def sign_in(database: Database, credentials: Credentials, where: Origin) -> SignedIn:
+    """What POST /tokens does."""
+    return finish(database, check_password(database, credentials, where), credentials.otp, where)
 
 
 def issue(hospital: Hospital, actor: Actor | None = None, *, hours: int = 1) -> IssuedToken:
