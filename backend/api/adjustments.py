@@ -12,6 +12,7 @@ from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http.endpoint import Call, Resource, read, shelf_of_body
 from backend.http.fields import Body, Change, Choice, Id, Line
+from backend.identity.attempts import TooManyAttempts
 from backend.identity.witnesses import WitnessRequired
 from backend.organizations.organizations import WardNotFound
 from backend.stock import adjustments, queries
@@ -92,6 +93,7 @@ class CorrectionIn(Body):
         InsufficientStock,
         StockWouldBeNegative,
         WitnessRequired,
+        TooManyAttempts,
     ),
 )
 def adjust(session: Session, call: Call) -> Any:
@@ -132,6 +134,7 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
         MovementAlreadyCorrected,
         StockWouldBeNegative,
         WitnessRequired,
+        TooManyAttempts,
     ),
 )
 def correct(session: Session, call: Call) -> Any:

@@ -20,6 +20,7 @@ from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
 from backend.http.fields import Body, Count, Id, Line, Moment, PageQuery
+from backend.identity.attempts import TooManyAttempts
 from backend.identity.witnesses import WitnessRequired
 from backend.orders.errors import NotOnThisWard
 from backend.stock.ledger import Shelf
@@ -158,7 +159,14 @@ def read_administration(session: Session, call: Call) -> Any:
     roles=frozenset({Role.NURSE, Role.PHARMACIST}),
     shelves=_shelves,
     prepare=check_witness,
-    raises=(AdministrationNotFound, NotOnThisWard, AlreadyEnteredInError, DoseHasRemainder, WitnessRequired),
+    raises=(
+        AdministrationNotFound,
+        NotOnThisWard,
+        AlreadyEnteredInError,
+        DoseHasRemainder,
+        WitnessRequired,
+        TooManyAttempts,
+    ),
 )
 def mark_entered_in_error(session: Session, call: Call) -> Any:
     """The dose was not given as recorded: its units return to their lots, and the order's latest dose is open again."""
@@ -194,6 +202,7 @@ def _remainder(kind: RemainderKind, summary: str) -> Callable[[Route], Route]:
             DoseNotGiven,
             RemainderTooLarge,
             WitnessRequired,
+            TooManyAttempts,
         ),
     )
 

@@ -16,6 +16,7 @@ from backend.discrepancies.models import DiscrepancyKind, DiscrepancyStatus, Res
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
 from backend.http.fields import Body, Choice, Id, Line, PageQuery
+from backend.identity.attempts import TooManyAttempts
 from backend.identity.queries import UserNotFound
 from backend.identity.witnesses import WitnessRequired
 from backend.stock.ledger import Shelf, StockWouldBeNegative
@@ -144,7 +145,7 @@ def assign(session: Session, call: Call) -> Any:
     roles=PHARMACIST,
     shelves=_shelves,
     prepare=check_witness,
-    raises=(DiscrepancyNotFound, DiscrepancyResolved, WitnessRequired, StockWouldBeNegative),
+    raises=(DiscrepancyNotFound, DiscrepancyResolved, WitnessRequired, TooManyAttempts, StockWouldBeNegative),
 )
 def resolve(session: Session, call: Call) -> Any:
     """Ends it once; only now stock changes, by its own movement."""

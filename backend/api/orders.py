@@ -16,6 +16,7 @@ from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, shelf_of_body
 from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode
+from backend.identity.attempts import TooManyAttempts
 from backend.identity.witnesses import WitnessRequired
 from backend.orders import errors, fulfilment, ordering, queries
 from backend.orders.models import OrderStatus, Priority
@@ -267,6 +268,7 @@ def _report_fulfilment(path: dict[str, Any], outcome: str, _answer: Answer | Non
         errors.OrderNotVerified,
         errors.ScanContradicts,
         WitnessRequired,
+        TooManyAttempts,
         InsufficientStock,
         ScanUnreadable,
     ),
