@@ -31,6 +31,7 @@ def strict(config: Config, owner: Connection) -> Iterator[Database]:
     with owner.cursor() as cursor:
         cursor.execute("DELETE FROM sign_in.failures")
     limits = {"account_failures_max": ACCOUNT_MAX, "address_failures_max": ADDRESS_MAX}
+    limits["retry_tries_max"] = 1  # a counter waits for its row and is never told to begin again
     made = Database(replace(config, pool_size=32, **limits), application_url(config))
     yield made
     made.engine.dispose()
