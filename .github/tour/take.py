@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 from backend.identity.codes import code_of, step_at
 
 PASSWORD = "ward-demo-2026"  # of the demo's sign-ins, which it prints
-SECRET = "JBSWY3DPEHPK3PXP"
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 TABLET, DESK, TALL = (820, 1000), (1280, 800), (1280, 1250)
 PLACE = Path(__file__).parent
 

@@ -178,7 +178,7 @@ def show_code(secret: str) -> None:
     try:
         click.echo(codes.code_of(secret, codes.step_at(datetime.now(UTC))))
     except ValueError:
-        raise click.BadParameter("not base32", param_hint="SECRET") from None
+        raise click.BadParameter("no base32 of 112 bits or more", param_hint="SECRET") from None
 
 
 def _reset(session: Session, organization: UUID, email: str, password: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from backend.actor import Role
 
 PASSWORD = "ward-demo-2026"  # noqa: S105 - published, and refused outside the demo
-TOTP_SECRET = "JBSWY3DPEHPK3PXP"  # noqa: S105
+TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # noqa: S105
 DOMAIN = "riverside.example"
 
 

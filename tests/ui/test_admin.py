@@ -1,6 +1,5 @@
 """The admin's journeys: staff, places, policies, the audit trail."""
 
-
 import pytest
 
 from tests.hospital import PASSWORD, Hospital
