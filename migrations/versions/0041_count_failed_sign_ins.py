@@ -25,9 +25,11 @@ END
 
 COUNT_SIGN_IN_FAILURE = """
 BEGIN
-  DELETE FROM sign_in.failures WHERE subject IN (
+  -- materialized: as a sub-query of IN the LIMIT could be run anew for each row
+  WITH ended AS MATERIALIZED (
     SELECT f.subject FROM sign_in.failures f WHERE f.ends_at <= now()
-    ORDER BY f.ends_at LIMIT 100 FOR UPDATE SKIP LOCKED);
+    ORDER BY f.ends_at LIMIT 100 FOR UPDATE SKIP LOCKED)
+  DELETE FROM sign_in.failures f USING ended WHERE f.subject = ended.subject;
   INSERT INTO sign_in.failures AS f (subject, failures, ends_at)
     SELECT s.subject, 1, now() + make_interval(secs => seconds) FROM unnest(subjects) AS s (subject) ORDER BY 1
     ON CONFLICT (subject) DO UPDATE SET

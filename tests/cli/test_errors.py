@@ -97,7 +97,7 @@ ERRORS: dict[str, Case] = {
     "unknown setting": (
         ("db", "current"),
         {"pool_sise": "3"},
-        "unknown setting VALMED_POOL_SISE; known are VALMED_APPLICATION_DATABASE_URL, *VALMED_POOL_SIZE*",
+        "unknown setting VALMED_POOL_SISE; known are *VALMED_APPLICATION_DATABASE_URL, *VALMED_POOL_SIZE*",
     ),
     "setting of another type": (
         ("db", "current"),
