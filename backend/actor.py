@@ -7,6 +7,10 @@ from uuid import UUID
 from backend.errors import Forbidden
 
 
+class SecondFactorRequired(Forbidden):
+    """This needs a sign-in with a second factor. Sign in again with the code of your authenticator app (`otp`)."""
+
+
 class Role(StrEnum):
     """What a member of staff may do (mission row A6)."""
 
@@ -35,6 +39,11 @@ class Actor:
         if self.role not in roles:
             names = ", ".join(sorted(roles))
             raise Forbidden(f"This needs the role {names}; you are signed in as {self.role}.")
+
+    def require_second_factor(self) -> None:
+        """Raises SecondFactorRequired unless the sign-in had one (mission row B8)."""
+        if not self.second_factor:
+            raise SecondFactorRequired()
 
     @classmethod
     def operator(cls, organization_id: UUID) -> "Actor":

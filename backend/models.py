@@ -3,6 +3,7 @@
 from backend.administrations import models as administrations
 from backend.alerts import models as alerts
 from backend.audit import models as audit
+from backend.care_team import models as care_team
 from backend.counts import models as counts
 from backend.db import Base, idempotency
 from backend.discrepancies import models as discrepancies
@@ -19,6 +20,7 @@ __all__ = [
     "administrations",
     "alerts",
     "audit",
+    "care_team",
     "counts",
     "discrepancies",
     "formulary",

@@ -30,6 +30,9 @@ FULFILMENTS = Counter(
 RETRIES = Counter("valmed_transaction_retries_total", "Transactions run again, by reason.", ["reason"])
 BUSY = Counter("valmed_busy_total", "Requests answered 503 by the database module, by reason.", ["reason"])
 VIOLATIONS = Counter("valmed_constraint_violations_total", "Constraints that stopped a write.", ["constraint"])
+CARE_TEAM_VIOLATIONS = Counter(
+    "valmed_care_team_violations_total", "Changes of care teams refused because of its rules, by log event.", ["event"]
+)
 BOARD_CACHE = Counter("valmed_board_cache_total", "MAR boards read, by whether the cache held them.", ["result"])
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

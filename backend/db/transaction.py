@@ -25,7 +25,7 @@ from backend.db.prepared import Prepared
 from backend.db.session import Row, Session
 from backend.db.signals import Signal, constraint_of, driver_error, signal_of
 from backend.db.tenancy import prologue, tally_prologue
-from backend.errors import Busy, Conflict, Invalid
+from backend.errors import Busy, Conflict, DomainError, Invalid
 from backend.observability import BUSY, RETRIES, VIOLATIONS, log
 
 T = TypeVar("T")
@@ -70,6 +70,8 @@ class Database:
                 return self._once(work, opening, attempts)
             except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
                 attempts.answer(error)
+            except DomainError as refusal:
+                attempts.answer_translated(refusal)
             except sqlalchemy.exc.TimeoutError:
                 raise attempts.busy("pool_timeout") from None
 
@@ -168,6 +170,15 @@ class _Attempts:
             case _:
                 raise error
 
+    def answer_translated(self, refusal: DomainError) -> None:
+        """Raises `refusal`; but where the work made it from a duplicate, returns once to have the transaction run
+        again: with a new snapshot the domain's own check sees who was first, and names them."""
+        cause = driver_error(refusal.__cause__) if refusal.__cause__ is not None else None
+        if cause is None or signal_of(cause) is not Signal.DUPLICATE:
+            raise refusal
+        self._tries += 1
+        self._after_duplicate(cause, refusal)
+
     def busy(self, reason: str) -> Busy:
         """The 503 for `reason`, counted and logged."""
         BUSY.labels(reason).inc()
@@ -184,10 +195,10 @@ class _Attempts:
         seconds = self._config.outcome_seconds_max if self._unknown else self._config.retry_seconds_max
         self._again("connection_lost", seconds, tries_max=None)
 
-    def _after_duplicate(self, cause: psycopg2.Error) -> None:
+    def _after_duplicate(self, cause: psycopg2.Error, refusal: DomainError | None = None) -> None:
         VIOLATIONS.labels(constraint_of(cause)).inc()
         if self._tries > 1:
-            raise _refusal(cause) from None
+            raise (refusal or _refusal(cause)) from None
         self._again("23505", self._config.retry_seconds_max, tries_max=None)
 
     def _again(self, reason: str, seconds: float, tries_max: int | None) -> None:

@@ -64,6 +64,7 @@ BY_NUMBER = (number_part,)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
 BY_TEXT = (text_part, id_part)
+BY_RANK = (number_part, time_part, id_part)
 BY_DAY = (day_part, id_part, id_part)
 
 

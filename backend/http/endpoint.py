@@ -80,11 +80,14 @@ class Operation:
     shelves: Callable[[Database, Call], Sequence[Shelf]] | None = None  # whose lanes are taken before the first read
     reads: Callable[[Request, Schema | None], dict[str, Any]] = parse_body  # the body, where it is not JSON
     media: str = JSON  # of the body
+    lanes: Callable[[Call], Sequence[int]] = lambda call: ()  # others that are taken before the first read
+    second_factor: bool = False  # whether the sign-in must have had one
     answers_itself: bool = False  # the use case takes its lane and stores its answer (the fulfil path)
     prepare: Callable[[Database, Call], Any] | None = None  # slow or preliminary work outside the transaction
     identify: Callable[[Database, dict[str, Any]], tuple[Actor, Any]] | None = None  # body -> who asks, and `prepared`
     keyed: bool = True  # a write stores its answer under its Idempotency-Key
     report: Callable[[dict[str, Any], str, Answer | None], None] | None = None  # told how it ended, after the commit
+    refused: Callable[[Call, DomainError], None] | None = None  # told of each refusal by the transaction, after its end
     raises: tuple[type[DomainError], ...] = ()
     description: str = ""
 
@@ -92,6 +95,12 @@ class Operation:
     def writes(self) -> bool:
         """Whether the endpoint changes anything."""
         return self.method != "GET"
+
+    def admit(self, actor: Actor) -> None:
+        """Raises Forbidden, SecondFactorRequired where `actor` may not call it."""
+        actor.require(self.roles)
+        if self.second_factor:
+            actor.require_second_factor()
 
     @property
     def of_order(self) -> bool:
@@ -196,12 +205,17 @@ def perform(database: Database, operation: Operation, call: Call) -> Answer:
         call.shelves = operation.shelves(database, call)
     if operation.prepare is not None:
         call.prepared = operation.prepare(database, call)
-    return database.transact(
-        lambda session: _run(session, operation, call),
-        actor=call.actor,
-        repeatable=operation.keyed,
-        read_only=not operation.writes,
-    )
+    try:
+        return database.transact(
+            lambda session: _run(session, operation, call),
+            actor=call.actor,
+            repeatable=operation.keyed,
+            read_only=not operation.writes,
+        )
+    except DomainError as refusal:
+        if operation.refused is not None:
+            operation.refused(call, refusal)
+        raise
 
 
 def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Call:
@@ -226,7 +240,7 @@ def _identified(
         actor, prepared = operation.identify(database, body)
         return actor, body, None, prepared
     actor, place = actor_of(database, request, path.get("order_id") if operation.of_order else None)
-    actor.require(operation.roles)
+    operation.admit(actor)
     return actor, operation.reads(request, operation.body) if operation.writes else {}, place, None
 
 
@@ -244,8 +258,7 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
         return itself
     if not (operation.writes and operation.keyed):
         return _answer(operation, operation.route(session, call))
-    if call.shelves:
-        session.take_lanes(shelf.lane for shelf in call.shelves)
+    session.take_lanes([*(shelf.lane for shelf in call.shelves), *operation.lanes(call)])
     stored = find_answer(session, organization_id=call.organization_id, key=call.key)
     if stored is not None:
         return stored

@@ -16,7 +16,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, send_from_directory
 from marshmallow import INCLUDE, Schema, fields, validate
 
-from backend.actor import STAFF
+from backend.actor import STAFF, SecondFactorRequired
 from backend.config import VERSION
 from backend.db.idempotency import IdempotencyKeyReused
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
@@ -116,7 +116,8 @@ def _body(operation: Operation) -> dict[str, Any]:
 
 
 def _roles(operation: Operation) -> str:
-    return "" if operation.roles == STAFF else f"\n\nRoles: {', '.join(sorted(operation.roles))}."
+    roles = "" if operation.roles == STAFF else f"\n\nRoles: {', '.join(sorted(operation.roles))}."
+    return f"{roles} The sign-in must have had a second factor." if operation.second_factor else roles
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -142,6 +143,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     common: list[type[DomainError]] = [ValidationFailed, NotAuthenticated, Forbidden, Busy]
     if operation.writes and operation.keyed:
         common.append(IdempotencyKeyReused)
+    if operation.second_factor:
+        common.append(SecondFactorRequired)
     for error in (*common, *operation.raises):
         raised.setdefault(error.status, [])
         if error not in raised[error.status]:

@@ -1,1 +1,1 @@
-"""Patients and the people who care for them."""
+"""Patients."""

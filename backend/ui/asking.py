@@ -49,7 +49,7 @@ def answer_of(
 ) -> Answer:
     """The same with its status, its version and whether it was replayed."""
     operation, where = OPERATIONS[name], path or {}
-    g.actor.require(operation.roles)
+    operation.admit(g.actor)
 
     def act() -> Answer:
         database = database_of_app()
