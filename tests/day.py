@@ -11,6 +11,9 @@ from backend.actor import Actor, Role
 from backend.administrations import doses, errors_in_entry, remainders, skipping
 from backend.administrations.models import Outcome, RemainderKind
 from backend.alerts import alerts
+from backend.care_team import assigning
+from backend.care_team.assigning import Outgoing, team_lane
+from backend.care_team.models import CareRole
 from backend.counts import counts
 from backend.counts.counts import Counted
 from backend.counts.variances import resolve_variance
@@ -404,3 +407,38 @@ def resolve(
 def refresh_alerts(hospital: Hospital) -> None:
     """Opens and clears alerts."""
     hospital.run(lambda session: alerts.refresh(session, organization_id=hospital.organization_id, now=now()))
+
+
+def assign(hospital: Hospital, patient_id: UUID, provider_id: UUID | None, role: CareRole) -> UUID:
+    """A doctor joins a patient's care team."""
+    wanted = {"patient_id": patient_id, "provider_id": provider_id, "role": role}
+    return in_team(
+        hospital, patient_id, lambda session, actor: assigning.assign(session, actor=actor, now=now(), **wanted)
+    )
+
+
+def change_primary(
+    hospital: Hospital, patient_id: UUID, provider_id: UUID | None, outgoing: Outgoing = Outgoing.DEMOTE
+) -> UUID:
+    """A doctor becomes the patient's PRIMARY."""
+    wanted = {"patient_id": patient_id, "provider_id": provider_id, "outgoing": outgoing, "replaces": None}
+    return in_team(
+        hospital, patient_id, lambda session, actor: assigning.change_primary(session, actor=actor, now=now(), **wanted)
+    )
+
+
+def remove(hospital: Hospital, patient_id: UUID, assignment_id: UUID) -> None:
+    """A doctor leaves a patient's care team."""
+    wanted = {"patient_id": patient_id, "assignment_id": assignment_id}
+    in_team(hospital, patient_id, lambda session, actor: assigning.remove(session, actor=actor, now=now(), **wanted))
+
+
+def in_team(hospital: Hospital, patient_id: UUID, act: Callable[[Session, Actor], Any]) -> Any:
+    """What a doctor does with a patient's team, in its lane."""
+    actor = hospital.staff["doctor"]
+
+    def work(session: Session) -> Any:
+        session.take_lanes([team_lane(hospital.organization_id, patient_id)])
+        return act(session, actor)
+
+    return hospital.run(work, actor)

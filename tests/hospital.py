@@ -25,6 +25,7 @@ from backend.stock import receipts
 from backend.stock.ledger import Shelf
 
 PASSWORD = "correct horse battery"
+SECOND_FACTOR_ROLES = frozenset({Role.DOCTOR, Role.ADMIN})  # who `sign_in` signs in with one
 
 
 @dataclass
@@ -85,7 +86,9 @@ class Hospital:
                 ward_ids=wards,
             )
         )
-        self.staff[login] = Actor(self.organization_id, user_id, role, login.title(), "test")
+        self.staff[login] = Actor(
+            self.organization_id, user_id, role, login.title(), "test", second_factor=role in SECOND_FACTOR_ROLES
+        )
         return self.staff[login]
 
     def receive(
@@ -260,6 +263,14 @@ class Client:
         if body is not None:
             options["json"] = body
         return self.request("POST", path, **options)
+
+    def put(self, path: str, body: Any, **options: Any) -> TestResponse:
+        """PUT `body` as JSON."""
+        return self.request("PUT", path, json=body, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        """DELETE."""
+        return self.request("DELETE", path, **options)
 
     def patch(self, path: str, body: Any, **options: Any) -> TestResponse:
         """PATCH `body` as JSON."""

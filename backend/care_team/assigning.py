@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.actor import Actor, Role
@@ -64,7 +64,7 @@ def assign(
             f"{primary.provider_name} is this patient's PRIMARY: change the primary, or assign another role.",
             **_named(primary),
         )
-    return _begin(session, actor, patient_id, provider_id, role, now)
+    return _begin(session, actor, patient_id, provider_id, role, _moment(session, actor, patient_id, now))
 
 
 def change_primary(
@@ -91,7 +91,7 @@ def change_primary(
     if primary is not None and primary.provider_id == provider_id:
         standing: UUID = primary.id
         return standing
-    moment = max([now, *(member.assigned_at for member in team)])  # another node's clock may be ahead
+    moment = _moment(session, actor, patient_id, now)
     for member in (primary, _member(team, provider_id)):
         if member is not None:
             _end(session, actor, member, moment)
@@ -107,7 +107,7 @@ def remove(session: Session, *, actor: Actor, patient_id: UUID, assignment_id: U
     if member is None:
         where = {"organization_id": actor.organization_id, "patient_id": patient_id}
         raise AssignmentEnded(removed_at=get_assignment(session, assignment_id=assignment_id, **where).removed_at)
-    _end(session, actor, member, max(now, member.assigned_at))
+    _end(session, actor, member, _moment(session, actor, patient_id, now))
 
 
 def _locked(session: Session, actor: Actor, patient_id: UUID) -> Sequence[Row[Any]]:
@@ -126,6 +126,18 @@ def _locked(session: Session, actor: Actor, patient_id: UUID) -> Sequence[Row[An
         .order_by(member.id)
         .with_for_update(of=member)
     ).all()
+
+
+def _moment(session: Session, actor: Actor, patient_id: UUID, now: datetime) -> datetime:
+    """`now`, but not before the team's last change: who waited in the lane began earlier, and another node's clock may
+    be behind. So the periods of a history never overlap."""
+    member = CareTeamAssignment
+    last: datetime | None = session.execute(
+        select(func.max(func.greatest(member.assigned_at, member.removed_at))).where(
+            member.organization_id == actor.organization_id, member.patient_id == patient_id
+        )
+    ).scalar_one()
+    return max(now, last) if last is not None else now
 
 
 def _ensure_doctor(session: Session, actor: Actor, provider_id: UUID) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlalchemy import ForeignKeyConstraint, MetaData
 from sqlalchemy.dialects import postgresql
 
+from backend.reports.care_team import CARE_TEAM
 from backend.reports.custody import CUSTODY
 from backend.reports.invariant import Invariant
 
@@ -98,16 +99,9 @@ STOCK_AND_ORDERS = (
         JOIN lots l ON l.organization_id = $organization AND l.id = m.lot_id
         WHERE m.organization_id = $organization AND l.drug_id <> m.drug_id""",
     ),
-    Invariant(
-        5,
-        "A patient has at most one active PRIMARY",
-        """SELECT 'patient ' || patient_id || ': ' || count(*) || ' active PRIMARY' FROM care_team_assignments
-        WHERE organization_id = $organization AND role = 'PRIMARY' AND removed_at IS NULL
-        GROUP BY patient_id HAVING count(*) > 1""",
-    ),
 )
 
-INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY)
+INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY, *CARE_TEAM)
 
 
 def references(metadata: MetaData) -> Iterator[Invariant]:

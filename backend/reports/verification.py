@@ -1,6 +1,6 @@
 """The proof that anyone can run: every invariant, on every hospital of a database, as its owner, reading only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,33 +33,56 @@ def verify(
     """Every invariant on the database at `url`, which signs in as the owner; `metadata` names its foreign keys.
 
     `organization` is the slug of the only hospital to look at; of an unknown one the guards of the schema alone are
-    found. One REPEATABLE READ, READ ONLY transaction, so that a database under load is seen at one moment.
+    found.
+    """
+    every = (*INVARIANTS, *references(metadata))
+    return prove(url, [guards(metadata)], every, organization=organization, report=report)
+
+
+def prove(
+    url: URL,
+    of_schema: Sequence[Invariant],
+    of_hospital: Sequence[Invariant],
+    *,
+    organization: str = "",
+    report: Callable[[Finding], None] = lambda finding: None,
+    rows_max: int | None = ROWS_SHOWN_MAX,
+) -> list[Finding]:
+    """What these invariants find, `rows_max` rows each at most; the rest as for `verify`.
+
+    One REPEATABLE READ, READ ONLY transaction, so that a database under load is seen at one moment.
     """
     engine = create_engine(url, poolclass=pool.NullPool, isolation_level="REPEATABLE READ")
     findings = []
     with engine.connect() as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
-        for finding in _findings(connection, metadata, organization):
+        for slug, organization_id, invariant in _asked(connection, of_schema, of_hospital, organization):
+            finding = _check(connection, slug, organization_id, invariant, rows_max)
             report(finding)
             findings.append(finding)
     return findings
 
 
-def _findings(connection: Connection, metadata: MetaData, organization: str) -> Iterator[Finding]:
-    yield _check(connection, "", None, guards(metadata))
+def _asked(
+    connection: Connection, of_schema: Sequence[Invariant], of_hospital: Sequence[Invariant], organization: str
+) -> Iterator[tuple[str, UUID | None, Invariant]]:
+    for invariant in of_schema:
+        yield "", None, invariant
     hospitals = connection.execute(
         text("SELECT id, slug FROM organizations WHERE :only IN ('', slug) ORDER BY slug"), {"only": organization}
     ).all()
     for organization_id, slug in hospitals:
         connection.execute(text(f"SET LOCAL app.organization_id = '{organization_id}'"))
-        for invariant in (*INVARIANTS, *references(metadata)):
-            yield _check(connection, slug, organization_id, invariant)
+        for invariant in of_hospital:
+            yield slug, organization_id, invariant
 
 
-def _check(connection: Connection, slug: str, organization_id: UUID | None, invariant: Invariant) -> Finding:
+def _check(
+    connection: Connection, slug: str, organization_id: UUID | None, invariant: Invariant, rows_max: int | None
+) -> Finding:
     query = invariant.query.replace("$organization", ":organization")
     found = connection.execute(
-        text(f"SELECT what, count(*) OVER () FROM ({query}) AS broken (what) LIMIT {ROWS_SHOWN_MAX}"),
-        {"organization": organization_id} if organization_id else {},
+        text(f"SELECT what, count(*) OVER () FROM ({query}) AS broken (what) LIMIT :rows_max"),
+        {"rows_max": rows_max, **({"organization": organization_id} if organization_id else {})},
     ).all()
     return Finding(slug, invariant, found[0][1] if found else 0, [row[0] for row in found])

@@ -10,7 +10,8 @@ down_revision = "0038"
 branch_labels = None
 depends_on = None
 
-TABLE, COLUMNS = "care_team_assignments", ("assigned_by_id", "removed_by_id")
+TABLE = "care_team_assignments"
+COLUMNS = ("assigned_by_id", "removed_by_id")
 USER = "FOREIGN KEY (organization_id, {0}) REFERENCES users (organization_id, id)"
 CONSTRAINTS = {
     **{f"fk_care_team_assignments_organization_id_{column}": USER.format(column) for column in COLUMNS},

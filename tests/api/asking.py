@@ -226,8 +226,9 @@ NEEDED = {
 
 def least(name: str, hospital: Hospital, **query: Any) -> Ask:
     """The request of a list that asks for no more than it must, and for `query`."""
-    right = VALID[name](hospital).query
-    return Ask(query={**{parameter: right[parameter] for parameter in NEEDED.get(name, ())}, **query})
+    right = VALID[name](hospital)
+    needed = {parameter: right.query[parameter] for parameter in NEEDED.get(name, ())}
+    return Ask(path=right.path, query={**needed, **query})
 
 
 def url_of(name: str, ask: Ask) -> str:

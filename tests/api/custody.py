@@ -3,20 +3,25 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from backend.actor import Actor, Role
+from backend.care_team.models import CareRole
 from backend.counts.counts import Counted
 from backend.db import new_id
 from backend.orders import overrides
+from backend.patients.patients import add_patient
 from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus
 from tests import day
 from tests.hospital import PASSWORD, Hospital, now
 
 GTIN = "04006381333931"
+BORN = date(1970, 1, 1)
 MEMBERS = ("nurse", "witness")
 
 
@@ -109,6 +114,42 @@ def listed_drug(hospital: Hospital) -> UUID:
     """The entry of a drug on an override list."""
     wanted = {"organization_id": hospital.organization_id, "ward_id": hospital.ward_id, "drug_id": hospital.add_drug()}
     return hospital.run(lambda session: overrides.list_drug(session, **wanted))
+
+
+def a_doctor(hospital: Hospital) -> Actor:
+    """A doctor who is on nobody's team yet."""
+    return hospital.add_staff(f"doctor-{uuid.uuid4().hex[:8]}", Role.DOCTOR)
+
+
+def a_patient(hospital: Hospital) -> UUID:
+    """A patient whom nobody cares for yet."""
+    values = {"ward_id": hospital.ward_id, "name": unique("Lund"), "mrn": unique("M"), "date_of_birth": BORN}
+    return hospital.run(lambda session: add_patient(session, organization_id=hospital.organization_id, **values))
+
+
+def assigned(hospital: Hospital, role: CareRole = CareRole.PRIMARY, patient_id: UUID | None = None) -> dict[str, UUID]:
+    """The path of an assignment, of a patient whom nobody cared for before where none is named."""
+    patient = patient_id or a_patient(hospital)
+    made = day.assign(hospital, patient, a_doctor(hospital).user_id, role)
+    return {"patient_id": patient, "assignment_id": made}
+
+
+def _new_primary(hospital: Hospital) -> Ask:
+    present = assigned(hospital)
+    body = {
+        "provider_id": str(a_doctor(hospital).user_id),
+        "outgoing": "remove",
+        "replaces": str(present["assignment_id"]),
+    }
+    return Ask(path={"patient_id": present["patient_id"]}, body=body)
+
+
+def with_team(hospital: Hospital) -> dict[str, UUID]:
+    """The path of the patient, who has a PRIMARY: to read the team changes nothing."""
+    primary = "SELECT id FROM care_team_assignments WHERE patient_id = :p1 AND role = 'PRIMARY' AND removed_at IS NULL"
+    if not hospital.rows(primary, hospital.patient_id):
+        assigned(hospital, patient_id=hospital.patient_id)
+    return {"patient_id": hospital.patient_id}
 
 
 def a_request(hospital: Hospital) -> UUID:
@@ -240,6 +281,14 @@ def _times() -> dict[str, str]:
 
 
 VALID: dict[str, Callable[[Hospital], Ask]] = {
+    "GET /patients/<uuid:patient_id>/care-team": lambda h: Ask(path=with_team(h)),
+    "GET /patients/<uuid:patient_id>/care-team/history": lambda h: Ask(path=with_team(h)),
+    "GET /patients/<uuid:patient_id>/care-team/primary": lambda h: Ask(path=with_team(h)),
+    "POST /patients/<uuid:patient_id>/care-team": lambda h: Ask(
+        path={"patient_id": a_patient(h)}, body={"provider_id": str(a_doctor(h).user_id), "role": "PRIMARY"}
+    ),
+    "PUT /patients/<uuid:patient_id>/care-team/primary": _new_primary,
+    "DELETE /patients/<uuid:patient_id>/care-team/<uuid:assignment_id>": lambda h: Ask(path=assigned(h)),
     "POST /orders/<uuid:order_id>/skip": lambda h: Ask(
         path={"order_id": h.place()}, body={"reason": "refused", "dose": 1, "note": "nauseous"}
     ),

@@ -15,6 +15,7 @@ from backend.http.fields import Id
 from tests.api.asking import LISTS, NEEDED, OPERATIONS, VALID, assert_problem, everything, least, login_for, send
 from tests.hospital import Client, Hospital, sign_in
 
+TEAM = "/patients/<uuid:patient_id>/care-team"
 DOSE = "/administrations/<uuid:administration_id>"
 # (operation, place, field) -> what a foreign id answers: a problem code of a 404, "validation_failed" or "nothing"
 FOREIGN = {
@@ -25,6 +26,16 @@ FOREIGN = {
     ("GET /patients", "query", "ward_id"): "nothing",
     ("POST /patients", "body", "ward_id"): "ward_not_found",
     ("GET /patients/<uuid:patient_id>", "path", "patient_id"): "patient_not_found",
+    (f"GET {TEAM}", "path", "patient_id"): "patient_not_found",
+    (f"GET {TEAM}/history", "path", "patient_id"): "patient_not_found",
+    (f"GET {TEAM}/primary", "path", "patient_id"): "patient_not_found",
+    (f"POST {TEAM}", "path", "patient_id"): "patient_not_found",
+    (f"POST {TEAM}", "body", "provider_id"): "user_not_found",
+    (f"PUT {TEAM}/primary", "path", "patient_id"): "patient_not_found",
+    (f"PUT {TEAM}/primary", "body", "provider_id"): "user_not_found",
+    (f"PUT {TEAM}/primary", "body", "replaces"): "primary_provider_changed",
+    (f"DELETE {TEAM}/<uuid:assignment_id>", "path", "patient_id"): "patient_not_found",
+    (f"DELETE {TEAM}/<uuid:assignment_id>", "path", "assignment_id"): "assignment_not_found",
     ("GET /drugs/<uuid:drug_id>", "path", "drug_id"): "drug_not_found",
     ("PATCH /drugs/<uuid:drug_id>", "path", "drug_id"): "drug_not_found",
     ("GET /orders", "query", "ward_id"): "nothing",
@@ -127,7 +138,10 @@ TABLES = {
     "count": "stock_counts",
     "discrepancy": "discrepancies",
     "alert": "alerts",
+    "assignment": "care_team_assignments",
+    "replaces": "care_team_assignments",
 }
+STATUSES = {"validation_failed": 422, "primary_provider_changed": 409}  # of the others 404
 
 
 def is_id(field: fields.Field[Any]) -> bool:
@@ -138,7 +152,7 @@ def is_id(field: fields.Field[Any]) -> bool:
 def foreign_id(hospital: Hospital, name: str) -> Any:
     """An id of `hospital` of the kind that the field `name` asks for."""
     match name.removesuffix("_id").removesuffix("_ids"):
-        case "user" | "prescriber" | "nurse" | "owner" | "actor":
+        case "user" | "provider" | "prescriber" | "nurse" | "owner" | "actor":
             return hospital.staff["doctor"].user_id
         case "source_ward" | "destination_ward" | "row":
             return hospital.ward_id
@@ -232,7 +246,7 @@ def test_another_hospitals_id_is_as_good_as_none(
     if expected == "nothing":
         assert_nothing(response)
     else:
-        assert_problem(response, 422 if expected == "validation_failed" else 404, expected)
+        assert_problem(response, STATUSES.get(expected, 404), expected)
     assert send(staff[login_for(name)], name, unknown, headers=headers).data == response.data
     assert everything(ours) == before
 

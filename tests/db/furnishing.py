@@ -6,10 +6,12 @@ from uuid import UUID
 
 import orjson
 
+from backend.actor import Role
 from backend.administrations.models import RemainderKind
 from backend.alerts.alerts import acknowledge
+from backend.care_team.models import CareRole
 from backend.counts.counts import Counted
-from backend.db import Session, new_id
+from backend.db import Session
 from backend.discrepancies.models import Resolution
 from backend.identity import codes, tokens
 from backend.orders import ordering, overrides
@@ -160,18 +162,13 @@ POINTING = {
     ("discrepancies", "resolved_by_id"): "status = 'resolved'",
     ("order_overrides", "reviewed_by_id"): "status <> 'pending'",
     ("alerts", "acknowledged_by_id"): "acknowledged_at IS NOT NULL",
+    ("care_team_assignments", "removed_by_id"): "removed_at IS NOT NULL",
     ("medication_orders", "discontinued_by_id"): "status = 'discontinued'",
 }
 
 
 def _assign_team(hospital: Hospital) -> None:
-    for login, role in (("doctor", "PRIMARY"), ("pharmacist", "CONSULTANT")):
-        hospital.change(
-            "INSERT INTO care_team_assignments (organization_id, id, patient_id, provider_id, role, assigned_at)"
-            " VALUES (:p1, :p2, :p3, :p4, CAST(:p5 AS care_role), now())",
-            hospital.organization_id,
-            new_id(),
-            hospital.patient_id,
-            hospital.staff[login].user_id,
-            role,
-        )
+    """A PRIMARY, a SPECIALIST who was it before, and an assignment that has ended."""
+    colleague = hospital.add_staff("colleague", Role.DOCTOR)
+    day.assign(hospital, hospital.patient_id, hospital.staff["doctor"].user_id, CareRole.PRIMARY)
+    day.change_primary(hospital, hospital.patient_id, colleague.user_id)

@@ -248,6 +248,13 @@ def _appoint_a_second_primary(house: House) -> str:
     return f"patient {house.hospital.patient_id}: 2 active PRIMARY"
 
 
+def _assign_a_provider_twice(house: House) -> str:
+    house.ask("DROP INDEX uq_care_team_active")
+    doctor = house.hospital.staff["doctor"].user_id
+    house.ask("UPDATE care_team_assignments SET provider_id = %s WHERE organization_id = $org", str(doctor))
+    return f"patient {house.hospital.patient_id}: provider {doctor} assigned 2 times, as "
+
+
 LEVEL_LOTS = "A level is the sum of its lots"
 LOT_LEDGER = "A lot on a shelf is the sum of its movements"
 LEDGER = "The ledger of a shelf has no gap and its balances add up"
@@ -320,6 +327,14 @@ BREAKERS = [
         also=frozenset({GUARDS.title}),
         undo="CREATE UNIQUE INDEX uq_care_team_primary ON care_team_assignments (organization_id, patient_id)"
         " WHERE role = 'PRIMARY' AND removed_at IS NULL",
+    ),
+    Breaker(
+        "A provider is on a patient's care team at most once",
+        ("care_team_assignments",),
+        _assign_a_provider_twice,
+        also=frozenset({GUARDS.title}),
+        undo="CREATE UNIQUE INDEX uq_care_team_active ON care_team_assignments"
+        " (organization_id, patient_id, provider_id) WHERE removed_at IS NULL",
     ),
 ]
 
