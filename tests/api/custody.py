@@ -145,10 +145,10 @@ def _new_primary(hospital: Hospital) -> Ask:
 
 
 def with_team(hospital: Hospital) -> dict[str, UUID]:
-    """The path of the patient, who has a PRIMARY: to read the team changes nothing."""
-    primary = "SELECT id FROM care_team_assignments WHERE patient_id = :p1 AND role = 'PRIMARY' AND removed_at IS NULL"
-    if not hospital.rows(primary, hospital.patient_id):
-        assigned(hospital, patient_id=hospital.patient_id)
+    """The path of the patient, who has a team of two: to read it changes nothing."""
+    if not hospital.rows("SELECT id FROM care_team_assignments WHERE patient_id = :p1", hospital.patient_id):
+        for role in (CareRole.PRIMARY, CareRole.CONSULTANT):
+            assigned(hospital, role, hospital.patient_id)
     return {"patient_id": hospital.patient_id}
 
 
