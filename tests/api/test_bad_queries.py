@@ -100,13 +100,13 @@ def test_an_unknown_parameter_is_refused(
 def test_a_parameter_given_twice_is_refused(
     staff: dict[str, Client], ours: Hospital, unchanged: Callable[[], None], name: str
 ) -> None:
-    schema, right = OPERATIONS[name].query, VALID[name](ours).query
+    schema, ask = OPERATIONS[name].query, VALID[name](ours)
     assert schema is not None
     unchanged()
     for field in schema.fields.values():
         parameter = field.data_key or str(field.name)
-        value = str(right.get(parameter, "1"))
-        twice = Ask(query={**right, parameter: [value, value]})
+        value = str(ask.query.get(parameter, "1"))
+        twice = Ask(path=ask.path, query={**ask.query, parameter: [value, value]})
         assert_problem(send(staff[login_for(name)], name, twice), 422, "validation_failed")
 
 
@@ -160,7 +160,7 @@ def test_a_body_of_a_read_does_not_matter(staff: dict[str, Client], ours: Hospit
 
 @pytest.mark.parametrize("name", WITH_QUERY)
 def test_any_query_at_all_is_answered_below_500(staff: dict[str, Client], ours: Hospital, name: str) -> None:
-    schema, right = OPERATIONS[name].query, VALID[name](ours).query
+    schema, ask = OPERATIONS[name].query, VALID[name](ours)
     assert schema is not None
     names = [field.data_key or str(field.name) for field in schema.fields.values()]
     words = st.text(max_size=20) | st.sampled_from([*TEXTS, *MOMENTS, ANY_ID, *CURSORS_OF_NO_LIST])
@@ -177,7 +177,7 @@ def test_any_query_at_all_is_answered_below_500(staff: dict[str, Client], ours: 
     )
     @given(query=queries)
     def throw(query: dict[str, str]) -> None:
-        response = send(staff[login_for(name)], name, Ask(query={**right, **query}))
+        response = send(staff[login_for(name)], name, Ask(path=ask.path, query={**ask.query, **query}))
         assert response.status_code in {200, 404, 422}, (query, response.text)
 
     throw()

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +11,13 @@ import pytest
 from flask import Flask
 
 from backend.actor import Role
+from backend.care_team.models import CareRole
 from backend.db import Database
 from backend.orders.models import Priority
 from backend.patients.patients import add_patient
 from backend.stock import levels
 from backend.stock.ledger import Shelf
+from tests import day
 from tests.api.asking import LISTS, login_for
 from tests.api.custody import (
     a_discrepancy,
@@ -24,6 +26,7 @@ from tests.api.custody import (
     an_alert,
     an_open_count,
     an_override,
+    assigned,
     listed_drug,
 )
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
@@ -84,11 +87,21 @@ def given_on_day(hospital: Hospital, letter: str) -> None:
     )
 
 
+def cared_for_since(hospital: Hospital, letter: str) -> None:
+    """A consultant of the patient since the day of January 2026 that `letter` stands for, of which the name tells."""
+    doctor = hospital.add_staff(f"walker.{letter}", Role.DOCTOR).user_id
+    made = day.assign(hospital, hospital.patient_id, doctor, CareRole.CONSULTANT)
+    since = datetime(2026, 1, ord(letter) - ord("a") + 1, tzinfo=UTC)
+    hospital.change("UPDATE care_team_assignments SET assigned_at = :p1 WHERE id = :p2", since, made)
+
+
 # What each list holds five rows of, by the field that orders it, and how one more comes about.
 GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /users": lambda h, name: h.add_staff(f"walker.{name}", Role.DOCTOR),
     "GET /wards": lambda h, name: h.add_ward(f"Walker {name}"),
     "GET /patients": lambda h, name: admit(h, f"Walker {name}"),
+    "GET /patients/<uuid:patient_id>/care-team": lambda h, name: cared_for_since(h, name),
+    "GET /patients/<uuid:patient_id>/care-team/history": lambda h, name: assigned(h, CareRole.CONSULTANT, h.patient_id),
     "GET /drugs": lambda h, name: h.add_drug(f"Walker {name}"),
     "GET /orders": lambda h, name: h.place(),
     "GET /stock": lambda h, name: stocked(h, f"Walker {name}"),
@@ -128,18 +141,24 @@ NARROWED: dict[str, Callable[[Hospital], dict[str, Any]]] = {
 PRESENT = {"GET /wards": 1, "GET /stock/expiring-value": 1, "GET /audit": 1}
 BY_TIME = {
     *("GET /orders", "GET /stock/movements", "GET /administrations", "GET /override-drugs", "GET /overrides"),
+    "GET /patients/<uuid:patient_id>/care-team/history",
     *("GET /transfers", "GET /counts", "GET /discrepancies", "GET /stock/register", "GET /alerts"),
     "GET /audit",
 }
 
 
-NAMES = ("expires_on", "email", "name", "day", "drug_name", "ward_name")
-TIMES = ("recorded_at", "administered_at", "opened_at", "requested_at", "created_at", "occurred_at")
+NAMES = ("expires_on", "email", "name", "provider_name", "day", "drug_name", "ward_name")
+TIMES = ("assigned_at", "recorded_at", "administered_at", "opened_at", "requested_at", "created_at", "occurred_at")
 
 
 def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
     """The query that leaves of a list what GROW made, and what it needs to be answered at all."""
     return NARROWED.get(name, lambda h: {})(hospital)
+
+
+def path_of(hospital: Hospital, name: str) -> str:
+    """Where the list is."""
+    return name.removeprefix("GET ").replace("<uuid:patient_id>", str(hospital.patient_id))
 
 
 @pytest.fixture
@@ -163,7 +182,7 @@ def test_pages_of_two_give_every_row_once_and_in_order(
 ) -> None:
     for letter in "cadbe"[PRESENT.get(name, 0) :]:
         GROW[name](hospital, letter)
-    path, query, client = name.removeprefix("GET "), narrowed(hospital, name), reader(name)
+    path, query, client = path_of(hospital, name), narrowed(hospital, name), reader(name)
     (whole,) = pages(client, path, limit=200, **query)
     assert len(whole) == 5
     walked = list(pages(client, path, **query))
@@ -184,7 +203,7 @@ def test_rows_that_come_meanwhile_neither_lose_nor_double_one(
 ) -> None:
     for letter in "cegik"[PRESENT.get(name, 0) :]:
         GROW[name](hospital, letter)
-    path, query, client = name.removeprefix("GET "), narrowed(hospital, name), reader(name)
+    path, query, client = path_of(hospital, name), narrowed(hospital, name), reader(name)
     (before,) = pages(client, path, limit=200, **query)
     seen: Rows = []
     for number, page in enumerate(pages(client, path, **query)):

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from werkzeug.test import TestResponse
 from backend.actor import Role
 from backend.http.endpoint import JSON
 from backend.http.fields import Id
-from tests.api.asking import LISTS, NEEDED, OPERATIONS, VALID, assert_problem, everything, least, login_for, send
+from tests.api.asking import LISTS, NEEDED, OPERATIONS, VALID, Ask, assert_problem, everything, least, login_for, send
 from tests.hospital import Client, Hospital, sign_in
 
 TEAM = "/patients/<uuid:patient_id>/care-team"
@@ -206,9 +207,9 @@ def test_every_id_that_a_request_can_carry_has_a_case() -> None:
     assert carried == set(FOREIGN)
 
 
-def ask_with(hospital: Hospital, name: str, place: str, key: str, value: Any) -> Any:
-    """The valid request with `value` in the field."""
-    ask = VALID[name](hospital)
+def ask_with(right: Ask, name: str, place: str, key: str, value: Any) -> Ask:
+    """The valid request `right` with `value` in the field."""
+    ask = deepcopy(right)
     where = getattr(ask, place)
     where[key] = [str(value)] if isinstance(where[key], list) else str(value)
     if place == "query":
@@ -232,8 +233,9 @@ def test_another_hospitals_id_is_as_good_as_none(
 ) -> None:  # fmt: skip
     """Answered like an id that nobody has, byte for byte but for the request's own id; nothing changes here either."""
     expected = FOREIGN[name, place, key]
-    foreign = ask_with(ours, name, place, key, foreign_id(theirs, key))
-    unknown = ask_with(ours, name, place, key, uuid.uuid4())
+    right = VALID[name](ours)
+    foreign = ask_with(right, name, place, key, foreign_id(theirs, key))
+    unknown = ask_with(right, name, place, key, uuid.uuid4())
     before = everything(ours)
     headers = {"X-Request-ID": "same"}
     response = send(staff[login_for(name)], name, foreign, headers=headers)
