@@ -8,7 +8,7 @@ from backend.errors import Forbidden
 
 
 class SecondFactorRequired(Forbidden):
-    """This needs a sign-in with a second factor. Sign in again with the code of your authenticator app (`otp`)."""
+    """This needs a second factor: sign out, and sign in with the code of your authenticator app as well (`otp`)."""
 
 
 class Role(StrEnum):

@@ -1,5 +1,6 @@
 """Medication orders."""
 
+from enum import StrEnum
 from typing import Any
 
 from marshmallow import fields
@@ -29,6 +30,13 @@ DOCTOR, PHARMACIST, NURSE = (frozenset({role}) for role in (Role.DOCTOR, Role.PH
 DOSES_MAX, INTERVAL_MINUTES_MAX = 1_000, 60 * 24 * 366
 
 
+class Verification(StrEnum):
+    """Whether a pharmacist has looked at an order."""
+
+    PENDING = "pending"
+    VERIFIED = "verified"
+
+
 class OrderIn(Body):
     """A new order: `quantity_units` of the drug, `doses` times, every `interval_minutes` from `first_due_at`."""
 
@@ -45,7 +53,7 @@ class OrderIn(Body):
 
 
 class OrderOut(Body):
-    """An order as it stands."""
+    """An order as it stands; `prescriber_on_care_team` is whether its doctor is on the patient's team at present."""
 
     id = fields.UUID()
     status = fields.Enum(OrderStatus, by_value=True)
@@ -71,6 +79,7 @@ class OrderOut(Body):
     due_at = fields.AwareDateTime()
     prescriber_id = fields.UUID()
     prescriber_name = fields.String()
+    prescriber_on_care_team = fields.Boolean()
     verified_by = fields.String(allow_none=True)
     verified_at = fields.AwareDateTime(allow_none=True)
     completed_at = fields.AwareDateTime(allow_none=True)
@@ -83,6 +92,7 @@ class OrderQuery(PageQuery):
     """Which orders."""
 
     status = Choice(OrderStatus)
+    verification = Choice(Verification)
     ward_id = Id()
     patient_id = Id()
     drug_id = Id()
@@ -178,7 +188,11 @@ def _order_of(session: Session, call: Call) -> Any:
 @resource.get("/orders", "Orders, newest first", query=OrderQuery(), answer=OrderOut(), page=cursors.BY_TIME)
 def list_orders(session: Session, call: Call) -> Any:
     """Orders; `prescriber_id` with your own id gives a doctor's own."""
-    return queries.list_orders(session, organization_id=call.organization_id, page=call.page, **call.query)
+    filters = dict(call.query)
+    verification = filters.pop("verification", None)
+    verified = None if verification is None else verification is Verification.VERIFIED
+    where = {"organization_id": call.organization_id, **filters}
+    return queries.list_orders(session, page=call.page, verified=verified, **where)
 
 
 @resource.post(

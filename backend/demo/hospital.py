@@ -12,6 +12,7 @@ from backend.demo.day import play_a_day
 from backend.demo.formulary import MEDICINES, PRICE_CENTS, Medicine
 from backend.demo.people import ALLERGIES, FAMILIES, GIVEN, PASSWORD, PHARMACY, STAFF, TOTP_SECRET, WARDS
 from backend.demo.site import REQUEST_ID, Hospital
+from backend.demo.teams import form_teams
 from backend.formulary.drugs import add_drug
 from backend.identity.passwords import is_password
 from backend.identity.tokens import find_person
@@ -60,6 +61,7 @@ def _build(database: Database, slug: str, name: str, strict: bool, now: datetime
     for patient_id, ward in hospital.patients.items():
         for medicine in hospital.chance.sample(MEDICINES, ORDERS_PER_PATIENT):
             _order(hospital, patient_id, ward, medicine)
+    form_teams(hospital)
     play_a_day(hospital)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.orm import aliased
 
+from backend.care_team.queries import on_team
 from backend.db import Rows, Session
 from backend.db.paging import Page, PageRequest, page_of
 from backend.formulary.models import Drug
@@ -48,6 +49,7 @@ def _orders(organization_id: UUID) -> Rows:
             order.due_at,
             order.prescriber_id,
             User.name.label("prescriber_name"),
+            on_team(order.organization_id, order.patient_id, order.prescriber_id).label("prescriber_on_care_team"),
             verifier.name.label("verified_by"),
             order.verified_at,
             order.completed_at,
@@ -72,11 +74,16 @@ def get_order(session: Session, *, organization_id: UUID, order_id: UUID) -> Row
     return row
 
 
-def list_orders(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
-    """Orders, newest first. `filters` are values of status, ward_id, patient_id, drug_id, prescriber_id."""
+def list_orders(
+    session: Session, *, organization_id: UUID, page: PageRequest, verified: bool | None = None, **filters: Any
+) -> Page:
+    """Orders, newest first. `filters` are values of status, ward_id, patient_id, drug_id, prescriber_id; `verified` is
+    whether a pharmacist has looked at them."""
     order = MedicationOrder
     rows = _orders(organization_id).order_by(order.created_at.desc(), order.id.desc()).limit(page.limit + 1)
     rows = rows.where(*(getattr(order, name) == value for name, value in filters.items() if value is not None))
+    if verified is not None:
+        rows = rows.where(order.verified_at.is_not(None) if verified else order.verified_at.is_(None))
     if page.after is not None:
         rows = rows.where(tuple_(order.created_at, order.id) < page.after)
     return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))

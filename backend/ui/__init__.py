@@ -14,6 +14,7 @@ from backend.ui import (
     alerts,
     audit,
     board,
+    care_team,
     charts,
     counts,
     discrepancies,
@@ -44,5 +45,6 @@ def install(app: Flask, config: Config) -> None:
     stocks = (stock, receiving, adjusting, lots, overriding, charts)
     moves = (verifying, transfers, replenishing, counts, discrepancies, alerts, register)
     administration = (staff, wards, policies, audit)
-    for module in (signing_in, account, board, rounds, patients, prescribing, *stocks, *moves, *administration):
+    people = (patients, care_team, prescribing)
+    for module in (signing_in, account, board, rounds, *people, *stocks, *moves, *administration):
         app.register_blueprint(module.blueprint)

@@ -63,12 +63,14 @@ def ensure_may(name: str) -> None:
     g.actor.require(OPERATIONS[name].roles)
 
 
-def ask_all(name: str, query: dict[str, Any], *, pages: int) -> tuple[list[dict[str, Any]], bool]:
+def ask_all(
+    name: str, query: dict[str, Any], *, pages: int, path: dict[str, Any] | None = None
+) -> tuple[list[dict[str, Any]], bool]:
     """The items of a list's first `pages` pages of LIMIT_MAX, and whether there are more."""
     items: list[dict[str, Any]] = []
     cursor = ""
     for _ in range(pages):
-        page = ask(name, query={**query, "limit": LIMIT_MAX, "cursor": cursor})
+        page = ask(name, path=path, query={**query, "limit": LIMIT_MAX, "cursor": cursor})
         items += page["items"]
         cursor = page["next_cursor"] or ""
         if not cursor:

@@ -16,7 +16,7 @@ class Tab(NamedTuple):
 
 
 BOARDS = Tab("board.show_wards", "Board", ("rounds",))
-PATIENTS = Tab("patients.show_patients", "Patients")
+PATIENTS = Tab("patients.show_patients", "Patients", ("care_team",))
 TRANSFERS = Tab("transfers.show_transfers", "Transfers", ("replenishing",))
 COUNTS = Tab("counts.show_counts", "Counts")
 ALERTS = Tab("alerts.show_alerts", "Alerts")

@@ -59,11 +59,13 @@ def show_patient(patient_id: UUID) -> str:
     active, many_active = ask_all("GET /orders", {**mine, "status": OrderStatus.ACTIVE.value}, pages=ORDER_PAGES)
     newest, _ = ask_all("GET /orders", mine, pages=ORDER_PAGES)
     active_ids = {order["id"] for order in active}
+    team, _ = ask_all("GET /patients/<uuid:patient_id>/care-team", {}, path={"patient_id": patient_id}, pages=1)
     ended = [order for order in newest if order["id"] not in active_ids]
     step = timedelta(days=DAYS)
     return render_template(
         "patient.html",
         patient=patient,
+        team=team,
         active=active,
         span=span,
         today=now.date(),

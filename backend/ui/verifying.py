@@ -8,8 +8,10 @@ from flask import flash, g, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
+from backend.api.orders import Verification
 from backend.errors import DomainError
-from backend.ui.asking import ask
+from backend.orders.models import OrderStatus
+from backend.ui.asking import ask, ask_all
 from backend.ui.cautions import cautions_of
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
@@ -17,6 +19,7 @@ from backend.ui.places import wards
 
 blueprint = blueprint_of("verifying")
 SHOWN_MAX = 50
+ORDER_PAGES = 10
 ADVICE = {
     "order_already_completed": "Nothing is to be verified any more.",
     "order_discontinued": "Nothing is to be verified any more.",
@@ -39,16 +42,31 @@ def _page(refusal: DomainError | None) -> str:
     orders = [order for ward in places if ward_id in {"", ward["id"]} for order in _unverified(ward)]
     orders.sort(key=lambda order: (order["priority"] != "stat", order["due_at"]))
     shown = orders[:SHOWN_MAX]
+    prescribers = _prescribers(ward_id) if shown else {}
     drugs = {drug_id: _drug(drug_id) for drug_id in {order["drug_id"] for order in shown}}
     return render_template(
         "to_verify.html",
-        orders=[{**order, "cautions": list(_cautions(order, drugs[order["drug_id"]]))} for order in shown],
+        orders=[
+            {
+                **order,
+                "cautions": list(_cautions(order, drugs[order["drug_id"]])),
+                "prescription": prescribers.get(order["id"]),
+            }
+            for order in shown
+        ],
         total=len(orders),
         places=places,
         ward_id=ward_id,
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
     )
+
+
+def _prescribers(ward_id: str) -> dict[str, dict[str, Any]]:
+    """The orders that wait, by id: a board does not say who prescribed, nor whether they care for the patient."""
+    waiting = {"status": OrderStatus.ACTIVE.value, "verification": Verification.PENDING.value, "ward_id": ward_id}
+    orders, _ = ask_all("GET /orders", waiting, pages=ORDER_PAGES)
+    return {order["id"]: order for order in orders}
 
 
 def _drug(drug_id: str) -> dict[str, Any]:

@@ -163,6 +163,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "GET /orders": lambda h: Ask(
         query={
             "status": "active",
+            "verification": "pending",
             "ward_id": h.ward_id,
             "patient_id": h.patient_id,
             "drug_id": h.drug_id,

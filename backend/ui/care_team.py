@@ -1,0 +1,160 @@
+"""A patient's care team: who is on it, who was, and the changes; a change of the PRIMARY names both people first."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import flash, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.actor import Role
+from backend.care_team.assigning import Outgoing
+from backend.care_team.models import CareRole
+from backend.errors import DomainError, ValidationFailed
+from backend.http.fields import Body, Id
+from backend.http.parsing import load
+from backend.ui.asking import OPERATIONS, ask, ask_all
+from backend.ui.forms import asked
+from backend.ui.pages import blueprint_of, form_key, kept_key
+
+blueprint = blueprint_of("care_team")
+TEAM = "/patients/<uuid:patient_id>/care-team"
+TEAM_PAGES, DOCTOR_PAGES = 2, 25
+DOCTORS_MAX = 200
+ADVICE = {
+    "second_factor_required": "Sign out, and sign in with the code of your authenticator app.",
+    "primary_provider_exists": "To put somebody else in their place, choose “Make primary” beside their name.",
+    "provider_already_assigned": "Look at the list above; to change the role, remove them first.",
+    "primary_provider_changed": "Look at who is PRIMARY now, and decide anew.",
+    "assignment_ended": "Nothing is to be done.",
+    "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
+}
+
+
+class Wanted(Body):
+    """Who is to be PRIMARY."""
+
+    provider_id = Id(required=True)
+
+
+@blueprint.get("/patients/<uuid:patient_id>/care-team")
+def show_team(patient_id: UUID) -> str:
+    """The team, the forms of who may change it, and the history."""
+    return _page(patient_id, None, {})
+
+
+def _page(patient_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
+    where, wanted = {"patient_id": patient_id}, asked("q", "cursor")
+    patient = ask("GET /patients/<uuid:patient_id>", path=where)
+    team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
+    history = ask(f"GET {TEAM}/history", path=where, query={"cursor": wanted["cursor"]})
+    may_change = g.actor.role in OPERATIONS[f"POST {TEAM}"].roles
+    return render_template(
+        "care_team.html",
+        patient=patient,
+        team=team,
+        history=history["items"],
+        more=history["next_cursor"],
+        doctors=_doctors(wanted["q"], team) if may_change and g.actor.second_factor else [],
+        may_change=may_change and g.actor.second_factor,
+        lacks_code=may_change and not g.actor.second_factor,
+        roles=list(CareRole),
+        q=wanted["q"],
+        given=given,
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
+        key=kept_key(refusal),
+    )
+
+
+def _doctors(q: str, team: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Doctors who work here and are not on the team, by name."""
+    present = {member["provider_id"] for member in team}
+    found = ask("GET /users", query={"role": Role.DOCTOR.value, "q": q, "limit": DOCTORS_MAX})["items"]
+    free = [doctor for doctor in found if doctor["active"] and doctor["id"] not in present]
+    return sorted(free, key=lambda doctor: str(doctor["name"]))
+
+
+@blueprint.post("/patients/<uuid:patient_id>/care-team")
+def assign(patient_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Assigns a doctor. Where a PRIMARY stands, a new one is confirmed first."""
+    given = {name: request.form.get(name, "").strip() for name in ("provider_id", "role")}
+    body = {name: value for name, value in given.items() if value}
+    try:
+        made = ask(f"POST {TEAM}", path={"patient_id": patient_id}, body=body, key=form_key())
+    except DomainError as refusal:
+        if refusal.code == "primary_provider_exists":
+            return redirect(url_for(".confirm_primary", patient_id=patient_id, provider_id=given["provider_id"]))
+        return _page(patient_id, refusal, given), refusal.status
+    flash(f"{made['provider_name']} is on the care team: {made['role'].capitalize()}.")
+    return redirect(url_for(".show_team", patient_id=patient_id))
+
+
+@blueprint.get("/patients/<uuid:patient_id>/care-team/primary")
+def confirm_primary(patient_id: UUID) -> str:
+    """Who replaces whom, before it is done."""
+    wanted = load(Wanted(), {name: value for name, value in asked("provider_id").items() if value})
+    return _primary_page(patient_id, str(wanted["provider_id"]), None)
+
+
+def _primary_page(patient_id: UUID, provider_id: str, refusal: DomainError | None) -> str:
+    OPERATIONS[f"PUT {TEAM}/primary"].admit(g.actor)
+    where = {"patient_id": patient_id}
+    team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
+    primary = next((member for member in team if member["role"] == CareRole.PRIMARY), None)
+    doctors = ask_all("GET /users", {"role": Role.DOCTOR.value}, pages=DOCTOR_PAGES)[0]
+    incoming = next((doctor for doctor in doctors if doctor["id"] == provider_id), None)
+    if incoming is None:
+        raise ValidationFailed.of("provider_id", "no doctor of this hospital")
+    return render_template(
+        "care_team_primary.html",
+        patient=ask("GET /patients/<uuid:patient_id>", path=where),
+        primary=primary,
+        incoming=incoming,
+        outgoing=request.form.get("outgoing", Outgoing.DEMOTE.value),
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
+        key=kept_key(refusal),
+    )
+
+
+@blueprint.post("/patients/<uuid:patient_id>/care-team/primary")
+def change_primary(patient_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Replaces the PRIMARY whom the page named, and nobody else."""
+    given = {name: request.form.get(name, "").strip() for name in ("provider_id", "outgoing", "replaces")}
+    body = {name: value for name, value in given.items() if value}
+    try:
+        made = ask(f"PUT {TEAM}/primary", path={"patient_id": patient_id}, body=body, key=form_key())
+    except ValidationFailed as refusal:
+        return _page(patient_id, refusal, {}), refusal.status
+    except DomainError as refusal:
+        if refusal.code == "second_factor_required":
+            return _page(patient_id, refusal, {}), refusal.status
+        return _primary_page(patient_id, given["provider_id"], refusal), refusal.status
+    flash(f"{made['provider_name']} is the primary provider now.")
+    return redirect(url_for(".show_team", patient_id=patient_id))
+
+
+@blueprint.get("/patients/<uuid:patient_id>/care-team/<uuid:assignment_id>/remove")
+def confirm_removal(patient_id: UUID, assignment_id: UUID) -> str | AnyResponse:
+    """Who leaves the team, before it is done."""
+    OPERATIONS[f"DELETE {TEAM}/<uuid:assignment_id>"].admit(g.actor)
+    where = {"patient_id": patient_id}
+    team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
+    leaving = next((member for member in team if member["id"] == str(assignment_id)), None)
+    if leaving is None:
+        flash("This assignment has ended already.")
+        return redirect(url_for(".show_team", patient_id=patient_id))
+    patient = ask("GET /patients/<uuid:patient_id>", path=where)
+    return render_template("care_team_removal.html", patient=patient, leaving=leaving)
+
+
+@blueprint.post("/patients/<uuid:patient_id>/care-team/<uuid:assignment_id>/remove")
+def remove(patient_id: UUID, assignment_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Ends the assignment."""
+    where = {"patient_id": patient_id, "assignment_id": assignment_id}
+    try:
+        ask(f"DELETE {TEAM}/<uuid:assignment_id>", path=where, key=form_key())
+    except DomainError as refusal:
+        return _page(patient_id, refusal, {}), refusal.status
+    flash("Removed from the care team; the history keeps it.")
+    return redirect(url_for(".show_team", patient_id=patient_id))
