@@ -20,7 +20,7 @@ def form_teams(hospital: Hospital) -> None:
 
     The first patient of all has a specialist only, so that `valmed care-team check` has something to show.
     """
-    chance = random.Random(f"teams {hospital.wards}")  # noqa: S311 - sample data, not a secret
+    chance = random.Random("teams")  # noqa: S311 - sample data, not a secret
 
     def work(session: Session) -> None:
         session.take_lanes(team_lane(hospital.organization_id, patient_id) for patient_id in hospital.patients)
