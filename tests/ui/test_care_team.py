@@ -130,7 +130,7 @@ def test_a_doctor_adds_and_removes_and_the_history_keeps_it(cared_for: Hospital,
     assert "then has no primary provider" in screen.page.inner_text("main")
     assert ("Ada", "PRIMARY") in members(cared_for)
     screen.page.click("button:has-text('Remove Ada')")
-    screen.page.wait_for_selector("text=the history keeps it")
+    screen.page.wait_for_selector("text=Removed from the care team")
     assert members(cared_for) == {("Ben", "CONSULTANT"), ("Eva", "SPECIALIST")}
     assert "There is no primary provider." in screen.page.inner_text("main")
     assert screen.page.locator("tbody th:has-text('Ada')").count() == 1
