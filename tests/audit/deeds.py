@@ -6,6 +6,9 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from backend.actor import Actor, Role
+from backend.care_team import assigning
+from backend.care_team.assigning import Outgoing
+from backend.care_team.models import CareRole
 from backend.db import Session
 from backend.db.idempotency import IdempotencyKey
 from backend.formulary.drugs import add_drug, change_drug
@@ -155,6 +158,26 @@ def _an_order(hospital: Hospital) -> UUID:
 
 # Who does what, and which rows of the trail it makes. A shelf's level is touched by whatever changes its board.
 LEVEL = ("stock_levels", "UPDATE")
+
+
+def hand_over(session: Session, hospital: Hospital, actor: Actor) -> None:
+    """A doctor is PRIMARY, and another takes over."""
+    assert actor.user_id is not None
+    patient = {"patient_id": hospital.patient_id, "now": now()}
+    assigning.assign(session, actor=actor, provider_id=actor.user_id, role=CareRole.PRIMARY, **patient)
+    other = add_user(
+        session,
+        organization_id=actor.organization_id,
+        email="other@h.example",
+        name="Other",
+        role=Role.DOCTOR,
+        password=PASSWORD,
+    )
+    assigning.change_primary(
+        session, actor=actor, provider_id=other, outgoing=Outgoing.DEMOTE, replaces=None, **patient
+    )
+
+
 USE_CASES: list[tuple[Act, str, list[tuple[str, str]]]] = [
     (change_policy, "admin", [("organizations", "UPDATE")]),
     (open_ward, "admin", [("wards", "INSERT")]),
@@ -165,6 +188,17 @@ USE_CASES: list[tuple[Act, str, list[tuple[str, str]]]] = [
     (set_a_password, "admin", [("users", "UPDATE"), ("access_tokens", "UPDATE")]),
     (sign_in, "nurse", [("access_tokens", "INSERT")]),
     (admit, "nurse", [("patients", "INSERT")]),
+    (
+        hand_over,
+        "doctor",
+        [
+            ("care_team_assignments", "INSERT"),
+            ("users", "INSERT"),
+            ("care_team_assignments", "UPDATE"),
+            ("care_team_assignments", "INSERT"),
+            ("care_team_assignments", "INSERT"),
+        ],
+    ),
     (
         receive_a_new_lot,
         "pharmacist",

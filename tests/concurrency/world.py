@@ -10,6 +10,8 @@ from uuid import UUID
 
 from backend.actor import Role
 from backend.administrations.models import Outcome, RemainderKind
+from backend.care_team.assigning import Outgoing
+from backend.care_team.models import CareRole
 from backend.counts.counts import Counted
 from backend.db import Database
 from backend.db.transaction import ConstraintViolated
@@ -38,6 +40,7 @@ class World:
         hospital.staff["nurse"] = hospital.add_staff("float", Role.NURSE, tuple(wards))
         self.witness = hospital.add_staff("witness", Role.NURSE, tuple(wards)).user_id
         day.second_pharmacist(hospital)
+        self.doctors = [hospital.add_staff(login, Role.DOCTOR).user_id for login in ("ada", "ben", "eva")]
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
@@ -223,6 +226,25 @@ def resolve(world: World, pick: int, units: int) -> None:
     day.resolve(world.hospital, found, list(Resolution)[units % len(Resolution)], witness_id=world.witness)
 
 
+def join_team(world: World, pick: int, units: int) -> None:
+    """A doctor is to care for the patient, as PRIMARY or in another role."""
+    hospital, roles = world.hospital, list(CareRole)
+    doctor, role = world.doctors[pick % len(world.doctors)], roles[units % len(roles)]
+    day.assign(hospital, hospital.patient_id, doctor, role)
+
+
+def change_primary(world: World, pick: int, units: int) -> None:
+    """A doctor takes over, the one before stays or leaves."""
+    doctor = world.doctors[pick % len(world.doctors)]
+    day.change_primary(world.hospital, world.hospital.patient_id, doctor, list(Outgoing)[units % len(Outgoing)])
+
+
+def leave_team(world: World, pick: int, units: int) -> None:
+    """A doctor leaves the team, or has left it already."""
+    assignment_id = world.one("care_team_assignments", pick, "removed_at IS NULL" if units > 1 else "true")
+    day.remove(world.hospital, world.hospital.patient_id, assignment_id)
+
+
 def refresh_alerts(world: World, _pick: int, _units: int) -> None:
     """Opens and clears alerts."""
     day.refresh_alerts(world.hospital)
@@ -250,6 +272,9 @@ ACTS: dict[str, Callable[[World, int, int], None]] = {
         complete_count,
         cancel_count,
         resolve,
+        join_team,
+        change_primary,
+        leave_team,
         refresh_alerts,
     )
 }
