@@ -201,3 +201,15 @@ def test_the_use_cases_answer_without_http(hospital: Hospital) -> None:
 
 def test_the_lane_of_a_team_is_the_same_for_every_version() -> None:
     assert assigning.team_lane(uuid.UUID(int=1), uuid.UUID(int=2)) == 194
+
+
+def test_an_order_says_whether_its_prescriber_is_on_the_team_at_present(team: Team) -> None:
+    order = f"/orders/{team.hospital.place()}"
+    told = [team.doctor.get(order).get_json()["prescriber_on_care_team"]]
+    made = team.assign("doctor", "CONSULTANT").get_json()["id"]
+    told.append(team.doctor.get(order).get_json()["prescriber_on_care_team"])
+    assert team.doctor.get("/orders?verification=pending").get_json()["items"][0]["prescriber_on_care_team"] is True
+    assert team.doctor.get("/orders?verification=verified").get_json()["items"] == []
+    team.remove(made)
+    told.append(team.doctor.get(order).get_json()["prescriber_on_care_team"])
+    assert told == [False, True, False]

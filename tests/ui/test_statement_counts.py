@@ -17,12 +17,12 @@ MY_WARDS = 4  # the beginning, who it is, the wards, the end
 BOARD = 4  # the beginning, its version, its orders, the end
 
 
-def _signed_in(client: FlaskClient, hospital: Hospital) -> None:
+def _signed_in(client: FlaskClient, hospital: Hospital, login: str = "nurse") -> None:
     page = client.get("/sign-in").get_data(as_text=True)
     found = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert found is not None
-    nurse = {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
-    assert client.post("/sign-in", data={"csrf_token": found[1], **nurse}).status_code == 302
+    person = {"organization": hospital.slug, "email": f"{login}@{hospital.slug}.example", "password": PASSWORD}
+    assert client.post("/sign-in", data={"csrf_token": found[1], **person}).status_code == 302
 
 
 def _fill(hospital: Hospital) -> None:
@@ -60,4 +60,26 @@ def test_the_board_of_a_full_ward_costs_no_more_statements(config: Config, full:
     assert page.count('class="patient') == (PATIENTS if full else 1)
     asked = [statement for statement in sent if not statement.startswith("PREPARE")]
     assert len(asked) == TOKEN + MY_WARDS + BOARD, asked
+    app.extensions["valmed"].engine.dispose()
+
+
+def test_many_orders_to_verify_cost_no_more_statements_than_one(config: Config) -> None:
+    """Whether each prescriber is on the patient's care team comes with the orders, not order by order."""
+    app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
+    sent = statements_of(app)
+    counted = []
+    for full in (False, True):
+        hospital = open_hospital(app.extensions["valmed"])
+        hospital.receive(10)
+        if full:
+            _fill(hospital)
+        else:
+            hospital.place(units=1)
+        client = app.test_client()
+        _signed_in(client, hospital, "pharmacist")
+        sent.clear()
+        page = client.get("/orders/to-verify").get_data(as_text=True)
+        assert page.count("Not on the patient’s care team") == page.count("Prescribed by Doctor") == (50 if full else 1)
+        counted.append(len([statement for statement in sent if not statement.startswith("PREPARE")]))
+    assert counted[0] == counted[1]
     app.extensions["valmed"].engine.dispose()
