@@ -32,16 +32,13 @@ ORDER = [
     *("id", "status", "patient_id", "patient_name", "drug_id", "drug_name", "strength", "form", "unit"),
     *("controlled", "high_alert", "ward_id", "ward_name", "quantity_units"),
     *("dose_text", "route", "priority", "doses", "doses_given", "interval_minutes", "first_due_at", "due_at"),
-    *(
-        "prescriber_id",
-        "prescriber_name",
-        "prescriber_on_care_team",
-        "verified_by",
-        "verified_at",
-        "completed_at",
-        "discontinued_at",
-    ),
+    *("prescriber_id", "prescriber_name", "prescriber_on_care_team", "verified_by", "verified_at"),
+    *("completed_at", "discontinued_at"),
     *("discontinue_reason", "created_at"),
+]
+ASSIGNMENT = [
+    *("id", "patient_id", "provider_id", "provider_name", "provider_active", "role"),
+    *("assigned_at", "assigned_by", "removed_at", "removed_by"),
 ]
 FULFILLED = [
     *("order_id", "status", "patient_name", "drug_name", "dose", "quantity_units", "remaining_stock", "lots"),
@@ -125,6 +122,36 @@ def test_organization(hospital: Hospital, clients: dict[str, Client]) -> None:
     )
     assert [error["pointer"] for error in refusal["errors"]] == ["/time_zone"]
     assert clients["nurse"].get("/organization").get_json() == changed
+
+
+def test_care_team(hospital: Hospital, clients: dict[str, Client]) -> None:
+    team, doctor = f"/patients/{hospital.patient_id}/care-team", hospital.staff["doctor"]
+    other = hospital.add_staff("other", Role.DOCTOR)
+    made = answer_of(
+        clients["admin"].post(team, {"provider_id": str(doctor.user_id), "role": "PRIMARY"}), 201, ASSIGNMENT
+    )
+    assert made == {
+        "id": made["id"],
+        "patient_id": str(hospital.patient_id),
+        "provider_id": str(doctor.user_id),
+        "provider_name": "Doctor",
+        "provider_active": True,
+        "role": "PRIMARY",
+        "assigned_at": made["assigned_at"],
+        "assigned_by": "Admin",
+        "removed_at": None,
+        "removed_by": None,
+    }
+    assert made["assigned_at"].endswith("Z")
+    assert answer_of(clients["nurse"].get(f"{team}/primary"), 200, ASSIGNMENT) == made
+    assert rows_of(clients["nurse"].get(team), ASSIGNMENT) == [made]
+    changed = clients["doctor"].put(f"{team}/primary", {"provider_id": str(other.user_id), "outgoing": "remove"})
+    new = answer_of(changed, 200, ASSIGNMENT)
+    ended = {**made, "removed_at": new["assigned_at"], "removed_by": "Doctor"}
+    assert rows_of(clients["nurse"].get(f"{team}/history"), ASSIGNMENT) == [new, ended]
+    removed = clients["doctor"].delete(f"{team}/{new['id']}")
+    assert (removed.status_code, removed.data) == (204, b"")
+    assert rows_of(clients["nurse"].get(team), ASSIGNMENT) == []
 
 
 def test_users(hospital: Hospital, clients: dict[str, Client]) -> None:
