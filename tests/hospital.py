@@ -1,7 +1,7 @@
 """A small hospital for a test, made by the use cases themselves, and a client that acts in it over HTTP."""
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,7 +25,7 @@ from backend.stock import receipts
 from backend.stock.ledger import Shelf
 
 PASSWORD = "correct horse battery"
-SECOND_FACTOR_ROLES = frozenset({Role.DOCTOR, Role.ADMIN})  # who `sign_in` signs in with one
+SECOND_FACTOR_ROLES = frozenset({Role.DOCTOR, Role.ADMIN})  # who `sign_in` signs in with a code
 
 
 @dataclass
@@ -86,9 +86,7 @@ class Hospital:
                 ward_ids=wards,
             )
         )
-        self.staff[login] = Actor(
-            self.organization_id, user_id, role, login.title(), "test", second_factor=role in SECOND_FACTOR_ROLES
-        )
+        self.staff[login] = Actor(self.organization_id, user_id, role, login.title(), "test")
         return self.staff[login]
 
     def receive(
@@ -278,7 +276,8 @@ class Client:
 
 
 def sign_in(app: Flask, hospital: Hospital, login: str) -> Client:
-    """A client of `login`, with a token issued by the use case."""
-    actor = hospital.staff[login]
+    """A client of `login`, with a token issued by the use case as after a sign-in that brought the code it could."""
+    plain = hospital.staff[login]
+    actor = replace(plain, second_factor=plain.role in SECOND_FACTOR_ROLES)
     issued = hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
     return Client(app, actor, issued.token)
