@@ -80,12 +80,18 @@ def statements(rows: int, drugs: int) -> list[str]:
           created_at)
         SELECT {org}, {_id("transfer", "n")}, {_id("ward", f"n % {WARDS}")}, {_id("ward", f"(n + 1) % {WARDS}")},
           {_id("user", doctor)}, {moment} FROM {one}""",
+        # Every patient has a PRIMARY, and had a consultant.
+        f"""INSERT INTO care_team_assignments (organization_id, id, patient_id, provider_id, role, assigned_at,
+          removed_at)
+        SELECT {org}, {_id("assignment", "n || role")}, {_id("patient", "n")}, {_id("user", doctor)}, role::care_role,
+          {moment}, CASE role WHEN 'CONSULTANT' THEN {moment} END
+        FROM {one}, (VALUES ('PRIMARY'), ('CONSULTANT')) r (role)""",
     ]
 
 
 FILLED = (
     *("drugs", "patients", "stock_levels", "stock_lots", "stock_movements", "medication_orders"),
-    *("medication_administrations", "stock_transfers"),
+    *("medication_administrations", "stock_transfers", "care_team_assignments"),
 )
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.engine.url import URL, make_url
 from backend.administrations.board import BoardCache, read_board
 from backend.administrations.models import MedicationAdministration
 from backend.administrations.queries import list_administrations
+from backend.care_team.queries import history_of, team_of
 from backend.db import Database, Prepared, Session, migrate
 from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
@@ -188,6 +189,10 @@ def transfers(end: str) -> Query:
     return query
 
 
+def team_history(session: Any, large: Large) -> object:
+    return history_of(session, **org(large), patient_id=large.id("patient", 4711), page=PAGE)
+
+
 ORDERS, MOVEMENTS, TRANSFERS = "medication_orders", "stock_movements", "stock_transfers"
 DOSES = "medication_administrations"
 LOOKUPS = {
@@ -242,6 +247,7 @@ LOOKUPS = {
     "movements by time": Lookup(
         movements(days=(AUTUMN, AUTUMN + timedelta(days=2))), MOVEMENTS, {"ix_stock_movements_recorded_at"}
     ),
+    "history of a care team": Lookup(team_history, "care_team_assignments", {"ix_care_team_assignments_patient_id"}),
     "newest movements": Lookup(movements(), MOVEMENTS, {"ix_stock_movements_recorded_at"}),
 }
 
@@ -301,6 +307,20 @@ def test_a_page_far_down_a_list_begins_in_the_index_where_it_begins(
     (scan,) = sent.plans[-1].nodes_of(index)
     assert "ROW(" in scan["Index Cond"], sent.plans[-1].text
     assert "ROW(" not in scan.get("Filter", "")
+
+
+@pytest.mark.parametrize("page", [PAGE, PageRequest(50, (1, AUTUMN, UUID(int=0)))], ids=["first", "far"])
+def test_a_care_team_is_read_by_an_index_and_so_is_whether_a_prescriber_is_on_it(
+    large: Large, page: PageRequest
+) -> None:
+    """Which of the two indexes that begin with the patient is the planner's to choose."""
+    hospital = large.hospital
+    patient = {**org(large), "patient_id": large.id("patient", 4711)}
+    sent = explain(hospital.database, hospital.nurse, lambda session: team_of(session, **patient, page=page))
+    assert sent.plans[-1].indexes & {"uq_care_team_active", "ix_care_team_assignments_patient_id"}
+    assert sent.plans[-1].scanned & set(FILLED) == set(), sent.plans[-1].text
+    sent = explain(hospital.database, hospital.nurse, lambda session: orders()(session, large))
+    assert "uq_care_team_active" in sent.plans[-1].indexes, sent.plans[-1].text
 
 
 def test_shelves_that_hold_nothing_usable_are_found_by_their_lots_and_levels(large: Large) -> None:
