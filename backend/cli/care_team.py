@@ -35,7 +35,7 @@ def check(organization: str, data_dir: Path | None) -> None:
             click.echo(f"{finding.organization}: {row}")
     without = sum(finding.broken for finding in findings if finding.invariant is WITHOUT_PRIMARY)
     broken = sum(finding.broken for finding in findings) - without
-    click.echo(f"{broken} violations; {without} teams without a PRIMARY")
+    click.echo(f"violations: {broken}; teams without a PRIMARY: {without}")
     sys.exit(1 if broken else 0)
 
 

@@ -46,7 +46,7 @@ def test_an_old_system_is_checked_migrated_confirmed_taken_back_and_migrated_aga
     assert found.stdout.splitlines() == [
         f"{patient}2 active PRIMARY, the earliest first: {ids['ada']}, {ids['ben']}",
         f"{patient}provider {ids['eva']} assigned 2 times, as CONSULTANT, SPECIALIST",
-        "2 violations; 0 teams without a PRIMARY",
+        "violations: 2; teams without a PRIMARY: 0",
     ]
     missing = valmed("care-team", "verify", database_url=url)
     assert missing.returncode == 1
@@ -59,7 +59,7 @@ def test_an_old_system_is_checked_migrated_confirmed_taken_back_and_migrated_aga
     assert f"patient {hospital.patient_id}: PRIMARY {team.names['second']} demoted" in said
     assert f"patient {hospital.patient_id}: repeated assignment {team.names['twice']} removed" in said
     assert succeed(fresh_config, "care-team", "verify").endswith(": ok\n")
-    assert succeed(fresh_config, "care-team", "check") == "0 violations; 0 teams without a PRIMARY\n"
+    assert succeed(fresh_config, "care-team", "check") == "violations: 0; teams without a PRIMARY: 0\n"
     resolved = {"second": "SPECIALIST", "first": "PRIMARY", "once": "CONSULTANT", "twice": "removed"}
     assert team.standing() == resolved
     day.change_primary(hospital, hospital.patient_id, ids["eva"])
@@ -79,7 +79,7 @@ def test_a_team_without_a_primary_is_listed_and_is_no_violation(
     expected = f"{hospital.slug}: patient {hospital.patient_id}: 1 on the team, no PRIMARY"
     for arguments in ((), (hospital.slug,)):
         said = succeed(fresh_config, "care-team", "check", *arguments)
-        assert said.splitlines() == [expected, "0 violations; 1 teams without a PRIMARY"]
+        assert said.splitlines() == [expected, "violations: 0; teams without a PRIMARY: 1"]
     nobody = valmed("care-team", "check", "nowhere", database_url=fresh_config.database_url)
     assert nobody.returncode == 2
     assert "There is no organization nowhere." in nobody.stderr
