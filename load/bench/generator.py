@@ -23,19 +23,29 @@ from typing import Any
 from load.bench.samples import Completion, Interval
 
 READ_BYTES = 65_536
+FULFILLED = b'"status":"completed"'  # once for each order that an answer says is fulfilled: the bench's have one dose
 PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sends: `head`, the ids of `size` orders with `separator` between them, `tail`."""
+
+    head: str
+    tail: str
+    size: int = 1
+    separator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """`clients` ask `host`:`port` for `seconds`; a request is `head`, one of `orders`, `tail`, each order once."""
+    """`clients` send `request` to `host`:`port` for `seconds`, each of `orders` once."""
 
     host: str
     port: int
     clients: int
     seconds: float
-    head: str
-    tail: str
+    request: Request
     orders: Sequence[str]
 
 
@@ -60,12 +70,13 @@ class _Clients:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._address = (job.host, job.port)
-        self._head, self._tail = job.head.encode(), job.tail.encode()
-        self._orders = iter([order.encode() for order in job.orders])
+        request, size = job.request, job.request.size
+        chosen = (job.orders[start : start + size] for start in range(0, len(job.orders) - size + 1, size))
+        self._requests = iter([(request.head + request.separator.join(ids) + request.tail).encode() for ids in chosen])
         self._poll = select.epoll()
         self._open: dict[int, tuple[socket.socket, int, float, list[bytes]]] = {}
         self._began = 0.0
-        self.completions: list[tuple[int, float, float, bool]] = []
+        self.completions: list[Completion] = []
 
     def run(self) -> None:
         """Until the time is over and every answer has come. Raises TimeoutError, RuntimeError."""
@@ -83,13 +94,13 @@ class _Clients:
                     self._ask(heard)
 
     def _ask(self, client: int) -> None:
-        order = next(self._orders, None)
-        if order is None:
+        request = next(self._requests, None)
+        if request is None:
             raise RuntimeError("there are no more orders to fulfil")
         asked_at = time.perf_counter()
         connection = socket.socket()
         connection.connect(self._address)
-        connection.sendall(self._head + order + self._tail)
+        connection.sendall(request)
         handle = connection.fileno()
         self._open[handle] = (connection, client, asked_at, [])
         self._poll.register(handle, select.EPOLLIN)
@@ -106,7 +117,9 @@ class _Clients:
         if part and not _is_complete(answer):
             return None
         now = time.perf_counter()
-        self.completions.append((client, now - self._began, (now - asked_at) * 1000, answer[9:12] == b"200"))
+        fulfilled = answer.count(FULFILLED) if answer[9:12] == b"200" else 0
+        failed = self._job.request.size - fulfilled
+        self.completions.append(Completion(client, now - self._began, (now - asked_at) * 1000, fulfilled, failed))
         connection.close()  # which takes it out of the poll as well
         del self._open[handle]
         return client
@@ -124,7 +137,7 @@ def _is_complete(answer: bytes) -> bool:
 def main() -> None:
     """Reads the job, runs it, writes what came of it."""
     job: dict[str, Any] = json.load(sys.stdin)
-    clients = _Clients(Job(**job))
+    clients = _Clients(Job(**{**job, "request": Request(**job["request"])}))
     gc.collect()
     gc.disable()
     before = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,9 +1,9 @@
 """The rounds: every contestant in turn, orders refilled and processor time read around each interval."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Protocol
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from load.bench.figures import Setting
 from load.bench.machine import busy_seconds, count_cores, cpu_seconds_of, find_postmaster
 from load.bench.orders import OrderStock
 from load.bench.pgbench import Pgbench
+from load.bench.requests import in_rounds, one_by_one
 from load.bench.samples import Interval, Sample, length_of, sample_of
 from load.bench.served import serving_baseline, serving_valmed
 from load.bench.stand import Stand
@@ -18,6 +19,8 @@ from load.bench.stand import Stand
 SPARE = 2.0  # orders provided for each that the fastest interval so far would have used
 SPARE_ORDERS = 500
 REPEATS_MAX = 8
+ORDERS, ROUNDS = "/api/v1/orders", "/api/v1/fulfillments"
+ROUND_SIZE = 20  # orders of a medication round
 LEAVING_SECONDS = 0.3  # until the backends of pgbench have ended and their processor time has been handed up
 
 
@@ -35,75 +38,66 @@ class Contestant(Protocol):
 STARTERS: Mapping[str, Callable[[Stand, ExitStack], Contestant]] = {
     "pgbench_prepared": lambda stand, stack: Pgbench(stand, prepared=True),
     "pgbench_simple": lambda stand, stack: Pgbench(stand, prepared=False),
-    "valmed": lambda stand, stack: stack.enter_context(serving_valmed(stand)),
+    "valmed": lambda stand, stack: stack.enter_context(
+        serving_valmed(stand, "valmed", one_by_one(ORDERS, stand.token))
+    ),
+    "valmed_round": lambda stand, stack: stack.enter_context(
+        serving_valmed(stand, "valmed_round", in_rounds(ROUNDS, ROUND_SIZE, stand.token))
+    ),
     "baseline": lambda stand, stack: stack.enter_context(serving_baseline(stand)),
 }
 
 
 class Measurement:
-    """All samples of a run, by setting."""
+    """What is measured on one stand."""
 
     def __init__(
         self, stand: Stand, orders: OrderStock, contestants: Sequence[Contestant], *, seconds: float, quiet: float
     ) -> None:
         """An interval in which others used more than `quiet` of the processors is measured again."""
-        self.samples: dict[Setting, list[Sample]] = defaultdict(list)
+        self.contestants = contestants
+        self.size = stand.size
         self.discrepancies: list[str] = []  # where clients were told something else than what is in the database
-        self._contestants = contestants
         self._seconds = seconds
         self._quiet = quiet
         self._orders = orders
         self._postmaster = find_postmaster(stand)
         self._fastest: dict[tuple[str, str], float] = {}
 
-    def run(
-        self, *, rounds: int, loads: Sequence[str], clients: Sequence[int]
-    ) -> Iterator[tuple[int, Setting, Sample]]:
-        """Measures every setting once in each round, after a rehearsal that does not count; yields each sample."""
-        for contestant in self._contestants:
-            self._measure(contestant, Setting(contestant.name, loads[0], clients[0]))
-        for number in range(rounds):
-            order = self._contestants if number % 2 == 0 else self._contestants[::-1]
-            for load in loads:
-                for many in clients:
-                    for contestant in order:
-                        setting = Setting(contestant.name, load, many)
-                        sample = self._measure_in_quiet(contestant, setting)
-                        self.samples[setting].append(sample)
-                        yield number + 1, setting, sample
-
-    def _measure_in_quiet(self, contestant: Contestant, setting: Setting) -> Sample:
+    def measure_in_quiet(self, contestant: Contestant, load: str, clients: int) -> Sample:
         """A sample that others did not disturb; after REPEATS_MAX the least disturbed one."""
         samples: list[Sample] = []
         while len(samples) < REPEATS_MAX:
-            samples.append(self._measure(contestant, setting))
+            samples.append(self.measure(contestant, load, clients))
             if samples[-1].other_share <= self._quiet:
                 break
         return min(samples, key=lambda sample: sample.other_share)
 
-    def _measure(self, contestant: Contestant, setting: Setting) -> Sample:
-        kind = (setting.contestant, setting.load)
+    def measure(self, contestant: Contestant, load: str, clients: int) -> Sample:
+        """The figures of one interval; compares what clients were told with what is in the database."""
+        kind = (contestant.name, load)
         expected = max(self._fastest.get(kind, 0.0) * SPARE, contestant.guessed_per_second)
         number = int(expected * length_of(self._seconds)) + SPARE_ORDERS
-        orders = self._orders.provide(setting.load, number)
+        orders = self._orders.provide(load, number)
         began, before = time.monotonic(), self._cpu(contestant)
-        interval = contestant.run(orders, clients=setting.clients, seconds=self._seconds)
+        interval = contestant.run(orders, clients=clients, seconds=self._seconds)
         time.sleep(LEAVING_SECONDS)
         spent = {who: after - before[who] for who, after in self._cpu(contestant).items()}
         spent["client"] = interval.client_cpu_seconds
         other = spent.pop("machine") - sum(spent.values())
         other_share = max(0.0, other) / (time.monotonic() - began) / count_cores()
-        completed = self._orders.settle(setting.load)
+        completed = self._orders.settle(load)
         if completed != interval.acknowledged:
-            self.discrepancies.append(f"{setting}: {interval.acknowledged} good answers, {completed} orders completed")
+            told = f"{interval.acknowledged} orders were told to be fulfilled, {completed} are"
+            self.discrepancies.append(f"{contestant.name}, {load}, {clients} clients: {told}")
         sample = sample_of(
             interval,
-            clients=setting.clients,
+            clients=clients,
             seconds=self._seconds,
             cpu_seconds=spent,
             other_share=other_share,
         )
-        self._fastest[kind] = max(self._fastest.get(kind, 0.0), sample.requests / self._seconds)
+        self._fastest[kind] = max(self._fastest.get(kind, 0.0), sample.asked / self._seconds)
         return sample
 
     def _cpu(self, contestant: Contestant) -> dict[str, float]:
@@ -112,3 +106,16 @@ class Measurement:
             "postgresql": cpu_seconds_of(self._postmaster),
             "machine": busy_seconds(),
         }
+
+
+def measure_rounds(
+    measurements: Sequence[Measurement], *, rounds: int, loads: Sequence[str], clients: Sequence[int]
+) -> Iterator[tuple[int, Setting, Sample]]:
+    """Measures every setting once in each round, after a rehearsal of each contestant; yields each sample."""
+    turns = [(measurement, contestant) for measurement in measurements for contestant in measurement.contestants]
+    for measurement, contestant in turns:
+        measurement.measure(contestant, loads[0], clients[0])
+    for number, load, many in product(range(rounds), loads, clients):
+        for measurement, contestant in turns if number % 2 == 0 else reversed(turns):
+            setting = Setting(contestant.name, load, many, measurement.size)
+            yield number + 1, setting, measurement.measure_in_quiet(contestant, load, many)

@@ -16,17 +16,12 @@ from backend.db import new_id
 from backend.db.provision import connect
 from backend.seeding.loading import loading
 from backend.stock.ledger import Shelf
-from load.bench.stand import Stand
+from load.bench.stand import ANALYZED, Stand
 
 LOADS = ("spread", "skewed", "one_drug")
 HOT_SHARE, HOT_DRUGS = 0.8, 0.01  # of the skewed load
 UNITS_PER_SHELF = 100_000_000  # no run empties a shelf, and every dose comes from the lot that expires first
 ORDERS_PER_BATCH = 20_000
-# Where a plan must not be made for the few rows that were there at the start.
-ANALYZED = (
-    *("medication_orders", "medication_administrations", "stock_levels", "stock_lots", "stock_movements"),
-    *("idempotency_keys", "audit_events"),
-)
 
 SETUP = """
 CREATE SCHEMA IF NOT EXISTS bench;

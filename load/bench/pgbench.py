@@ -63,4 +63,4 @@ def _read(logs: Path) -> Iterator[Completion]:
     began = min(times, default=0.0)
     for line, at in zip(lines, times, strict=True):
         good = line[2].isdigit()
-        yield Completion(int(line[0]), at - began, int(line[2]) / 1000 if good else 0.0, good)
+        yield Completion(int(line[0]), at - began, int(line[2]) / 1000 if good else 0.0, int(good), int(not good))

@@ -10,17 +10,19 @@ COOL_DOWN_SECONDS = 0.5  # so that the last second is as busy as the others
 
 
 class Completion(NamedTuple):
-    """One answer: whose, when it came (seconds since the interval began), after how long, and whether it was good."""
+    """One answer: whose, when it came (seconds since the interval began), after how long, and what became of the
+    orders that were asked for: one, or those of a round."""
 
     client: int
     at_seconds: float
     milliseconds: float
-    good: bool
+    fulfilled: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """All that a contestant brings home. `acknowledged` counts every good answer, the window's or not."""
+    """All that a contestant brings home."""
 
     completions: Sequence[Completion]
     client_cpu_seconds: float = 0.0
@@ -28,23 +30,23 @@ class Interval:
 
     @property
     def acknowledged(self) -> int:
-        """Good answers from the first to the last."""
-        return sum(completion.good for completion in self.completions)
+        """Orders that clients were told are fulfilled, in the window or not."""
+        return sum(completion.fulfilled for completion in self.completions)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The figures of one interval."""
+    """The figures of one interval: percentiles of requests, whatever number of orders one has; all else of orders."""
 
     per_second: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
     errors: int
-    requests: int
+    asked: int
     retries: int
-    slowest_to_fastest: float  # answers of the client with the fewest to those of the one with the most
-    cpu_ms: dict[str, float]  # processor time per good answer, by who used it
+    slowest_to_fastest: float  # fulfilments of the client with the fewest to those of the one with the most
+    cpu_ms: dict[str, float]  # processor time per fulfilment, by who used it
     other_share: float  # of the machine's processors that somebody else used
 
 
@@ -62,19 +64,19 @@ def sample_of(
         for completion in interval.completions
         if WARM_UP_SECONDS <= completion.at_seconds < WARM_UP_SECONDS + seconds
     ]
-    good = [completion for completion in window if completion.good]
-    percentiles = _percentiles([completion.milliseconds for completion in good])
+    percentiles = _percentiles([completion.milliseconds for completion in window if completion.fulfilled])
     counts = [0] * clients
-    for completion in good:
-        counts[completion.client] += 1
+    for completion in window:
+        counts[completion.client] += completion.fulfilled
+    errors = sum(completion.failed for completion in window)
     acknowledged = max(1, interval.acknowledged)
     return Sample(
-        per_second=len(good) / seconds,
+        per_second=sum(counts) / seconds,
         p50_ms=percentiles[49],
         p95_ms=percentiles[94],
         p99_ms=percentiles[98],
-        errors=len(window) - len(good),
-        requests=len(window),
+        errors=errors,
+        asked=sum(counts) + errors,
         retries=interval.retries,
         slowest_to_fastest=min(counts) / max(1, max(counts)),
         cpu_ms={who: spent / acknowledged * 1000 for who, spent in cpu_seconds.items()},

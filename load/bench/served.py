@@ -13,7 +13,8 @@ from pathlib import Path
 from uuid import UUID
 
 from backend.db.provision import connect
-from load.bench.generator import Job, generate
+from load.bench.generator import Job, Request, generate
+from load.bench.requests import one_by_one
 from load.bench.samples import Interval, length_of
 from load.bench.stand import Stand
 
@@ -34,31 +35,19 @@ WHERE (s.ward_id, s.drug_id, s.lot_id) = (m.ward_id, m.drug_id, m.lot_id)
 class Served:
     """An application behind gunicorn, as the clients see it."""
 
-    guessed_per_second = 1_500.0
+    guessed_per_second = 3_000.0
     master: int | None
 
-    def __init__(self, name: str, port: int, master: int, path: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, name: str, port: int, master: int, request: Request) -> None:
         self.name = name
         self.master = master
         self._port = port
-        self._path = path
-        self._headers = headers
+        self._request = request
 
     def run(self, orders: Sequence[UUID], *, clients: int, seconds: float) -> Interval:
         """Fulfils `orders` in their order."""
-        names = {"Host": f"{HOST}:{self._port}", **self._headers, "Content-Length": "0", "Connection": "close"}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in names.items())
-        return generate(
-            Job(
-                host=HOST,
-                port=self._port,
-                clients=clients,
-                seconds=length_of(seconds),
-                head=f"POST {self._path}/",
-                tail=f"/fulfill HTTP/1.1\r\n{lines}\r\n",
-                orders=[str(order_id) for order_id in orders],
-            )
-        )
+        ids = [str(order_id) for order_id in orders]
+        return generate(Job(HOST, self._port, clients, length_of(seconds), self._request, ids))
 
 
 class Valmed(Served):
@@ -79,7 +68,7 @@ class Baseline(Served):
     """The design before ValMed."""
 
     def __init__(self, stand: Stand, port: int, master: int) -> None:
-        super().__init__("baseline", port, master, "/orders", {})
+        super().__init__("baseline", port, master, one_by_one("/orders"))
         self._stand = stand
 
     def run(self, orders: Sequence[UUID], *, clients: int, seconds: float) -> Interval:
@@ -94,12 +83,11 @@ class Baseline(Served):
 
 
 @contextmanager
-def serving_valmed(stand: Stand) -> Iterator[Valmed]:
-    """ValMed, started as an operator would."""
+def serving_valmed(stand: Stand, name: str, request: Request) -> Iterator[Valmed]:
+    """ValMed, started as an operator would, and asked with `request`."""
     settings = {"VALMED_DATABASE_URL": stand.config.database_url, "VALMED_WORKERS": str(stand.config.workers)}
-    with _gunicorn(stand, "valmed", "backend:create_app()", settings, ready="/readyz") as (port, master):
-        headers = {"Authorization": f"Bearer {stand.token}", "Accept": "application/json"}
-        yield Valmed("valmed", port, master, "/api/v1/orders", headers)
+    with _gunicorn(stand, name, "backend:create_app()", settings, ready="/readyz") as (port, master):
+        yield Valmed(name, port, master, request)
 
 
 @contextmanager

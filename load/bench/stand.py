@@ -8,7 +8,7 @@ checkpoints that fall into one contestant's interval and not into the other's. C
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,11 @@ from backend.seeding import seed
 
 SETTINGS = {"max_wal_size": "4GB", "checkpoint_timeout": "30min", "shared_buffers": "512MB"}
 OWNER, DATABASE = "valmed_owner", "valmed"
+# Where a plan must not be made for the few rows that were there at the start.
+ANALYZED = (
+    *("medication_orders", "medication_administrations", "stock_levels", "stock_lots", "stock_movements"),
+    *("idempotency_keys", "audit_events"),
+)
 PASSWORD = "only for the bench"  # noqa: S105 - of a nurse who is gone with the run
 WARDS = 4
 TOKEN_HOURS = 24
@@ -37,6 +42,8 @@ class Stand:
     """The database under test and the nurse who asks."""
 
     config: Config  # `database_url` is the owner's
+    size: int  # orders that lie around, and as many movements
+    slug: str  # of the bench's hospital
     nurse: Actor
     token: str
     folder: Path  # for logs and scripts, gone afterwards
@@ -54,10 +61,11 @@ class Stand:
 
 
 @contextmanager
-def standing(database_url: str | None, *, drugs: int, orders: int, workers: int) -> Iterator[Stand]:
-    """A stand on a private PostgreSQL that ends with it, or on the database that `database_url` (the owner's) names.
+def standing(database_url: str | None, *, drugs: int, sizes: Sequence[int], workers: int) -> Iterator[list[Stand]]:
+    """A stand for each of `sizes`, on a private PostgreSQL that ends with them.
 
-    On a given database everything stays that the bench made: an organization `bench-...` of its own.
+    With `database_url` (the owner's) the only one is there, and everything stays that the bench made: an organization
+    `bench-...` of its own. Several sizes need a database each, so that the large one is not in the small one's indexes.
     """
     folder = Path(tempfile.mkdtemp(prefix="valmed-bench-"))
     folder.chmod(0o755)  # the server may run as another user
@@ -65,37 +73,49 @@ def standing(database_url: str | None, *, drugs: int, orders: int, workers: int)
     try:
         if database_url is None:
             server.start()
-            database_url = _create_database(server)
-        config = Config.from_env(database_url=database_url, workers=workers)
-        migrate.upgrade(config)
-        nurse = _seed(config, drugs, orders)
-        yield Stand(config, nurse, _issue_token(config, nurse), folder, server.bin_dir)
+            urls = _create_databases(server, len(sizes))
+        else:
+            urls = [database_url]
+        stands = []
+        for url, size in zip(urls, sizes, strict=True):
+            config = Config.from_env(database_url=url, workers=workers)
+            migrate.upgrade(config)
+            stands.append(_make_stand(config, folder / str(size), server.bin_dir, drugs=drugs, size=size))
+        yield stands
     finally:
         server.destroy()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _create_database(server: Server) -> str:
-    """A database with an owner who is no superuser; its URL."""
+def _create_databases(server: Server, number: int) -> list[str]:
+    """Databases of an owner who is no superuser; their URLs."""
+    names = [f"{DATABASE}_{place}" for place in range(number)]
     with closing(connect(make_url(server.url()))) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
-        cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
-    return server.url(DATABASE, OWNER)
+        for name in names:
+            cursor.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
+    return [server.url(name, OWNER) for name in names]
 
 
-def _seed(config: Config, drugs: int, orders: int) -> Actor:
+def _make_stand(config: Config, folder: Path, programs: Path, *, drugs: int, size: int) -> Stand:
+    """A hospital of `size` orders and movements; what autovacuum would do while others are measured is done."""
+    folder.mkdir()
     slug = f"bench-{uuid.uuid4().hex[:12]}"
     made = seed(
         config,
         organization=slug,
         password=PASSWORD,
-        orders=orders,
+        orders=size,
+        movements=size,
         drugs=drugs,
         wards=WARDS,
-        report=lambda done: print(f"\rseeding {done:,} of {orders:,} orders", end="", flush=True),
+        report=lambda done: print(f"\rseeding {size:,} orders and movements: {done:,} orders made", end="", flush=True),
     )
     print()
-    return Actor(made.organization_id, made.nurse_id, Role.NURSE, "Nurse", str(uuid.uuid4()))
+    with closing(connect(normalised_url(config.database_url))) as connection, connection.cursor() as cursor:
+        cursor.execute(f"VACUUM (ANALYZE) {', '.join(ANALYZED)}")
+    nurse = Actor(made.organization_id, made.nurse_id, Role.NURSE, "Nurse", str(uuid.uuid4()))
+    return Stand(config, size, slug, nurse, _issue_token(config, nurse), folder, programs)
 
 
 def _issue_token(config: Config, nurse: Actor) -> str:
