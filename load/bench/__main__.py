@@ -45,11 +45,7 @@ def _measure(stands: list[Stand], asked: Asked) -> dict[str, Any]:
             measurements, rounds=asked.rounds, loads=asked.loads, clients=asked.clients
         ):
             samples[setting].append(sample)
-            print(
-                f"round {number}  {setting.load:9} {setting.clients:3} clients  {setting.contestant:17}"
-                f" {sample.per_second:8.1f}/s  {sample.errors} errors  {sample.other_share:.0%} used by others",
-                flush=True,
-            )
+            print(_line(number, setting, sample), flush=True)
     return {
         "machine": describe_machine(),
         "versions": describe_versions(stands[0]),
@@ -70,11 +66,18 @@ def _prepare(stand: Stand, asked: Asked, stack: ExitStack) -> Measurement:
     return Measurement(stand, orders, contestants, seconds=asked.seconds, quiet=asked.quiet)
 
 
+def _line(number: int, setting: Setting, sample: Sample) -> str:
+    asked = f"{setting.load:9} {setting.clients:3} clients {setting.size:10,} orders  {setting.contestant:17}"
+    found = f"{sample.per_second:8.1f}/s  {sample.errors} errors  {sample.other_share:.0%} used by others"
+    return f"round {number}  {asked} {found}"
+
+
 def _print(report: dict[str, Any]) -> None:
     print("\n" + _machine_line(report))
     print("\n" + results_table(report["results"]))
     print("\nCPU milliseconds for one fulfilment\n" + cpu_table(report["results"]))
-    print("\nHow many times as fast\n" + ratios_table(report["ratios"]))
+    if report["ratios"]:
+        print("\nHow many times as fast\n" + ratios_table(report["ratios"]))
     if report["growth"]:
         print("\nLatency on more data\n" + growth_table(report["growth"]))
 

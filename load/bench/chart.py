@@ -16,7 +16,8 @@ GROUP_SHARE = 0.8  # of its place that a group of bars takes
 LEGEND_STEP = 160
 COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677")  # told apart by the colour-blind as well
 STYLE = (
-    "text{font:12px sans-serif;fill:#222}.title{font-size:16px;font-weight:bold}.grid{stroke:#ddd}.spread{stroke:#222}"
+    "text{font:12px sans-serif;fill:#222}.title{font-size:16px}.title,.load{font-weight:bold}"
+    ".grid{stroke:#ddd}.spread{stroke:#222}"
 )
 
 
@@ -60,7 +61,7 @@ def _legend(contestants: Sequence[str]) -> Iterator[str]:
 
 
 def _panel(load: str, rows: Rows, contestants: Sequence[str], scale: Scale, *, bottom: float) -> Iterator[str]:
-    yield _text(LEFT, bottom - PLOT - 10, load, 'font-weight="bold"')
+    yield _text(LEFT, bottom - PLOT - 10, load, 'class="load"')
     for tick in range(TICKS + 1):
         value = scale.top * tick / TICKS
         y = bottom - scale.height(value)
