@@ -72,7 +72,7 @@ def _panel(load: str, rows: Rows, contestants: Sequence[str], scale: Scale, *, b
     width = (RIGHT - LEFT) / len(groups)
     for place, (clients, size) in enumerate(groups):
         left = LEFT + place * width
-        label = f"{clients} clients" + (f", {size:,} orders" if several_sizes else "")
+        label = f"{clients} client{'s' if clients > 1 else ''}" + (f", {size:,} orders" if several_sizes else "")
         yield _text(left + width / 2, bottom + 18, label, 'text-anchor="middle"')
         group = [row for row in rows if (row["clients"], row["size"]) == (clients, size)]
         yield from _bars(group, contestants, scale, left=left, width=width, bottom=bottom)
