@@ -4,6 +4,7 @@ from backend.administrations import models as administrations
 from backend.alerts import models as alerts
 from backend.audit import models as audit
 from backend.care_team import models as care_team
+from backend.claims import models as claims
 from backend.counts import models as counts
 from backend.db import Base, idempotency
 from backend.discrepancies import models as discrepancies
@@ -21,6 +22,7 @@ __all__ = [
     "alerts",
     "audit",
     "care_team",
+    "claims",
     "counts",
     "discrepancies",
     "formulary",

@@ -4,12 +4,16 @@ A version file calls these and nothing else of ours. Once released they change o
 migration means for ever what it meant when it ran.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alembic import op
+from sqlalchemy.exc import OperationalError
 
 RERUNNABLE = "-- squawk-ignore prefer-robust-stmts\n"  # outside a transaction, and seen to by the code around it
+BRIEF_MS, ATTEMPTS_MAX = 500, 240  # of a lock behind which writers queue
+LOCK_NOT_AVAILABLE = "55P03"
 TENANT = "current_setting('app.organization_id')::uuid"
 
 
@@ -150,6 +154,68 @@ def for_each_hospital(statement: str) -> None:
         "DO $body$ DECLARE hospital uuid; BEGIN FOR hospital IN SELECT id FROM organizations LOOP"
         " PERFORM set_config('app.organization_id', hospital::text, true);"
         f" {statement}; END LOOP; END $body$"
+    )
+
+
+def promote_index(table: str, constraint: str, index: str) -> None:
+    """Makes the unique `index` the unique `constraint` of a live table, which reads no row but locks the table.
+
+    Outside a transaction; re-runnable. Raises RuntimeError where the index is absent or invalid.
+    """
+    with op.get_context().autocommit_block():
+        if _has_constraint(table, constraint):
+            return
+        if not op.get_context().as_sql and not _is_valid(index):
+            raise RuntimeError(f"{index} is absent or invalid: downgrade to before the migration that builds it")
+        _briefly(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} UNIQUE USING INDEX {index}")
+
+
+def demote_constraint(table: str, constraint: str, index: str, columns: str) -> None:
+    """Takes `promote_index` back: the unique `index` on `columns` is there before the constraint goes. Re-runnable."""
+    create_indexes(table, {index: columns}, unique=True)
+    with op.get_context().autocommit_block():
+        _briefly(f"-- squawk-ignore ban-drop-constraint\nALTER TABLE {table} DROP CONSTRAINT IF EXISTS {constraint}")
+
+
+def _briefly(statement: str) -> None:
+    """Runs a statement that takes a strong lock for a moment, again and again until it gets it at once.
+
+    Whoever writes meanwhile queues behind it: BRIEF_MS at most, less than the application's lock_timeout.
+    """
+    attempts = 1 if op.get_context().as_sql else ATTEMPTS_MAX
+    op.execute(f"SET lock_timeout = {BRIEF_MS}")
+    for attempt in range(1, attempts + 1):
+        try:
+            op.execute(f"{RERUNNABLE}{statement}")
+        except OperationalError as error:
+            if attempt == attempts or getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+                raise
+            time.sleep(BRIEF_MS / 1000)
+        else:
+            break
+    op.execute("RESET lock_timeout")
+
+
+def _is_valid(index: str) -> bool:
+    valid = f"SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('{index}') AND indisvalid"
+    return op.get_bind().exec_driver_sql(valid).first() is not None
+
+
+def allow_temporary_tables() -> None:
+    """Lets the application role stage rows in temporary tables, where the database is the owner's to say so."""
+    _if_ours(f"GRANT TEMPORARY ON DATABASE %I TO {application_role()}")
+
+
+def forbid_temporary_tables() -> None:
+    """Takes `allow_temporary_tables` back."""
+    _if_ours(f"REVOKE TEMPORARY ON DATABASE %I FROM {application_role()}")
+
+
+def _if_ours(statement: str) -> None:
+    """Elsewhere it is PostgreSQL's default, or the database's owner must say it."""
+    op.execute(
+        "DO $body$ BEGIN IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database())"
+        f" THEN EXECUTE format($say${statement}$say$, current_database()); END IF; END $body$"
     )
 
 

@@ -1,0 +1,1 @@
+"""Claims to payers, and what has changed in how they are decided (payer drift)."""
