@@ -39,6 +39,7 @@ class Config:
     lock_timeout_ms: int = 3_000  # wait for a lane or a row, then 503
     statement_timeout_ms: int = 5_000
     idle_in_transaction_timeout_ms: int = 10_000
+    report_timeout_ms: int = 20_000  # a statement of a drift run or an import of claims, and their wait for another
     retry_tries_max: int = 8  # attempts of one transaction after 40001 and 40P01
     retry_seconds_max: float = 3.0
     outcome_seconds_max: float = 10.0  # how long a lost COMMIT is looked for on new connections
@@ -50,6 +51,7 @@ class Config:
     failure_window_minutes: int = 15
     proxies: int = 0  # reverse proxies in front, whose X-Forwarded-For names the address of a client
     body_bytes_max: int = 1_048_576
+    claims_bytes_max: int = 16_777_216  # an uploaded file of claims; `valmed claims import` takes any
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve a database that holds the demo's published sign-ins

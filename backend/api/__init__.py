@@ -8,8 +8,10 @@ from backend.api import (
     alerts,
     audit,
     care_team,
+    claims,
     counts,
     discrepancies,
+    drift,
     drugs,
     fulfillments,
     history,
@@ -58,6 +60,8 @@ RESOURCES: tuple[Resource, ...] = (
     alerts.resource,
     history.resource,
     audit.resource,
+    claims.resource,
+    drift.resource,
 )
 
 

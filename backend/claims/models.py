@@ -53,9 +53,9 @@ class ClaimRecord(Tenant, Base):
 
     claim_id: Mapped[str] = mapped_column(Text(collation="C"))
     revision: Mapped[int] = mapped_column(Integer)
-    payer: Mapped[str]
+    payer: Mapped[str] = mapped_column(Text(collation="C"))
     cpt: Mapped[str]
-    cpt_group: Mapped[str]
+    cpt_group: Mapped[str] = mapped_column(Text(collation="C"))
     submitted_date: Mapped[date]
     decided_date: Mapped[date | None]
     outcome: Mapped[ClaimOutcome] = mapped_column(pg_enum(ClaimOutcome, "claim_outcome"))
@@ -64,10 +64,7 @@ class ClaimRecord(Tenant, Base):
 
 
 class ReportRun(Tenant, Timestamped, Base):
-    """A comparison of two windows of claims, its parameters and how it ended.
-
-    `week` is the Monday of a run that the schedule asked for.
-    """
+    """A comparison of two windows of claims, its parameters and how it ended."""
 
     __tablename__ = "report_runs"
     __table_args__ = (
@@ -86,7 +83,6 @@ class ReportRun(Tenant, Timestamped, Base):
     current_days: Mapped[int] = mapped_column(Integer)
     min_volume: Mapped[int] = mapped_column(Integer)
     adjust: Mapped[bool]
-    week: Mapped[date | None]
     status: Mapped[RunStatus] = mapped_column(pg_enum(RunStatus, "report_run_status"), server_default="running")
     groups_considered: Mapped[int | None] = mapped_column(Integer)
     events_created: Mapped[int | None] = mapped_column(Integer)

@@ -6,7 +6,7 @@ import click
 import psycopg2.errors
 import sqlalchemy.exc
 
-from backend.cli import alerts, care_team, db, demo, openapi, seed, serve, staff, verify
+from backend.cli import alerts, care_team, claims, db, demo, drift, openapi, seed, serve, staff, verify
 from backend.config import VERSION, ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
@@ -29,6 +29,8 @@ for command in (
     staff.user,
     alerts.alerts,
     care_team.care_team,
+    claims.claims,
+    drift.drift,
     verify.verify,
     openapi.openapi,
 ):

@@ -1,7 +1,7 @@
 """The database module: engine and pool, sessions, the one transaction, lanes, tenancy and idempotency."""
 
 from backend.db.base import Base, Rows, Tenant, Timestamped, belongs_to, new_id, of_organization, pg_enum
-from backend.db.lanes import lane_of
+from backend.db.lanes import lane_of, report_lane_of
 from backend.db.prepared import Prepared
 from backend.db.session import Session
 from backend.db.transaction import Database
@@ -19,4 +19,5 @@ __all__ = [
     "new_id",
     "of_organization",
     "pg_enum",
+    "report_lane_of",
 ]

@@ -1,7 +1,7 @@
 """One transaction as a use case sees it: it can take lanes and run statements, it cannot end itself."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import psycopg2.extensions
 from sqlalchemy import Connection, CursorResult, Engine, Executable, PoolProxiedConnection
@@ -58,6 +58,11 @@ class Session:
         if self._core is None:
             self._core = Connection(self._engine, connection=self._link)
         return self._core.execute(statement, values)
+
+    def copy(self, statement: str, rows: IO[bytes]) -> None:
+        """Sends what `rows` holds from here to its end to COPY ... FROM STDIN, a few kilobytes at a time."""
+        self._open()
+        self._cursor.copy_expert(statement, rows)
 
     def commit(self) -> None:
         """Called by `transact` alone. Raises SwallowedError when a statement has failed unnoticed."""

@@ -11,6 +11,7 @@ lots by expiry and id; of a patient's care team its lane, then its assignments b
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import psycopg2
@@ -53,18 +54,33 @@ class Database:
         """`url` signs in as the application role; `config` gives pool, timeouts and retries."""
         self.config = config
         self.engine = make_engine(config, url)
+        self._for_reports = replace(
+            config,
+            lock_timeout_ms=config.report_timeout_ms,
+            statement_timeout_ms=config.report_timeout_ms,
+            idle_in_transaction_timeout_ms=config.report_timeout_ms,
+            retry_seconds_max=config.report_timeout_ms / 1000,
+        )
 
     def transact(
-        self, work: Callable[[Session], T], *, actor: Actor, repeatable: bool = False, read_only: bool = False
+        self,
+        work: Callable[[Session], T],
+        *,
+        actor: Actor,
+        repeatable: bool = False,
+        read_only: bool = False,
+        report: bool = False,
     ) -> T:
         """What `work` returns, after its transaction has committed.
 
         `repeatable` says that `work` finds what an earlier run of it committed (an idempotency row): then a COMMIT
-        with an unknown outcome is resolved by running it again. Reads are always repeatable.
+        with an unknown outcome is resolved by running it again. Reads are always repeatable. A `report` may take, and
+        wait, for report_timeout_ms.
         Raises what `work` raises, Busy, OutcomeUnknown, ConstraintViolated or ValueOutOfRange.
         """
-        attempts = _Attempts(self.config, repeatable=repeatable or read_only)
-        opening = prologue(actor, self.config, read_only=read_only)
+        config = self._for_reports if report else self.config
+        attempts = _Attempts(config, repeatable=repeatable or read_only)
+        opening = prologue(actor, config, read_only=read_only)
         while True:
             try:
                 return self._once(work, opening, attempts)

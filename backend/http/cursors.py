@@ -59,8 +59,16 @@ def number_part(value: Any) -> int:
     return value
 
 
+def share_part(value: Any) -> float:
+    """A number from 0 to 1."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError
+    return float(value)
+
+
 BY_EXPIRY = (day_part, id_part)
 BY_NUMBER = (number_part,)
+BY_SEVERITY = (share_part, id_part)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
 BY_TEXT = (text_part, id_part)

@@ -82,6 +82,8 @@ class Operation:
     media: str = JSON  # of the body
     lanes: Callable[[Call], Sequence[int]] = lambda call: ()  # others that are taken before the first read
     second_factor: bool = False  # whether the sign-in must have had one
+    produces: str = JSON  # of the answer; of any other the route returns the text itself
+    lengthy: bool = False  # reads or writes so much that it may take as long as a report
     answers_itself: bool = False  # the use case takes its lane and stores its answer (the fulfil path)
     prepare: Callable[[Database, Call], Any] | None = None  # slow or preliminary work outside the transaction
     identify: Callable[[Database, dict[str, Any]], tuple[Actor, Any]] | None = None  # body -> who asks, and `prepared`
@@ -182,7 +184,7 @@ def _view(operation: Operation) -> Callable[..., Response]:
     def view(**path: Any) -> Response:
         database = database_of_app()
         answer = reported(operation, path, lambda: perform(database, operation, _call(database, operation, path)))
-        return _response(answer)
+        return _response(operation, answer)
 
     return view
 
@@ -211,6 +213,7 @@ def perform(database: Database, operation: Operation, call: Call) -> Answer:
             actor=call.actor,
             repeatable=operation.keyed,
             read_only=not operation.writes,
+            report=operation.lengthy,
         )
     except DomainError as refusal:
         if operation.refused is not None:
@@ -270,6 +273,8 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
 def _answer(operation: Operation, value: Any) -> Answer:
     if isinstance(value, Answer):
         return value
+    if operation.produces != JSON:
+        return Answer(operation.status, str(value).encode())
     if operation.answer is None:
         return Answer(operation.status, b"")
     if isinstance(value, Page):
@@ -297,8 +302,8 @@ def _nested(promised: ma.Field[Any], value: Any) -> Any:
     return value
 
 
-def _response(answer: Answer) -> Response:
-    response = Response(answer.body, status=answer.status, content_type=JSON)
+def _response(operation: Operation, answer: Answer) -> Response:
+    response = Response(answer.body, status=answer.status, content_type=operation.produces)
     if answer.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     if answer.etag is not None:

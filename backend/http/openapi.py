@@ -136,7 +136,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": "Done."}
-    if operation.answer is not None:
+    if operation.produces != JSON:
+        answer["content"] = {operation.produces: {"schema": {"type": "string"}}}
+    elif operation.answer is not None:
         answer["content"] = {JSON: {"schema": _page(operation) if operation.page else operation.answer}}
     responses = {str(operation.status): answer}
     raised: dict[int, list[type[DomainError]]] = {}

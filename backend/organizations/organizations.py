@@ -14,6 +14,7 @@ from backend.organizations.models import Organization, Ward, WardKind
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAMED = Prepared("organization_named", ("text",), "SELECT organization_named($1)")
+_ALL = Prepared("organization_ids", (), "SELECT organization_ids()")
 
 
 class OrganizationNotFound(NotFound):
@@ -36,6 +37,11 @@ def find_organization(database: Database, slug: str) -> UUID | None:
     """The id of the organization `slug`, or None. Asked before any tenant is known."""
     found: UUID | None = database.lookup(_NAMED, (slug,))[0][0]
     return found
+
+
+def list_organizations(database: Database) -> list[UUID]:
+    """The id of every hospital, for a process that works for all of them. Asked before any tenant is known."""
+    return [row[0] for row in database.lookup(_ALL)]
 
 
 def open_organization(session: Session, *, organization_id: UUID, slug: str, name: str, time_zone: str) -> None:

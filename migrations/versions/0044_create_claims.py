@@ -1,4 +1,4 @@
-"""Claims, drift runs, drift events, and the lanes in which reports of one hospital wait for each other."""
+"""Claims, drift runs, drift events, and the lanes in which runs of one hospital wait for each other."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,8 @@ branch_labels = None
 depends_on = None
 
 REPORT_LANES = range(256, 272)
+# For the weekly run of every hospital, which is asked for before any tenant is known. Ids, and nothing of what they name.
+ORGANIZATION_IDS = " BEGIN RETURN QUERY SELECT id FROM organizations ORDER BY id; END "
 
 
 def upgrade() -> None:
@@ -18,6 +20,7 @@ def upgrade() -> None:
         op.execute(f"CREATE TABLE lanes.lane_{lane} (empty boolean, CHECK (false))")
         op.execute(f"GRANT DELETE ON lanes.lane_{lane} TO {ddl.application_role()}")
     ddl.allow_temporary_tables()
+    ddl.create_function("organization_ids()", ORGANIZATION_IDS, returns="SETOF uuid", grant=True)
     _create_claim_records()
     _create_report_runs()
     _create_drift_events()
@@ -30,9 +33,9 @@ def _create_claim_records() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("claim_id", sa.Text(collation="C"), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("payer", sa.Text(), nullable=False),
+        sa.Column("payer", sa.Text(collation="C"), nullable=False),
         sa.Column("cpt", sa.Text(), nullable=False),
-        sa.Column("cpt_group", sa.Text(), nullable=False),
+        sa.Column("cpt_group", sa.Text(collation="C"), nullable=False),
         sa.Column("submitted_date", sa.Date(), nullable=False),
         sa.Column("decided_date", sa.Date(), nullable=True),
         sa.Column("outcome", sa.Enum("PAID", "DENIED", "PENDING", name="claim_outcome"), nullable=False),
@@ -71,7 +74,6 @@ def _create_report_runs() -> None:
         sa.Column("current_days", sa.Integer(), nullable=False),
         sa.Column("min_volume", sa.Integer(), nullable=False),
         sa.Column("adjust", sa.Boolean(), nullable=False),
-        sa.Column("week", sa.Date(), nullable=True),
         sa.Column(
             "status",
             sa.Enum("running", "success", "failed", name="report_run_status"),
@@ -156,6 +158,7 @@ def downgrade() -> None:
     op.drop_table("claim_records")
     for name in ("drift_type", "report_run_status", "claim_outcome"):
         op.execute(f"DROP TYPE {name}")
+    op.execute("DROP FUNCTION organization_ids")
     ddl.forbid_temporary_tables()
     for lane in REPORT_LANES:
         op.execute(f"DROP TABLE lanes.lane_{lane}")

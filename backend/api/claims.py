@@ -1,0 +1,84 @@
+"""Claims from files."""
+
+import io
+from typing import Any
+
+from flask import Request, Response, after_this_request, current_app
+from marshmallow import Schema, fields
+from werkzeug.exceptions import UnsupportedMediaType
+
+from backend.actor import Role
+from backend.api.claims_csv import CSV, ImportIn, read_claims
+from backend.claims import imports
+from backend.claims.imports import ClaimFile
+from backend.db import Session
+from backend.http.endpoint import Call, Resource
+from backend.http.fields import Body
+
+resource = Resource("claims")
+
+
+class LineErrorOut(Body):
+    """What is wrong with a column."""
+
+    pointer = fields.String()
+    detail = fields.String()
+
+
+class RejectionOut(Body):
+    """A line of the file that was not imported."""
+
+    line = fields.Integer()
+    errors = fields.List(fields.Nested(LineErrorOut))
+
+
+class ImportOut(Body):
+    """What became of the lines. `accepted` are new, changed or known as they are; `rejections` are the first 1,000."""
+
+    accepted = fields.Integer()
+    created = fields.Integer()
+    changed = fields.Integer()
+    unchanged = fields.Integer()
+    rejected = fields.Integer()
+    rejections = fields.List(fields.Nested(RejectionOut))
+
+
+def read_upload(request: Request, _schema: Schema | None) -> dict[str, Any]:
+    """The body of an import: its rows are checked while they come. Raises UnsupportedMediaType, ValidationFailed."""
+    if request.mimetype != CSV:
+        raise UnsupportedMediaType("Send the claims as text/csv.")
+    request.max_content_length = current_app.config["CLAIMS_BYTES_MAX"]
+    with io.BufferedReader(request.stream) as stream:  # type: ignore[type-var]
+        return {"file": closed_in_the_end(read_claims(stream))}
+
+
+def closed_in_the_end(file: ClaimFile) -> ClaimFile:
+    """The file, whose disk is given back when the request has been answered."""
+
+    @after_this_request
+    def close(response: Response) -> Response:
+        file.close()
+        return response
+
+    return file
+
+
+@resource.post(
+    "/claims/imports",
+    "Import claims from CSV",
+    body=ImportIn(),
+    reads=read_upload,
+    media=CSV,
+    answer=ImportOut(),
+    status=201,
+    roles=frozenset({Role.ADMIN}),
+    lengthy=True,
+)
+def import_claims(session: Session, call: Call) -> Any:
+    """Columns `claim_id`, `payer`, `cpt`, `cpt_group`, `submitted_date`, `decided_date`, `outcome`, named in the first
+    line, UTF-8; dates like 2026-01-31; outcome PAID, DENIED, or PENDING without a decided_date.
+
+    Rows that are wrong are rejected with their line numbers, the others imported. A claim that is known takes on what
+    the file says now; the same file again changes nothing.
+    """
+    return imports.import_claims(session, actor=call.actor, file=call.body["file"], now=call.now)

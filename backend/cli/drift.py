@@ -1,0 +1,108 @@
+"""`valmed drift`: runs by hand, by cron, or by a process that stays."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from sqlalchemy import Row
+
+from backend.actor import Actor
+from backend.claims import queries
+from backend.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
+from backend.claims.runs import run_drift
+from backend.claims.weekly import run_weeks
+from backend.cli.claims import REPORT_TIMEOUT_MS
+from backend.cli.connection import configured, data_dir_option, open_database, organization_id
+from backend.config import Config
+from backend.db import Database, Session, new_id
+from backend.db.paging import LIMIT_MAX, Page, PageRequest
+from backend.stock.queries import today_of
+
+DAY = click.DateTime(formats=["%Y-%m-%d"])
+LOOK_SECONDS = 3_600  # between two looks at whether a new week has begun
+
+
+@click.group()
+def drift() -> None:
+    """Changes in how payers decide."""
+
+
+@drift.command()
+@click.option("--organization", required=True, help="Slug of the hospital.")
+@click.option("--as-of", type=DAY, help="Day at which the current window ends; today when not given.")
+@click.option("--baseline-days", type=click.IntRange(1, 3_650), default=BASELINE_DAYS, show_default=True)
+@click.option("--current-days", type=click.IntRange(1, 3_650), default=CURRENT_DAYS, show_default=True)
+@click.option("--min-volume", type=click.IntRange(1), default=MIN_VOLUME, show_default=True)
+@click.option("--adjust", is_flag=True, help="Mark the events that stand among so many comparisons.")
+@data_dir_option
+def run(organization: str, as_of: datetime | None, data_dir: Path | None, **asked: Any) -> None:
+    """Compare the claims of two windows and show what drifted."""
+    with _database(data_dir) as database:
+        actor = Actor.operator(organization_id(database, organization))
+        day = as_of.date() if as_of else _today(database, actor)
+        parameters = Parameters(as_of=day, **asked)
+        run_id = run_drift(database, actor=actor, asked_by=str(new_id()), parameters=parameters, now=datetime.now(UTC))
+        found, events = _found(database, actor, run_id)
+    for event in events.items:
+        click.echo(_line(event))
+    click.echo(f"{found.events_created} events in {found.groups_considered} groups as of {day} (run {run_id})")
+
+
+@drift.command()
+@click.option("--adjust", is_flag=True, help="Mark the events that stand among so many comparisons.")
+@click.option("--once", is_flag=True, help="Look once and end, for cron.")
+@data_dir_option
+def schedule(adjust: bool, once: bool, data_dir: Path | None) -> None:
+    """Make the weekly run of every hospital with claims, and stay for the weeks to come; several processes are safe."""
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    with _database(data_dir) as database:
+        while not stop.is_set():
+            for line in run_weeks(database, adjust=adjust, now=datetime.now(UTC)):
+                click.echo(line)
+            if once:
+                break
+            stop.wait(LOOK_SECONDS)
+
+
+@contextmanager
+def _database(data_dir: Path | None) -> Iterator[Database]:
+    with configured(data_dir, as_owner=False) as config:
+        database = open_database(_patient(config))
+        yield database
+        database.engine.dispose()
+
+
+def _patient(config: Config) -> Config:
+    return replace(config, report_timeout_ms=REPORT_TIMEOUT_MS)
+
+
+def _today(database: Database, actor: Actor) -> Any:
+    now = datetime.now(UTC)
+    return database.transact(
+        lambda session: today_of(session, organization_id=actor.organization_id, now=now), actor=actor, read_only=True
+    )
+
+
+def _found(database: Database, actor: Actor, run_id: UUID) -> tuple[Row[Any], Page]:
+    def look(session: Session) -> tuple[Row[Any], Page]:
+        at = {"organization_id": actor.organization_id, "run_id": run_id}
+        return queries.get_run(session, **at), queries.list_events(session, page=PageRequest(limit=LIMIT_MAX), **at)
+
+    return database.transact(look, actor=actor, read_only=True)
+
+
+def _line(event: Row[Any]) -> str:
+    stands = {True: "  stands", False: "  may be chance", None: ""}[event.survives]
+    return (
+        f"{event.severity:.2f}  {event.drift_type:<13}  {event.payer} / {event.cpt_group}: "
+        f"{event.baseline_value:.3g} -> {event.current_value:.3g}{stands}"
+    )
