@@ -46,12 +46,13 @@ def run_drift(database: Database, *, actor: Actor, asked_by: str, parameters: Pa
         repeatable=True,
     )
     try:
-        database.transact(lambda session: compute(session, **at), actor=actor, repeatable=True, report=True)
+        events = database.transact(lambda session: compute(session, **at), actor=actor, repeatable=True, report=True)
     except Exception as error:
         failure = error.code if isinstance(error, DomainError) else "internal_error"
         database.transact(lambda session: fail(session, failure=failure, **at), actor=actor, repeatable=True)
         log.warning("drift_run_failed", run_id=str(run_id), code=failure)
         raise
+    log.info("drift_run_finished", run_id=str(run_id), events=events)
     return run_id
 
 
@@ -88,14 +89,14 @@ def start(session: Session, *, actor: Actor, run_id: UUID, parameters: Parameter
     )
 
 
-def compute(session: Session, *, organization_id: UUID, run_id: UUID) -> None:
-    """The run's events, all in the caller's transaction; nothing where the run has succeeded already."""
+def compute(session: Session, *, organization_id: UUID, run_id: UUID) -> int:
+    """How many events the run has, all written in this transaction; it leaves a run that has succeeded as it is."""
     lock_hospital(session, organization_id=organization_id)
     run = session.execute(
         select(ReportRun).where(ReportRun.organization_id == organization_id, ReportRun.id == run_id)
     ).one()
     if run.status == RunStatus.SUCCESS:
-        return
+        return int(run.events_created)
     parameters = Parameters(
         as_of=run.as_of,
         baseline_days=run.baseline_days,
@@ -115,7 +116,7 @@ def compute(session: Session, *, organization_id: UUID, run_id: UUID) -> None:
         events_created=len(events),
         failure=None,
     )
-    log.info("drift_run_finished", run_id=str(run_id), groups=len(groups), events=len(events))
+    return len(events)
 
 
 def lock_hospital(session: Session, *, organization_id: UUID) -> None:

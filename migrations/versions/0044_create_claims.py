@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 REPORT_LANES = range(256, 272)
-# For the weekly run of every hospital, which is asked for before any tenant is known. Ids, and nothing of what they name.
+# For the weekly run of every hospital, before any tenant is known: ids, and nothing of what they name.
 ORGANIZATION_IDS = " BEGIN RETURN QUERY SELECT id FROM organizations ORDER BY id; END "
 
 
