@@ -7,7 +7,9 @@ down_revision = "0045"
 branch_labels = None
 depends_on = None
 
-TABLE, CONSTRAINT, INDEX = "drift_events", "driftevent_unique_signal", "uq_drift_events_signal"
+TABLE = "drift_events"
+CONSTRAINT = "driftevent_unique_signal"
+INDEX = "uq_drift_events_signal"
 COLUMNS = "(organization_id, report_run_id, payer, cpt_group, drift_type)"
 
 

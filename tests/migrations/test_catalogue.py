@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, pool
 
 from backend.config import Config
 from backend.db.engine import normalised_url
-from backend.db.lanes import LANES, lock_lanes
+from backend.db.lanes import LANES, REPORT_LANES, lock_lanes
 from backend.db.provision import application_url, connect
 from backend.models import Base
 from tests.migrations.catalogue import TABLES, ask, describe, owner_of
@@ -25,8 +25,10 @@ GRANTS = {
     "alembic_version": "SELECT",
     "audit_events": "SELECT",
     "care_team_assignments": KEEPS,
+    "claim_records": "SELECT, INSERT",
     "discrepancies": KEEPS,
     "dose_remainders": "SELECT, INSERT",
+    "drift_events": "SELECT, INSERT",
     "drugs": KEEPS,
     "idempotency_keys": "SELECT, INSERT",
     "lots": KEEPS,
@@ -36,6 +38,7 @@ GRANTS = {
     "organizations": KEEPS,
     "override_drugs": "SELECT, INSERT, DELETE",
     "patients": KEEPS,
+    "report_runs": KEEPS,
     "stock_count_lines": KEEPS,
     "stock_counts": KEEPS,
     "stock_levels": KEEPS,
@@ -49,11 +52,18 @@ GRANTS = {
     "ward_memberships": f"{KEEPS}, DELETE",
     "wards": KEEPS,
 }
-APPEND_ONLY = {"audit_events", "dose_remainders", "idempotency_keys", "stock_movements"}
+APPEND_ONLY = {
+    "audit_events",
+    "claim_records",
+    "dose_remainders",
+    "drift_events",
+    "idempotency_keys",
+    "stock_movements",
+}
 READ_BEFORE_SIGN_IN = {"access_tokens", "organizations", "users"}
 SEARCHED_BY_THE_OWNER = {"drugs"}
 FUNCTIONS_OF_THE_APPLICATION = {
-    *("authenticate", "organization_named", "search_drugs", "sign_in_candidate"),
+    *("authenticate", "organization_ids", "organization_named", "search_drugs", "sign_in_candidate"),
     *("sign_in_wait", "count_sign_in_failure", "forget_sign_in_failures"),
 }
 SECRETS = {"users": ["password_hash", "totp_secret"], "access_tokens": ["token_sha256"]}
@@ -277,20 +287,20 @@ def test_a_function_that_runs_as_the_owner_trusts_no_search_path_and_not_everybo
     assert {name for name, is_definer, *_ in functions if not is_definer} == {"refuse_change"}
 
 
-def test_there_are_256_lanes_and_the_application_may_lock_each_but_put_nothing_in(
+def test_there_are_256_lanes_and_16_of_reports_and_the_application_may_lock_each_but_put_nothing_in(
     owner: Connection, application: Connection
 ) -> None:
     lanes = ask(owner, "SELECT relname FROM pg_class WHERE relnamespace = 'lanes'::regnamespace ORDER BY 1")
-    assert lanes == [(f"lane_{lane:03d}",) for lane in range(256)]
-    assert LANES == 256
+    assert lanes == [(f"lane_{lane:03d}",) for lane in range(256 + 16)]
+    assert (LANES, REPORT_LANES) == (256, 16)
 
-    ask(application, f"BEGIN; {lock_lanes(range(LANES))}")
+    ask(application, f"BEGIN; {lock_lanes(range(LANES + REPORT_LANES))}")
     held = ask(
         application,
         """SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid()
            AND l.mode = 'ExclusiveLock' AND l.granted AND c.relnamespace = 'lanes'::regnamespace""",
     )
-    assert held == [(256,)]
+    assert held == [(272,)]
     ask(application, "ROLLBACK")
     for statement in ("SELECT * FROM lanes.lane_000", "INSERT INTO lanes.lane_000 VALUES (true)"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -315,11 +325,12 @@ def test_taking_a_lane_takes_no_snapshot(application: Connection, owner: Connect
 
 
 def test_every_quantity_is_a_whole_number(owner: Connection) -> None:
-    """A quantity is a count of dispensing units, never a float."""
+    """A quantity is a count of dispensing units, never a float. An event of payer drift has rates and medians."""
     rows = ask(
         owner,
         """SELECT table_name || '.' || column_name, data_type FROM information_schema.columns
-           WHERE table_schema = 'public' AND (data_type IN ('real', 'double precision', 'numeric', 'money')
+           WHERE table_schema = 'public' AND table_name <> 'drift_events'
+             AND (data_type IN ('real', 'double precision', 'numeric', 'money')
              OR column_name ~ 'units')""",
     )
     assert {kind for _, kind in rows} == {"integer"}

@@ -37,7 +37,7 @@ BUILDS = [  # revision and table
     if "create_indexes(" in (text := file.read_text())
     for table in re.findall(r'(?:create_indexes\(|^    )"(\w+)"(?:,|: \{$)', text, re.MULTILINE)
 ]
-FIRST, SEARCH = BUILDS[0][0], "0025"
+FIRST, SEARCH, SIGNAL = BUILDS[0][0], "0025", BUILDS[-1][0]
 BEFORE = f"{int(FIRST) - 1:04d}"
 REVISIONS = dict.fromkeys(revision for revision, _ in BUILDS)
 RUN = [revision for place, revision in enumerate(REVISIONS) if int(revision) == int(FIRST) + place]
@@ -275,7 +275,10 @@ def fill_ledgers(config: Config, hospital: Hospital, rows: int) -> None:
         )
 
 
-@pytest.mark.parametrize(("revision", "index"), [(FIRST, "ix_drugs_name_key"), (SEARCH, "ix_drugs_trigrams")])
+@pytest.mark.parametrize(
+    ("revision", "index"),
+    [(FIRST, "ix_drugs_name_key"), (SEARCH, "ix_drugs_trigrams"), (SIGNAL, "uq_drift_events_signal")],
+)
 def test_an_index_left_invalid_by_a_killed_build_is_rebuilt_by_running_again(
     old_config: Config, revision: str, index: str
 ) -> None:
