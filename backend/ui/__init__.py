@@ -18,6 +18,7 @@ from backend.ui import (
     charts,
     counts,
     discrepancies,
+    drift,
     lots,
     overriding,
     pages,
@@ -44,7 +45,7 @@ def install(app: Flask, config: Config) -> None:
     pages.install(app)
     stocks = (stock, receiving, adjusting, lots, overriding, charts)
     moves = (verifying, transfers, replenishing, counts, discrepancies, alerts, register)
-    administration = (staff, wards, policies, audit)
+    administration = (staff, wards, policies, audit, drift)
     people = (patients, care_team, prescribing)
     for module in (signing_in, account, board, rounds, *people, *stocks, *moves, *administration):
         app.register_blueprint(module.blueprint)

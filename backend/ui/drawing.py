@@ -4,6 +4,7 @@ Decision: no library of charts and no script. Because the page's policy allows n
 show a chart before and without JavaScript, and a step line and bars are a page of arithmetic. Cost: nothing moves.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ STEPS = (
     *(timedelta(days=days) for days in (1, 3, 7)),
 )  # between the labels of a stretch of time
 BAR_SHARE = 0.72  # of its place that a bar takes
+PAIR_SHARE = 0.14  # of its place that each of two estimates stands beside the middle
 
 
 class Tick(NamedTuple):
@@ -68,6 +70,48 @@ class StepChart:
     rows: Sequence[Tick]
     line_at: float | None
     line_label: str
+
+
+class Estimate(NamedTuple):
+    """A figure with the interval in which it may lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Mark(NamedTuple):
+    """An estimate where it is drawn: its place, and the heights of its figure and of both ends of its interval."""
+
+    x: float
+    y: float
+    low_y: float
+    high_y: float
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class IntervalChart:
+    """Two estimates side by side for each label, the baseline left of the current one."""
+
+    marks: Sequence[Mark]
+    columns: Sequence[Tick]
+    rows: Sequence[Tick]
+
+
+def interval_chart(pairs: Sequence[tuple[str, Estimate, Estimate]], *, unit: str) -> IntervalChart:
+    """Label, baseline and current of each pair from left to right; `unit` follows the numbers of the upward axis."""
+    rows, top = _rows(math.ceil(max((max(before.high, now.high) for _, before, now in pairs), default=0)))
+    place = (RIGHT - LEFT) / max(len(pairs), 1)
+    marks, columns = [], []
+    for number, (label, *estimates) in enumerate(pairs):
+        middle = LEFT + (number + 0.5) * place
+        columns.append(Tick(round(middle, 1), label))
+        for estimate, is_current in zip(estimates, (False, True), strict=True):
+            x = middle + (PAIR_SHARE if is_current else -PAIR_SHARE) * place
+            heights = (_height(value, top) for value in estimate)
+            marks.append(Mark(round(x, 1), *heights, is_current))
+    return IntervalChart(marks, columns, [Tick(row.at, f"{row.label}{unit}") for row in rows])
 
 
 def bar_chart(bars: Sequence[Bar]) -> BarChart:
@@ -122,7 +166,7 @@ def _moments(since: datetime, until: datetime) -> list[tuple[datetime, str]]:
     return moments
 
 
-def _height(value: int, top: int) -> float:
+def _height(value: float, top: int) -> float:
     return round(BOTTOM - (BOTTOM - TOP) * value / top, 1)
 
 

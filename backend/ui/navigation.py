@@ -23,6 +23,7 @@ ALERTS = Tab("alerts.show_alerts", "Alerts")
 STOCK = Tab("stock.show_stock", "Stock", ("receiving", "adjusting", "lots", "overriding", "charts"))
 DISCREPANCIES = Tab("discrepancies.show_discrepancies", "Discrepancies")
 REGISTER = Tab("register.show_drugs", "Register")
+DRIFT = Tab("drift.show_runs", "Payer drift")
 TABS = {
     Role.NURSE: (BOARDS, PATIENTS, STOCK, TRANSFERS, COUNTS, DISCREPANCIES, ALERTS),
     Role.PHARMACIST: (
@@ -35,6 +36,7 @@ TABS = {
         ALERTS,
         REGISTER,
         PATIENTS,
+        DRIFT,
     ),
     Role.DOCTOR: (Tab("prescribing.show_orders", "Orders"), PATIENTS, STOCK, ALERTS),
     Role.ADMIN: (
@@ -45,6 +47,7 @@ TABS = {
         PATIENTS,
         STOCK,
         REGISTER,
+        DRIFT,
     ),
 }
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Flask, Response, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, session, url_for
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
@@ -26,14 +26,18 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 csrf = CSRFProtect()
 
 
-def blueprint_of(name: str, *, signed_in: bool = True) -> Blueprint:
-    """A blueprint of pages: CSRF is checked, and unless `signed_in` is False somebody is at the screen."""
+def blueprint_of(name: str, *, signed_in: bool = True, body_max: str = "MAX_CONTENT_LENGTH") -> Blueprint:
+    """A blueprint of pages: CSRF is checked, and unless `signed_in` is False somebody is at the screen.
+
+    `body_max` is the setting of the application that limits its forms in bytes.
+    """
     blueprint = Blueprint(name, __name__)
 
     @blueprint.before_request
     def guard() -> None:
         if signed_in:
             identify()
+        request.max_content_length = current_app.config[body_max]
         csrf.protect()
         if signed_in and not request.headers.get("X-Poll"):
             touch()

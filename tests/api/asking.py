@@ -17,6 +17,7 @@ from backend.api import RESOURCES
 from backend.http.endpoint import JSON, Operation
 from backend.identity import codes
 from backend.models import Base
+from tests.api.claiming import VALID as CLAIMING
 from tests.api.custody import VALID as CUSTODY
 from tests.api.custody import Ask, scannable, unique, witness
 from tests.hospital import PASSWORD, Client, Hospital, now, sign_in
@@ -214,6 +215,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         }
     ),
     **CUSTODY,
+    **CLAIMING,
 }
 # What ends the sign-ins of who asks: they are somebody whom no other test needs.
 ENDING = {"DELETE /me/tokens", "PUT /me/password"}

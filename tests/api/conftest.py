@@ -13,7 +13,9 @@ from backend.config import Config
 from backend.db import Database
 from backend.patients.patients import add_patient
 from tests.api.asking import everything
+from tests.api.claiming import a_run
 from tests.api.custody import an_alert, an_open_count, listed_drug
+from tests.claims.filing import run
 from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
@@ -21,7 +23,7 @@ from tests.hospital import Client, Hospital, open_hospital, sign_in
 @pytest.fixture(scope="session")
 def standing_app(config: Config) -> Iterator[Flask]:
     """One application for the tests that do not care which."""
-    made = create_app(replace(config, pool_size=4))
+    made = create_app(replace(config, pool_size=4, claims_bytes_max=2_097_152))
     yield made
     made.extensions["valmed"].engine.dispose()
 
@@ -44,6 +46,8 @@ def _populated(database: Database) -> Hospital:
     born = date(1970, 1, 1)
     values = {"ward_id": hospital.ward_id, "name": "Lund, Ann", "mrn": "M-0", "date_of_birth": born}
     hospital.run(lambda session: add_patient(session, organization_id=hospital.organization_id, **values))
+    a_run(hospital)
+    run(hospital)
     return hospital
 
 

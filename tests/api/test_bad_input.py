@@ -188,7 +188,8 @@ def test_a_body_above_the_limit_is_413(
 ) -> None:
     client, ask = sign_in(standing_app, ours, login_for(name)), VALID[name](ours)
     unchanged()
-    most = standing_app.config["MAX_CONTENT_LENGTH"]
+    limit = "CLAIMS_BYTES_MAX" if name == "POST /claims/imports" else "MAX_CONTENT_LENGTH"
+    most = standing_app.config[limit]
     assert_problem(post_raw(client, name, ask, b" " * (most + 1)), 413, "content_too_large")
     at_the_limit = json.dumps({"unknown": "x" * (most - 15)}).encode()
     assert len(at_the_limit) == most

@@ -100,6 +100,12 @@ MAY = {
     "GET /alerts": EVERYBODY,
     "GET /audit": {"admin"},
     "POST /alerts/<uuid:alert_id>/acknowledge": EVERYBODY,
+    "POST /claims/imports": {"admin"},
+    "POST /drift/runs": {"admin", "pharmacist"},
+    "GET /drift/runs": {"admin", "pharmacist"},
+    "GET /drift/runs/<uuid:run_id>": {"admin", "pharmacist"},
+    "GET /drift/runs/<uuid:run_id>/events": {"admin", "pharmacist"},
+    "GET /drift/runs/<uuid:run_id>/events.csv": {"admin", "pharmacist"},
 }
 PATH_IDS = sorted({found for name in MAY for found in re.findall(r"<uuid:(\w+)>", name)})
 ALLOWED = [(name, role) for name in sorted(MAY) for role in sorted(MAY[name])]

@@ -126,6 +126,9 @@ FOREIGN = {
     ("GET /audit", "query", "row_id"): "nothing",
     ("GET /audit", "query", "actor_id"): "nothing",
     ("POST /alerts/<uuid:alert_id>/acknowledge", "path", "alert_id"): "alert_not_found",
+    ("GET /drift/runs/<uuid:run_id>", "path", "run_id"): "run_not_found",
+    ("GET /drift/runs/<uuid:run_id>/events", "path", "run_id"): "run_not_found",
+    ("GET /drift/runs/<uuid:run_id>/events.csv", "path", "run_id"): "run_not_found",
 }
 CASES = sorted(FOREIGN)
 TABLES = {
@@ -141,6 +144,7 @@ TABLES = {
     "alert": "alerts",
     "assignment": "care_team_assignments",
     "replaces": "care_team_assignments",
+    "run": "report_runs",
 }
 STATUSES = {"validation_failed": 422, "primary_provider_changed": 409}  # of the others 404
 

@@ -19,6 +19,7 @@ from backend.orders.models import OverrideStatus
 from backend.stock.ledger import Shelf
 from backend.transfers.transfers import Arrived
 from tests import day
+from tests.claims.filing import claims, file_claims, run
 from tests.hospital import Hospital, now
 
 
@@ -37,7 +38,7 @@ def tenant_column(table: str) -> str:
 
 def furnish(hospital: Hospital) -> Hospital:
     """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
-    count, discrepancies, alerts, a care team, a token, a one-time code that was used."""
+    count, discrepancies, alerts, a care team, claims and their drift, a token, a one-time code that was used."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
@@ -53,6 +54,8 @@ def furnish(hospital: Hospital) -> Hospital:
     _count(hospital)
     _assign_team(hospital)
     _acknowledge(hospital)
+    file_claims(hospital, claims(30, ago=50), claims(30, ago=7, denied=30))
+    run(hospital)
     actor = hospital.nurse
     hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
     used = {"organization_id": actor.organization_id, "user_id": actor.user_id, "step": 1}
