@@ -8,6 +8,7 @@ from uuid import UUID
 from backend.actor import Actor, Role
 from backend.db import Database, Session, new_id
 from backend.db.idempotency import IdempotencyKey
+from backend.demo.claims import file_claims
 from backend.demo.day import play_a_day
 from backend.demo.formulary import MEDICINES, PRICE_CENTS, Medicine
 from backend.demo.people import ALLERGIES, FAMILIES, GIVEN, PASSWORD, PHARMACY, STAFF, TOTP_SECRET, WARDS
@@ -44,7 +45,7 @@ def build_hospitals(database: Database, *, now: datetime, report: Callable[[str]
     """
     for slug, name, strict in (("riverside", "Riverside Hospital", False), ("lakeside", "Lakeside Clinic", True)):
         if organizations.find_organization(database, slug) is None:
-            report(f"{name}: staff, wards, {len(MEDICINES)} drugs, patients, stock and orders")
+            report(f"{name}: staff, wards, {len(MEDICINES)} drugs, patients, stock, orders and claims")
             _build(database, slug, name, strict, now)
 
 
@@ -63,6 +64,7 @@ def _build(database: Database, slug: str, name: str, strict: bool, now: datetime
             _order(hospital, patient_id, ward, medicine)
     form_teams(hospital)
     play_a_day(hospital)
+    file_claims(hospital)
 
 
 def _open(session: Session, hospital: Hospital, slug: str, name: str, strict: bool) -> None:

@@ -20,7 +20,7 @@ STEPS = (
     *(timedelta(days=days) for days in (1, 3, 7)),
 )  # between the labels of a stretch of time
 BAR_SHARE = 0.72  # of its place that a bar takes
-PAIR_SHARE = 0.14  # of its place that each of two estimates stands beside the middle
+PAIR_SHARE, PAIR_APART_MAX = 0.14, 36  # how far each of two estimates stands beside the middle of its place
 
 
 class Tick(NamedTuple):
@@ -108,9 +108,10 @@ def interval_chart(pairs: Sequence[tuple[str, Estimate, Estimate]], *, unit: str
         middle = LEFT + (number + 0.5) * place
         columns.append(Tick(round(middle, 1), label))
         for estimate, is_current in zip(estimates, (False, True), strict=True):
-            x = middle + (PAIR_SHARE if is_current else -PAIR_SHARE) * place
-            heights = (_height(value, top) for value in estimate)
-            marks.append(Mark(round(x, 1), *heights, is_current))
+            aside = min(PAIR_SHARE * place, PAIR_APART_MAX)
+            x = middle + (aside if is_current else -aside)
+            figure, low, high = (_height(value, top) for value in estimate)
+            marks.append(Mark(round(x, 1), figure, low, high, is_current))
     return IntervalChart(marks, columns, [Tick(row.at, f"{row.label}{unit}") for row in rows])
 
 

@@ -4,7 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.ui.drawing import BOTTOM, LABELS_MAX, LEFT, RIGHT, TOP, Bar, bar_chart, step_chart
+from backend.ui.drawing import (
+    BOTTOM,
+    LABELS_MAX,
+    LEFT,
+    RIGHT,
+    TOP,
+    Bar,
+    Estimate,
+    bar_chart,
+    interval_chart,
+    step_chart,
+)
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -76,3 +87,21 @@ def test_time_is_labelled_in_days_or_in_hours_where_it_is_short(stretch: timedel
 
 def test_a_stretch_without_length_is_drawn() -> None:
     assert step_chart([(NOON, 0)], until=NOON, line=None, line_label="").path.startswith("M")
+
+
+def test_intervals_stand_in_pairs_in_proportion_and_around_their_figures() -> None:
+    pairs = [("a", Estimate(10, 5, 20), Estimate(40, 30, 77.5)), ("b", Estimate(0, 0, 0), Estimate(80, 80, 80))]
+    chart = interval_chart(pairs, unit=" %")
+    assert [row.label for row in chart.rows] == ["0 %", "20 %", "40 %", "60 %", "80 %"]
+    assert [mark.is_current for mark in chart.marks] == [False, True, False, True]
+    assert [mark.x for mark in chart.marks] == sorted(mark.x for mark in chart.marks)
+    assert all(
+        before.x < column.at < now.x
+        for before, column, now in zip(chart.marks[::2], chart.columns, chart.marks[1::2], strict=True)
+    )
+    first, _, nought, highest = chart.marks
+    assert (nought.y, highest.y) == (BOTTOM, TOP)
+    assert first.y == pytest.approx(BOTTOM - (BOTTOM - TOP) / 8, abs=0.1)
+    assert all(mark.high_y <= mark.y <= mark.low_y for mark in chart.marks)
+    assert all(LEFT < mark.x < RIGHT for mark in chart.marks)
+    assert interval_chart([], unit="").marks == []
