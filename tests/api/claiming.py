@@ -3,7 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from backend.claims.runs import write_events
 from tests.api.custody import Ask, unique
+from tests.claims import filing
 from tests.claims.filing import AS_OF, HEADER, claims, file_claims, run
 from tests.hospital import Hospital
 
@@ -24,6 +26,16 @@ def a_run(hospital: Hospital) -> UUID:
         run(hospital)
         found = hospital.rows(FILED)
     return UUID(str(found[0][0]))
+
+
+def an_event(hospital: Hospital, letter: str) -> None:
+    """An event of the hospital's only run: the later in the alphabet its group, the less severe."""
+    if not hospital.rows("SELECT id FROM report_runs"):
+        run(hospital)
+    ((run_id,),) = hospital.rows("SELECT id FROM report_runs")
+    event = filing.an_event(cpt_group=letter, severity=1 - (ord(letter) - ord("a")) / 30)
+    at = {"organization_id": hospital.organization_id, "run_id": run_id}
+    hospital.run(lambda session: write_events(session, events=[event], **at))
 
 
 def _of_run(hospital: Hospital, **query: Any) -> Ask:

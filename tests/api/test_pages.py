@@ -18,8 +18,10 @@ from backend.patients.patients import add_patient
 from backend.stock import levels
 from backend.stock.ledger import Shelf
 from tests import day
-from tests.api.asking import LISTS, login_for
+from tests.api.asking import LISTS, login_for, url_of
+from tests.api.claiming import an_event
 from tests.api.custody import (
+    Ask,
     a_discrepancy,
     a_dose,
     a_request,
@@ -29,6 +31,7 @@ from tests.api.custody import (
     assigned,
     listed_drug,
 )
+from tests.claims.filing import run
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
 
 Rows = list[dict[str, Any]]
@@ -119,6 +122,8 @@ GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /stock/register": lambda h, name: h.receive(1, lot=name),
     "GET /alerts": lambda h, name: an_alert(h),
     "GET /audit": lambda h, name: h.add_ward(f"Walker {name}"),
+    "GET /drift/runs": lambda h, name: run(h),
+    "GET /drift/runs/<uuid:run_id>/events": lambda h, name: [an_event(h, letter) for letter in name],
 }
 
 
@@ -143,12 +148,15 @@ BY_TIME = {
     *("GET /orders", "GET /stock/movements", "GET /administrations", "GET /override-drugs", "GET /overrides"),
     "GET /patients/<uuid:patient_id>/care-team/history",
     *("GET /transfers", "GET /counts", "GET /discrepancies", "GET /stock/register", "GET /alerts"),
-    "GET /audit",
+    *("GET /audit", "GET /drift/runs"),
 }
 
 
-NAMES = ("expires_on", "email", "name", "provider_name", "day", "drug_name", "ward_name")
-TIMES = ("assigned_at", "recorded_at", "administered_at", "opened_at", "requested_at", "created_at", "occurred_at")
+NAMES = ("cpt_group", "expires_on", "email", "name", "provider_name", "day", "drug_name", "ward_name")
+TIMES = (
+    *("started_at", "assigned_at", "recorded_at", "administered_at", "opened_at", "requested_at"),
+    *("created_at", "occurred_at"),
+)
 
 
 def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
@@ -157,8 +165,9 @@ def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
 
 
 def path_of(hospital: Hospital, name: str) -> str:
-    """Where the list is."""
-    return name.removeprefix("GET ").replace("<uuid:patient_id>", str(hospital.patient_id))
+    """Where the list is: of the hospital's patient, of its only run."""
+    run_id = hospital.rows("SELECT (SELECT id FROM report_runs LIMIT 1)")[0][0]
+    return url_of(name, Ask(path={"patient_id": hospital.patient_id, "run_id": run_id}))
 
 
 @pytest.fixture

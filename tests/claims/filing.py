@@ -15,6 +15,7 @@ from backend.api.claims_csv import read_claims
 from backend.claims import queries
 from backend.claims.drift import Parameters
 from backend.claims.imports import COLUMNS, Imported, import_claims
+from backend.claims.models import DriftType
 from backend.claims.runs import run_drift
 from backend.db.paging import PageRequest
 from tests.day import look
@@ -108,3 +109,18 @@ def states(hospital: Hospital) -> list[tuple[Any, ...]]:
         "SELECT r.status::text, r.groups_considered, r.events_created, r.failure,"
         " (SELECT count(*) FROM drift_events e WHERE e.report_run_id = r.id) FROM report_runs r ORDER BY r.started_at"
     )
+
+
+def an_event(payer: str = "Aetna", **values: Any) -> dict[str, Any]:
+    """An event as a run writes it."""
+    return {
+        **dict.fromkeys(("baseline_value", "current_value", "delta_value", "severity", "confidence"), 0.5),
+        **dict.fromkeys(("baseline_low", "baseline_high", "current_low", "current_high", "p_value"), 0.5),
+        **dict.fromkeys(("baseline_start", "baseline_end", "current_start", "current_end"), AS_OF),
+        **dict.fromkeys(("baseline_volume", "current_volume", "current_undecided"), 5),
+        "payer": payer,
+        "cpt_group": "Imaging",
+        "drift_type": DriftType.DENIAL_RATE,
+        "survives": None,
+        **values,
+    }

@@ -16,12 +16,11 @@ from sqlalchemy import text
 
 from backend.claims import runs
 from backend.claims.drift import Parameters
-from backend.claims.models import DriftType
 from backend.claims.runs import ABANDONED, fail, lock_hospital, start, write_events
 from backend.db import Database, Session
 from backend.db.provision import application_url
 from backend.errors import Busy
-from tests.claims.filing import AS_OF, claims, drift, events_of, file_claims, run, states
+from tests.claims.filing import AS_OF, an_event, claims, drift, events_of, file_claims, run, states
 from tests.hospital import Hospital, now, open_hospital
 from tests.migrations.catalogue import ask
 
@@ -150,20 +149,6 @@ def test_a_run_that_waits_too_long_has_failed_and_says_busy(drifting: Hospital) 
     other.engine.dispose()
     assert [state[0] for state in states(drifting)] == ["success", "failed"]
     assert states(drifting)[1] == ("failed", None, None, "busy", 0)
-
-
-def an_event(payer: str = "Aetna", **values: Any) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(("baseline_value", "current_value", "delta_value", "severity", "confidence"), 0.5),
-        **dict.fromkeys(("baseline_low", "baseline_high", "current_low", "current_high", "p_value"), 0.5),
-        **dict.fromkeys(("baseline_start", "baseline_end", "current_start", "current_end"), AS_OF),
-        **dict.fromkeys(("baseline_volume", "current_volume", "current_undecided"), 5),
-        "payer": payer,
-        "cpt_group": "Imaging",
-        "drift_type": DriftType.DENIAL_RATE,
-        "survives": None,
-        **values,
-    }
 
 
 def test_a_signal_that_is_written_again_is_left_as_it_is(drifting: Hospital) -> None:
