@@ -10,6 +10,7 @@ from sqlalchemy import ForeignKeyConstraint, MetaData
 from sqlalchemy.dialects import postgresql
 
 from backend.reports.care_team import CARE_TEAM
+from backend.reports.claims import CLAIMS
 from backend.reports.custody import CUSTODY
 from backend.reports.invariant import Invariant
 
@@ -101,7 +102,7 @@ STOCK_AND_ORDERS = (
     ),
 )
 
-INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY, *CARE_TEAM)
+INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY, *CARE_TEAM, *CLAIMS)
 
 
 def references(metadata: MetaData) -> Iterator[Invariant]:

@@ -233,7 +233,7 @@ def test_a_row_cannot_point_into_another_hospital(
 def _as_new(column: str) -> dict[str, Any]:
     """Values with which a copy of a row meets no unique key and no check, when only `column` is wrong."""
     values: dict[str, Any] = {name: str(new_id()) for name in ("id", "key", "reference_id", "lot_number", "mrn")}
-    values |= {"sequence": 1_000_000, "dose_number": 1_000, "removed_at": "2099-01-01T00:00:00Z"}
+    values |= {"sequence": 1_000_000, "dose_number": 1_000, "revision": 1_000, "removed_at": "2099-01-01T00:00:00Z"}
     return {**values, "verified_at": "2026-01-01T00:00:00Z"} if column == "verified_by_id" else values
 
 

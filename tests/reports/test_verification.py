@@ -255,6 +255,28 @@ def _assign_a_provider_twice(house: House) -> str:
     return f"patient {house.hospital.patient_id}: provider {doctor} assigned 2 times, as "
 
 
+def _lose_an_event(house: House) -> str:
+    event, run = house.ask("SELECT id, report_run_id FROM drift_events WHERE organization_id = $org")[0]
+    house.ask("DELETE FROM drift_events WHERE id = %s", event)
+    return f"run {run} success: 1 events, 0 on record"
+
+
+def _call_a_run_failed(house: House) -> str:
+    run = house.one("SELECT id FROM report_runs WHERE organization_id = $org AND events_created = 1")
+    house.ask(
+        "UPDATE report_runs SET status = 'failed', failure = 'busy', events_created = NULL, groups_considered = NULL"
+        " WHERE id = %s",
+        run,
+    )
+    return f"run {run} failed: no events, 1 on record"
+
+
+def _skip_a_revision(house: House) -> str:
+    claim = house.one("SELECT claim_id FROM claim_records WHERE organization_id = $org")
+    house.ask("UPDATE claim_records SET revision = 3 WHERE organization_id = $org AND claim_id = %s", claim)
+    return f"claim {claim}: 1 revisions, the last is 3"
+
+
 LEVEL_LOTS = "A level is the sum of its lots"
 LOT_LEDGER = "A lot on a shelf is the sum of its movements"
 LEDGER = "The ledger of a shelf has no gap and its balances add up"
@@ -271,6 +293,7 @@ OVERRIDE = "An override is of a dose that was given of its order on its ward"
 CORRECTION = "A correction that points at a movement undoes all of it, on its shelf and lot"
 RESOLVED = "Only a resolved discrepancy has moved stock, and by its own units"
 VARIANCE = "Every difference of a completed count is a discrepancy, and no other line is"
+RUN = "A drift run that succeeded counts its events, any other has none"
 BREAKERS = [
     Breaker(LEVEL_LOTS, ("stock_lots",), _lose_a_lot, also=frozenset({CONSERVED})),
     Breaker(
@@ -316,6 +339,9 @@ BREAKERS = [
     Breaker(REMAINDER, ("medication_administrations",), _waste_off_the_record),
     Breaker(REMAINDER, ("dose_remainders", "medication_administrations"), _call_a_return_a_waste),
     Breaker(OVERRIDE, ("order_overrides",), _override_another_order),
+    Breaker(RUN, ("drift_events",), _lose_an_event),
+    Breaker(RUN, ("report_runs",), _call_a_run_failed),
+    Breaker("The revisions of a claim have no gap", ("claim_records",), _skip_a_revision),
     Breaker(CORRECTION, ("stock_movements",), _correct_half_a_movement),
     Breaker(CONSERVED, ("stock_lots",), _lose_what_nobody_lost, also=frozenset({LEVEL_LOTS, LOT_LEDGER})),
     Breaker(RESOLVED, ("stock_movements",), _move_stock_before_it_is_resolved),
@@ -429,6 +455,7 @@ _RELATED = {
     ("order_overrides", "ward_id"): {OVERRIDE},
     ("medication_administrations", "order_id"): {DOSES, FULFILMENT, OVERRIDE},
     ("medication_orders", "drug_id"): {FULFILMENT},
+    ("drift_events", "report_run_id"): {RUN},
 }
 
 

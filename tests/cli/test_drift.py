@@ -1,0 +1,93 @@
+"""`valmed claims` and `valmed drift` from the outside."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backend.config import Config
+from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
+from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment
+from tests.hospital import Hospital, now
+
+Succeed = Callable[..., str]
+DRIFTED = [*claims(60, ago=50, denied=6), *claims(60, ago=7, denied=30)]
+
+
+def test_claims_are_imported_and_bad_lines_told(
+    hospital: Hospital, config: Config, valmed: Loaded, succeed: Succeed, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    raw = csv_of(DRIFTED)
+    good.write_bytes(raw)
+    bad.write_bytes(raw + b"x\r\n" * 22)
+    for said in ("120 new, 0 changed, 0 known, 0 rejected in ", "0 new, 0 changed, 120 known, 0 rejected in "):
+        assert said in succeed(config, "claims", "import", str(good), "--organization", hospital.slug)
+    done = valmed("claims", "import", str(bad), "--organization", hospital.slug, database_url=config.database_url)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "line 122: 1 cells, not 7\n" in done.stdout
+    assert "... and 2 more lines\n0 new, 0 changed, 120 known, 22 rejected in " in done.stdout
+    assert hospital.rows("SELECT count(*), count(imported_by_id) FROM claim_records") == [(120, 0)]
+
+
+def test_what_cannot_be_imported_is_one_line(
+    hospital: Hospital, config: Config, valmed: Loaded, tmp_path: Path
+) -> None:
+    file = tmp_path / "claims.csv"
+    file.write_text("a,b\n1,2\n")
+    for slug, said in (
+        (hospital.slug, "/lines/1: columns: claim_id, payer"),
+        ("no-such-place", "There is no organization"),
+    ):
+        done = valmed("claims", "import", str(file), "--organization", slug, database_url=config.database_url)
+        assert done.returncode == 1
+        assert done.stderr.startswith("valmed: ")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_run_by_hand(hospital: Hospital, config: Config, succeed: Succeed) -> None:
+    file_claims(hospital, DRIFTED)
+    at = ["--organization", hospital.slug, "--as-of", AS_OF.isoformat()]
+    said = succeed(config, "drift", "run", *at).splitlines()
+    assert said[0] == "0.80  DENIAL_RATE    Aetna / Imaging: 0.1 -> 0.5"
+    assert said[1].startswith("1 events in 1 groups as of 2026-06-01 (run ")
+    assert succeed(config, "drift", "run", *at, "--adjust").splitlines()[0].endswith("0.1 -> 0.5  stands")
+    options = ["--baseline-days", "20", "--current-days", "5", "--min-volume", "1"]
+    assert "0 events in 0 groups" in succeed(config, "drift", "run", *at, *options)
+    assert [state[:3] for state in states(hospital)] == [("success", 1, 1), ("success", 1, 1), ("success", 0, 0)]
+    assert "as of " + now().date().isoformat()[:4] in succeed(config, "drift", "run", "--organization", hospital.slug)
+
+
+@pytest.mark.concurrency
+def test_two_schedules_make_one_run_a_week_and_end_when_told(
+    hospital: Hospital, config: Config, succeed: Succeed
+) -> None:
+    file_claims(hospital, claims(1, ago=1))
+    processes = [
+        subprocess.Popen(
+            [*COMMAND, "drift", "schedule"],
+            cwd=ROOT,
+            env=clean_environment(database_url=config.database_url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    deadline = time.monotonic() + 30
+    while [state[0] for state in states(hospital)] != ["success"]:
+        assert time.monotonic() < deadline, states(hospital)
+        time.sleep(0.05)
+    assert all(process.poll() is None for process in processes), "they stay for the weeks to come"
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    ended = [process.communicate(timeout=30) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert [stderr for _, stderr in ended] == ["", ""]
+    assert any(f"{hospital.slug}: run " in stdout for stdout, _ in ended)
+    assert hospital.slug not in succeed(config, "drift", "schedule", "--once")
+    assert states(hospital) == [("success", 0, 0, None, 0)]
