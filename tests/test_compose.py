@@ -62,6 +62,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
         "database": {},
         "migrate": {"database": "service_healthy"},
         "backend": {"database": "service_healthy", "migrate": "service_completed_successfully"},
+        "drift": {"database": "service_healthy", "migrate": "service_completed_successfully"},
         "proxy": {"backend": "service_healthy"},
         "locust": {"backend": "service_healthy"},
     }
@@ -75,6 +76,8 @@ def test_what_runs_on_has_a_health_check_and_comes_back() -> None:
     assert SERVICES["migrate"]["restart"] == "no"
     assert SERVICES["migrate"]["command"] == ["db", "upgrade"]
     assert SERVICES["locust"]["profiles"] == ["load"]
+    assert SERVICES["drift"]["command"][:2] == ["drift", "schedule"]
+    assert SERVICES["drift"]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("missing", PASSWORDS)
@@ -103,10 +106,11 @@ def test_the_backend_holds_only_the_password_of_the_role_that_owns_nothing() -> 
     assert holders == {"database", "migrate"}
     assert PASSWORDS["DATABASE_APPLICATION_PASSWORD"] not in str(STARTED["locust"]) + str(STARTED["proxy"])
 
-    config = Config.from_env(environment("backend"))
-    assert config.database_url == ""
-    url = application_url(config)
-    assert (url.username, url.password, url.host) == ("valmed_app", "the-applications", "database")
+    for service in ("backend", "drift"):
+        config = Config.from_env(environment(service))
+        assert config.database_url == ""
+        url = application_url(config)
+        assert (url.username, url.password, url.host) == ("valmed_app", "the-applications", "database")
 
 
 def test_the_migration_signs_in_as_the_owner_and_knows_the_role_that_serves() -> None:
@@ -174,8 +178,10 @@ def test_only_the_proxy_is_reached_from_outside_and_only_by_it_the_backend() -> 
         "database",
         "migrate",
         "backend",
+        "drift",
     }
-    assert {name for name in SERVICES if "data" in SERVICES[name]["networks"]} == {"database", "migrate", "backend"}
+    on_data = {name for name in SERVICES if "data" in SERVICES[name]["networks"]}
+    assert on_data == {"database", "migrate", "backend", "drift"}
 
 
 def test_the_proxy_keeps_the_counters_inside_and_limits_what_comes_in() -> None:
@@ -184,6 +190,10 @@ def test_the_proxy_keeps_the_counters_inside_and_limits_what_comes_in() -> None:
     assert "respond @inside 404" in caddyfile
     assert "max_size 1MiB" in caddyfile
     assert Config().body_bytes_max == 1024 * 1024
+    for place in ("@claims path", "@others not path"):
+        assert f"{place} /api/v1/claims/imports /drift/claims\n" in caddyfile
+    assert "max_size 16MiB" in caddyfile
+    assert Config().claims_bytes_max == 16 * 1024 * 1024
 
 
 def test_the_volume_of_postgresql_18_lies_where_its_image_wants_it() -> None:

@@ -74,8 +74,15 @@ def test_a_run_and_what_it_found(hospital: Hospital, clients: dict[str, Client])
     assert (response.status_code, set(made)) == (201, RUN)
     assert made == {
         **made,
-        "as_of": "2026-06-01", "baseline_days": 90, "current_days": 14, "min_volume": 30, "adjust": False,
-        "status": "success", "groups_considered": 1, "events_created": 1, "failure": None,
+        "as_of": "2026-06-01",
+        "baseline_days": 90,
+        "current_days": 14,
+        "min_volume": 30,
+        "adjust": False,
+        "status": "success",
+        "groups_considered": 1,
+        "events_created": 1,
+        "failure": None,
         "started_by": "Pharmacist",
     }
     path = f"/drift/runs/{made['id']}"
@@ -84,11 +91,24 @@ def test_a_run_and_what_it_found(hospital: Hospital, clients: dict[str, Client])
     (event,) = pharmacist.get(f"{path}/events").get_json()["items"]
     assert event == {
         **event,
-        "payer": "Aetna", "cpt_group": "Imaging", "drift_type": "DENIAL_RATE", "direction": "increase",
-        "baseline_value": 0.1, "current_value": 0.5, "delta_value": 0.4, "severity": 0.8, "confidence": 1.0,
-        "baseline_volume": 60, "current_volume": 60, "current_undecided": 0, "current_undecided_share": 0.0,
-        "baseline_start": "2026-02-17", "baseline_end": "2026-05-18",
-        "current_start": "2026-05-18", "current_end": "2026-06-01", "survives": None,
+        "payer": "Aetna",
+        "cpt_group": "Imaging",
+        "drift_type": "DENIAL_RATE",
+        "direction": "increase",
+        "baseline_value": 0.1,
+        "current_value": 0.5,
+        "delta_value": 0.4,
+        "severity": 0.8,
+        "confidence": 1.0,
+        "baseline_volume": 60,
+        "current_volume": 60,
+        "current_undecided": 0,
+        "current_undecided_share": 0.0,
+        "baseline_start": "2026-02-17",
+        "baseline_end": "2026-05-18",
+        "current_start": "2026-05-18",
+        "current_end": "2026-06-01",
+        "survives": None,
     }
     assert event["baseline_low"] < 0.1 < event["baseline_high"] < event["current_low"] < 0.5 < event["current_high"]
     exported = pharmacist.get(f"{path}/events.csv")
