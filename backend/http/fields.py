@@ -43,6 +43,8 @@ class Line(fields.String):
             raise ValidationError(f"Longer than {self.length} characters.")
         if text != text.strip():
             raise ValidationError("Blank at the beginning or end.")
+        if text.isascii() and text.isprintable():  # most texts, and without a look at each character
+            return text
         if any(unicodedata.category(character) in NOT_IN_A_LINE for character in text):
             raise ValidationError("Control characters and line breaks are not allowed.")
         return text

@@ -14,6 +14,8 @@ REPORT_LANES = range(256, 272)
 # For the weekly run of every hospital, before any tenant is known: ids, and nothing of what they name.
 ORGANIZATION_IDS = " BEGIN RETURN QUERY SELECT id FROM organizations ORDER BY id; END "
 
+ANALYZE_CLAIMS = " BEGIN ANALYZE claim_records; END "
+
 
 def upgrade() -> None:
     for lane in REPORT_LANES:
@@ -22,6 +24,7 @@ def upgrade() -> None:
     ddl.allow_temporary_tables()
     ddl.create_function("organization_ids()", ORGANIZATION_IDS, returns="SETOF uuid", grant=True)
     _create_claim_records()
+    ddl.create_function("analyze_claims()", ANALYZE_CLAIMS, returns="void", grant=True)
     _create_report_runs()
     _create_drift_events()
 
@@ -158,6 +161,7 @@ def downgrade() -> None:
     op.drop_table("claim_records")
     for name in ("drift_type", "report_run_status", "claim_outcome"):
         op.execute(f"DROP TYPE {name}")
+    op.execute("DROP FUNCTION analyze_claims")
     op.execute("DROP FUNCTION organization_ids")
     ddl.forbid_temporary_tables()
     for lane in REPORT_LANES:

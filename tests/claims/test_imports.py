@@ -202,3 +202,13 @@ def test_reading_takes_no_more_memory_for_more_rows() -> None:
 
     peak(100)
     assert peak(8_000) < peak(1_000) + 100_000
+
+
+def test_a_large_import_tells_the_planner_of_its_hospital(hospital: Hospital, owner: Any) -> None:
+    """Else it would expect none of its claims, and choose an index by that."""
+    known = """SELECT most_common_vals::text LIKE '%%' || %s || '%%' FROM pg_stats
+        WHERE tablename = 'claim_records' AND attname = 'organization_id'"""
+    ask(owner, "ANALYZE claim_records")
+    assert (True,) not in ask(owner, known, str(hospital.organization_id))
+    import_csv(hospital, file_of(*(GOOD.replace("C1", f"C{number}") for number in range(1_000))))
+    assert ask(owner, known, str(hospital.organization_id)) == [(True,)]

@@ -63,6 +63,7 @@ APPEND_ONLY = {
 READ_BEFORE_SIGN_IN = {"access_tokens", "organizations", "users"}
 SEARCHED_BY_THE_OWNER = {"drugs"}
 FUNCTIONS_OF_THE_APPLICATION = {
+    "analyze_claims",
     *("authenticate", "organization_ids", "organization_named", "search_drugs", "sign_in_candidate"),
     *("sign_in_wait", "count_sign_in_failure", "forget_sign_in_failures"),
 }
