@@ -5,7 +5,8 @@ than once, so nothing in it leaves the database; what it raises rolls back. Ever
 here: run again, 503 `busy`, 409, 422 or, for what can only be a bug, 500 (concurrency.md, "Retry and outcome").
 
 Lock order, everywhere: lanes ascending, then the idempotency row, orders by id, stock levels by ward and drug,
-lots by expiry and id; of a patient's care team its lane, then its assignments by id.
+lots by expiry and id; of a patient's care team its lane, then its assignments by id. A drift run takes its report lane
+and the organization's row, and nothing of these.
 """
 
 import random
