@@ -6,7 +6,7 @@ from alembic import op
 from backend.db import ddl
 
 revision = "0044"
-down_revision = "0038"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 
