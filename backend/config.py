@@ -51,7 +51,7 @@ class Config:
     failure_window_minutes: int = 15
     proxies: int = 0  # reverse proxies in front, whose X-Forwarded-For names the address of a client
     body_bytes_max: int = 1_048_576
-    claims_bytes_max: int = 8_388_608  # an uploaded file of claims; `valmed claims import` takes any
+    claims_bytes_max: int = 4_194_304  # an uploaded file of claims; `valmed claims import` takes any
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve a database that holds the demo's published sign-ins

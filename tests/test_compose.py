@@ -192,8 +192,8 @@ def test_the_proxy_keeps_the_counters_inside_and_limits_what_comes_in() -> None:
     assert Config().body_bytes_max == 1024 * 1024
     for place in ("@claims path", "@others not path"):
         assert f"{place} /api/v1/claims/imports /drift/claims\n" in caddyfile
-    assert "max_size 8MiB" in caddyfile
-    assert Config().claims_bytes_max == 8 * 1024 * 1024
+    assert "max_size 4MiB" in caddyfile
+    assert Config().claims_bytes_max == 4 * 1024 * 1024
 
 
 def test_the_volume_of_postgresql_18_lies_where_its_image_wants_it() -> None:

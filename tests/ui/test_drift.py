@@ -78,7 +78,7 @@ def test_the_same_file_twice_and_a_file_that_is_none(hospital: Hospital, screen:
 
 
 def test_a_file_larger_than_other_forms_may_be(hospital: Hospital, screen: Screen) -> None:
-    """A form is a megabyte at most, a file of claims eight."""
+    """A form is a megabyte at most, a file of claims four."""
     screen.sign_in(hospital, "admin")
     row = f"\n{'p' * 90},72148,{'g' * 60},2026-01-05,,PENDING"
     raw = (HEADER + "".join(f"\nC{number},{row[1:]}" for number in range(8_000))).encode()
