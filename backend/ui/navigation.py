@@ -23,7 +23,7 @@ ALERTS = Tab("alerts.show_alerts", "Alerts")
 STOCK = Tab("stock.show_stock", "Stock", ("receiving", "adjusting", "lots", "overriding", "charts"))
 DISCREPANCIES = Tab("discrepancies.show_discrepancies", "Discrepancies")
 REGISTER = Tab("register.show_drugs", "Register")
-DRIFT = Tab("drift.show_runs", "Payer drift")
+DRIFT = Tab("drift.show_runs", "Drift")
 TABS = {
     Role.NURSE: (BOARDS, PATIENTS, STOCK, TRANSFERS, COUNTS, DISCREPANCIES, ALERTS),
     Role.PHARMACIST: (

@@ -28,7 +28,7 @@ def _upload(screen: Screen, content: bytes) -> None:
 
 def test_an_admin_imports_claims_and_looks_for_drift(hospital: Hospital, screen: Screen) -> None:
     screen.sign_in(hospital, "admin")
-    screen.page.click("nav a:has-text('Payer drift')")
+    screen.page.click("nav a:has-text('Drift')")
     assert "There has been no run yet" in screen.page.inner_text("main")
     _upload(screen, csv_of([*DRIFTED, *SLOWER]) + b"x\r\n")
     assert "240 claims imported" in screen.page.inner_text("h1")
@@ -103,7 +103,7 @@ def test_wrong_parameters_are_told_and_what_was_typed_stays(hospital: Hospital, 
 
 def test_a_nurse_has_no_tab_and_no_page(hospital: Hospital, screen: Screen) -> None:
     screen.sign_in(hospital, "nurse")
-    assert screen.page.query_selector("nav a:has-text('Payer drift')") is None
+    assert screen.page.query_selector("nav a:has-text('Drift')") is None
     for path in ("/drift", f"/drift/runs/{uuid.uuid4()}", f"/drift/runs/{uuid.uuid4()}/events.csv"):
         assert screen.page.goto(screen.base_url + path).status == 403
 
