@@ -65,6 +65,8 @@ def schedule(adjust: bool, once: bool, data_dir: Path | None) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     with _database(data_dir) as database:
+        if not once:
+            click.echo(f"Looking every {LOOK_SECONDS} s for hospitals whose week has no run yet.")
         while not stop.is_set():
             for line in run_weeks(database, adjust=adjust, now=datetime.now(UTC)):
                 click.echo(line)

@@ -78,6 +78,9 @@ def test_two_schedules_make_one_run_a_week_and_end_when_told(
         )
         for _ in range(2)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Looking every 3600 s for hospitals whose week has no run yet.\n"
     deadline = time.monotonic() + 30
     while [state[0] for state in states(hospital)] != ["success"]:
         assert time.monotonic() < deadline, states(hospital)
