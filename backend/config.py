@@ -95,6 +95,11 @@ class Config:
             pool_max_overflow=self.pool_max_overflow // self.workers,
         )
 
+    def connections_max(self) -> int:
+        """The most connections that the workers of this node can have open together."""
+        share = self.per_worker()
+        return self.workers * (share.pool_size + share.pool_max_overflow)
+
 
 def _parse(name: str, kind: type, text: str) -> object:
     if kind is bool:

@@ -6,7 +6,7 @@ import click
 import psycopg2.errors
 import sqlalchemy.exc
 
-from backend.cli import alerts, care_team, claims, db, demo, drift, openapi, seed, serve, staff, verify
+from backend.cli import alerts, care_team, claims, db, demo, drift, openapi, seed, serve, staff, tune, verify
 from backend.config import VERSION, ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
@@ -32,6 +32,7 @@ for command in (
     claims.claims,
     drift.drift,
     verify.verify,
+    tune.tune,
     openapi.openapi,
 ):
     valmed.add_command(command)

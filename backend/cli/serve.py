@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,15 +12,10 @@ import click
 
 from backend.cli.connection import open_database
 from backend.config import Config, ConfigError
-from backend.db import Prepared, migrate
-from backend.db.provision import application_url, check_role
+from backend.db import migrate
+from backend.db.limits import ensure_pool_fits, read_limits
+from backend.db.provision import application_role, application_url, check_role, connect
 from backend.demo import has_demo_sign_ins
-
-_MAX_CONNECTIONS = Prepared(
-    "max_connections",
-    (),
-    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int",
-)
 
 
 @click.command()
@@ -64,14 +60,8 @@ def ensure_serviceable(config: Config) -> None:
     revision = migrate.served_revision(database)
     if revision != migrate.newest():
         raise ConfigError(f"the database stands at {revision}, this code needs {migrate.newest()}: valmed db upgrade")
-    ((available,),) = database.lookup(_MAX_CONNECTIONS)
-    share = config.per_worker()
-    wanted = config.workers * (share.pool_size + share.pool_max_overflow)
-    if wanted > available:
-        raise ConfigError(
-            f"the pool may open {wanted} connections and the server allows {available}: lower VALMED_POOL_SIZE, "
-            "VALMED_POOL_MAX_OVERFLOW or VALMED_WORKERS, or raise max_connections"
-        )
+    with closing(connect(application_url(config))) as connection:
+        ensure_pool_fits(config, read_limits(connection, application_role(config)))
     if not config.demo and has_demo_sign_ins(database):
         raise ConfigError("this database holds the demo's published sign-ins; VALMED_DEMO=1 serves it all the same")
     database.engine.dispose()

@@ -198,7 +198,7 @@ ERRORS: dict[str, Case] = {
         SERVE,
         {"pool_size": "5000"},
         "the pool may open 5008 connections and the server allows *: lower VALMED_POOL_SIZE, VALMED_POOL_MAX_OVERFLOW"
-        " or VALMED_WORKERS, or raise max_connections",
+        " or VALMED_WORKERS, or raise max_connections; `valmed tune` says to what",
     ),
     "serve as a superuser": (
         SERVE,
