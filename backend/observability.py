@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 __all__ = ["bind_contextvars", "clear_contextvars", "configure_logging", "log"]
@@ -33,6 +33,7 @@ VIOLATIONS = Counter("valmed_constraint_violations_total", "Constraints that sto
 CARE_TEAM_VIOLATIONS = Counter(
     "valmed_care_team_violations_total", "Changes of care teams refused because of its rules, by log event.", ["event"]
 )
+CONNECTIONS = Gauge("valmed_database_connections", "Connections that the pools hold open.", multiprocess_mode="livesum")
 BOARD_CACHE = Counter("valmed_board_cache_total", "MAR boards read, by whether the cache held them.", ["result"])
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

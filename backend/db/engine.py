@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine.url import URL
 
 from backend.config import Config, ConfigError
+from backend.observability import CONNECTIONS
 
 FRESH_SECONDS = 1.0
 
@@ -67,6 +68,7 @@ def make_engine(config: Config, url: URL) -> Engine:
         },
     )
     event.listen(engine, "connect", _prepare_driver)
+    event.listen(engine, "close", _count_out)
     event.listen(engine, "reset", _end_leftovers)
     _ping_only_the_idle(engine)
     return engine
@@ -76,6 +78,11 @@ def _prepare_driver(connection: DriverConnection, _record: Any) -> None:
     psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
     connection.autocommit = True
     connection.answered_at = time.monotonic()
+    CONNECTIONS.inc()
+
+
+def _count_out(_connection: DriverConnection, _record: Any) -> None:
+    CONNECTIONS.dec()
 
 
 def _end_leftovers(connection: DriverConnection, _record: Any, _state: Any) -> None:

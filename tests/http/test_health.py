@@ -17,8 +17,10 @@ from sqlalchemy.engine.url import URL, make_url
 
 from backend import create_app
 from backend.config import Config
-from backend.db import migrate
-from backend.db.provision import connect
+from backend.db import Database, migrate
+from backend.db.provision import application_url, connect
+from backend.http.metrics import WorkersMemory
+from backend.observability import CONNECTIONS
 from tests.api.asking import assert_problem
 from tests.conftest import drop_database
 from tests.hospital import Hospital, sign_in
@@ -191,3 +193,37 @@ def test_the_metrics_of_all_processes_are_summed(tmp_path: Path) -> None:
     )
     (found,) = re.findall(r'seconds_count\{method="GET",route="/healthz",status="200"\} (\S+)', third.stdout)
     assert float(found) == 12
+
+
+def test_connections_are_counted_in_and_out_of_the_pool(config: Config) -> None:
+    before = CONNECTIONS._value.get()
+    database = Database(replace(config, pool_size=3, pool_max_overflow=0), application_url(config))
+    links = [database.engine.raw_connection() for _ in range(3)]
+    assert CONNECTIONS._value.get() == before + 3
+
+    links[0].invalidate()
+    links[1].close()
+    links[2].close()
+    assert CONNECTIONS._value.get() == before + 2
+
+    database.engine.dispose()
+    assert CONNECTIONS._value.get() == before
+
+
+def test_the_memory_of_each_worker_is_told_and_of_none_that_has_gone() -> None:
+    def told() -> dict[str, float]:
+        (family,) = WorkersMemory(os.getpid()).collect()
+        return {sample.labels["pid"]: sample.value for sample in family.samples}
+
+    worker = subprocess.Popen(["sleep", "60"])
+    try:
+        assert told()[str(worker.pid)] > 0
+    finally:
+        worker.kill()
+        worker.wait()
+    assert str(worker.pid) not in told()
+
+
+def test_where_the_system_does_not_tell_there_is_no_memory_and_no_error() -> None:
+    (family,) = WorkersMemory(0).collect()
+    assert family.samples == []
