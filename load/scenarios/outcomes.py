@@ -79,7 +79,7 @@ def summary_of(environment: Environment) -> str:
     done = (
         *("doses given", "doses given in rounds", "doses refused in rounds", "doses skipped", "replays"),
         *("orders placed", "orders verified", "orders discontinued"),
-        *("lots received", "transfers dispatched", "transfers received", "units wasted"),
+        *("lots received", "transfers dispatched", "transfers received", "units wasted", "lots recalled"),
     )
     lines = [
         f"requests     {total.num_requests}",
