@@ -6,7 +6,21 @@ import click
 import psycopg2.errors
 import sqlalchemy.exc
 
-from backend.cli import alerts, care_team, claims, db, demo, drift, openapi, seed, serve, staff, tune, verify
+from backend.cli import (
+    alerts,
+    archive,
+    care_team,
+    claims,
+    db,
+    demo,
+    drift,
+    openapi,
+    seed,
+    serve,
+    staff,
+    tune,
+    verify,
+)
 from backend.config import VERSION, ConfigError
 from backend.embedded import EmbeddedError
 from backend.errors import DomainError
@@ -31,6 +45,7 @@ for command in (
     care_team.care_team,
     claims.claims,
     drift.drift,
+    archive.archive,
     verify.verify,
     tune.tune,
     openapi.openapi,

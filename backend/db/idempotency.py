@@ -21,7 +21,7 @@ class IdempotencyKeyReused(Invalid):
 
 
 class IdempotencyRecord(Base):
-    """The stored answer of one key. Insert-only; old rows are purged by the operator."""
+    """The stored answer of one key. Insert-only; old rows leave by `valmed archive`."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (

@@ -8,6 +8,8 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -201,3 +203,29 @@ def test_serve_serves_until_it_is_told_to_stop(config: Config) -> None:
     finally:
         server.kill()
         server.communicate()
+
+
+def test_archive_says_what_left_and_where_it_is(
+    valmed: Loaded, config: Config, hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.change(
+        "INSERT INTO idempotency_keys (organization_id, key, fingerprint, status, answer, created_at)"
+        " VALUES (:p1, 'old', '', 200, '', '2020-01-01T00:00:00Z')",
+        hospital.organization_id,
+    )
+    arguments = ("archive", "--organization", hospital.slug, "--before", "2020-01-02", "--folder", str(tmp_path))
+
+    first = valmed(*arguments, database_url=config.database_url)
+    second = valmed(*arguments, database_url=config.database_url)
+
+    (file,) = tmp_path.iterdir()
+    assert first.stdout.splitlines() == [f"idempotency_keys: 1, in {file}", "access_tokens: 0"]
+    assert second.stdout.splitlines() == ["idempotency_keys: 0", "access_tokens: 0"]
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_archive_refuses_a_day_that_is_too_recent(valmed: Loaded, config: Config, hospital: Hospital) -> None:
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    done = valmed("archive", "--organization", hospital.slug, "--before", tomorrow, database_url=config.database_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("valmed: The last 7 days stay: choose a day before ")
