@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from load.scenarios.sampling import Sample, Server
+from load.scenarios.samples import Sample, Server
 
 GROWTH_MAX = 0.10
 MEMORY_SLACK, CONNECTIONS_SLACK = 4 << 20, 2.0  # bytes of a worker; connections of the node

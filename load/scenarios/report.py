@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
-from load.scenarios.sampling import Sample
+from load.scenarios.samples import Sample
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 900, 220, 56, 24, 10
 CODES_MAX = 6  # refusals drawn, the most frequent first
