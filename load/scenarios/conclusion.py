@@ -43,10 +43,14 @@ class Conclusions:
             judged = flatness(SAMPLER.samples)
             problems += [f"{each.name} not flat" for each in judged if not each.flat]
             summary += "".join(f"\n{each.text}" for each in judged)
+        written = ""
+        try:
+            written = _report(environment, f"{verdict.text}\n\n{summary}", problems)
+        except OSError as error:
+            problems.append(f"the report could not be written: {error}")
         result = "FAILED: " + "; ".join(problems) if problems else "passed"
         result += "" if verdict.verified else ", stock and orders not verified"
-        self.text = f"\n{verdict.text}\n\n{summary}\n\nload test {result}\n"
-        self.text += _report(environment, f"{verdict.text}\n\n{summary}", problems)
+        self.text = f"\n{verdict.text}\n\n{summary}\n\nload test {result}\n{written}"
         self.passed = self.passed is not False and not problems
 
     def draw_and_show(self, environment: Environment) -> None:

@@ -19,8 +19,9 @@ Row = dict[str, Any]
 def hot_shelf(person: Person) -> Row:
     """The shelf that everybody of this scenario works at. Raises StopUser, after a failure, where there is none."""
     wards = person.ask(Question("GET", "/wards"), patient=True)
-    names = sorted((ward["name"], ward["id"]) for ward in wards.body["items"] if ward["kind"] == "ward")
-    if wards.done and names:
+    kinds = wards.body["items"] if wards.done else []
+    names = sorted((ward["name"], ward["id"]) for ward in kinds if ward["kind"] == "ward")
+    if names:
         path = f"/stock?ward_id={names[0][1]}&limit=200"
         stock = person.ask(Question("GET", path, name="/stock"), patient=True)
         if stock.done and stock.body["items"]:
