@@ -1,0 +1,35 @@
+"""What clients do, and how often.
+
+An act picks with the client's chance from what the board knows, so the same seed draws the same acts; what they meet
+depends on who was faster. To add an act, write its `wish_...` and put it into ACTS: the checker needs nothing else.
+"""
+
+from backend.actor import Role
+from backend.proving.acts import custody, doses, shelves
+from backend.proving.acts.wish import Act, Posted, Wish
+
+__all__ = ["ACTS", "Act", "Posted", "Wish"]
+
+ACTS = (
+    Act("place an order", Role.DOCTOR, 92, doses.wish_order),
+    Act("discontinue an order", Role.DOCTOR, 8, doses.wish_end),
+    Act("fulfil", Role.NURSE, 50, doses.wish_dose),
+    Act("round", Role.NURSE, 12, doses.wish_round),
+    Act("skip a dose", Role.NURSE, 4, doses.wish_skip),
+    Act("entry in error", Role.NURSE, 6, doses.wish_error),
+    Act("remainder of a dose", Role.NURSE, 6, doses.wish_remainder),
+    Act("request a transfer", Role.NURSE, 6, custody.wish_transfer),
+    Act("receive a transfer", Role.NURSE, 6, custody.wish_arrival),
+    Act("open a count", Role.NURSE, 3, custody.wish_count),
+    Act("count", Role.NURSE, 4, custody.wish_counting),
+    Act("end a count", Role.NURSE, 3, custody.wish_count_end),
+    Act("receipt", Role.PHARMACIST, 44, shelves.wish_receipt),
+    Act("waste or loss", Role.PHARMACIST, 10, shelves.wish_adjustment),
+    Act("hold or recall", Role.PHARMACIST, 6, shelves.wish_hold),
+    Act("release", Role.PHARMACIST, 7, shelves.wish_release),
+    Act("request a transfer", Role.PHARMACIST, 8, custody.wish_transfer),
+    Act("dispatch a transfer", Role.PHARMACIST, 14, custody.wish_dispatch),
+    Act("receive a transfer", Role.PHARMACIST, 5, custody.wish_arrival),
+    Act("look for discrepancies", Role.PHARMACIST, 1, custody.wish_look),
+    Act("resolve a discrepancy", Role.PHARMACIST, 5, custody.wish_resolution),
+)

@@ -1,0 +1,131 @@
+"""The clients: people who work in a closed loop, and who ask again with the same key until they are answered.
+
+Some hang up right after sending, some send the same request twice at once, some repeat what was already answered.
+"""
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+
+from backend.proving.acts import ACTS, Wish
+from backend.proving.board import Board
+from backend.proving.exchange import Exchange, Reply
+from backend.proving.history import Attempt, History, Operation
+from backend.proving.hospital import Person
+
+BASE = "/api/v1"
+ANSWER_SECONDS_MAX = 20.0
+SETTLE_SECONDS_MAX = 120.0  # how long one operation is asked for again
+PAUSE_SECONDS_MAX = 1.0
+HANG_UP, TWICE_AT_ONCE, REPEAT = 0.03, 0.03, 0.03  # shares of the operations
+HUNG_UP, SENT_TWICE, REPEATED = "answer dropped by the client", "sent twice at once", "repeated after the answer"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all clients share."""
+
+    port: int
+    history: History
+    board: Board
+    tricks: Counter[str]  # how often clients misbehaved, by kind
+
+
+class Client(threading.Thread):
+    """One person at work until `closing` is set; then the last operation is asked for until it is answered."""
+
+    def __init__(self, number: int, person: Person, seed: int, desk: Desk, closing: threading.Event) -> None:
+        super().__init__(name=f"client {number}", daemon=True)
+        self._number, self._person, self._seed = number, person, seed
+        self._desk, self._closing = desk, closing
+        acts = [act for act in ACTS if act.role is person.role]
+        self._acts, self._weights = acts, [act.weight for act in acts]
+
+    def run(self) -> None:
+        """Works."""
+        number = 0
+        while not self._closing.is_set():
+            number += 1
+            chance = Random(f"{self._seed}/{self._number}/{number}")
+            name, wish = self._choose(chance, number)
+            operation = Operation(f"{self._number}-{number}", name, self._number, wish.method, wish.path, wish.body)
+            self._desk.history.add(operation)
+            self._bring_about(operation, chance)
+            self._conclude(operation, wish)
+
+    def _choose(self, chance: Random, number: int) -> tuple[str, Wish]:
+        """The next act that there is something to do for."""
+        while True:
+            (act,) = chance.choices(self._acts, self._weights)
+            wish = act.wish(self._desk.board, chance, number)
+            if wish is not None:
+                return act.name, wish
+
+    def _bring_about(self, operation: Operation, chance: Random) -> None:
+        trick = chance.random()
+        if trick < HANG_UP:
+            self._desk.tricks[HUNG_UP] += 1
+            self._hang_up(operation, chance)
+        elif trick < HANG_UP + TWICE_AT_ONCE and not operation.reads:
+            self._desk.tricks[SENT_TWICE] += 1
+            self._send_twice(operation)
+        settle(operation, self._desk, self._person)
+        if trick > 1 - REPEAT and operation.acknowledged and not operation.reads:
+            self._desk.tricks[REPEATED] += 1
+            ask(operation, self._desk, self._person)
+
+    def _hang_up(self, operation: Operation, chance: Random) -> None:
+        sent_at = self._desk.history.now()
+        exchange = _send(operation, self._desk, self._person)
+        time.sleep(chance.choice((0, 0.005, 0.05)))
+        exchange.hang_up()
+        operation.attempts.append(Attempt(sent_at, self._desk.history.now(), None))
+
+    def _send_twice(self, operation: Operation) -> None:
+        sent_at = self._desk.history.now()
+        for exchange in [_send(operation, self._desk, self._person, twin=twin) for twin in ("", "b")]:
+            reply = exchange.hear()
+            operation.attempts.append(Attempt(sent_at, self._desk.history.now(), reply))
+
+    def _conclude(self, operation: Operation, wish: Wish) -> None:
+        """Tells the board what came of it, and notes what the answer says has moved."""
+        if operation.acknowledged is None:
+            wish.forget()
+            return
+        answer = operation.answer()
+        operation.posted = [posted for posted in wish.posts(answer) if posted.units]
+        operation.changed = not operation.reads and wish.changes(answer)
+        wish.learn(answer)
+
+
+def settle(operation: Operation, desk: Desk, person: Person) -> None:
+    """Asks with the same key until there is an answer that is not 503, for SETTLE_SECONDS_MAX at the longest."""
+    ends = time.monotonic() + SETTLE_SECONDS_MAX
+    pause = 0.05
+    while not operation.replies and time.monotonic() < ends:
+        reply = ask(operation, desk, person)
+        if reply is None or reply.status >= 500:
+            time.sleep(pause)
+            pause = min(PAUSE_SECONDS_MAX, pause * 2)
+
+
+def ask(operation: Operation, desk: Desk, person: Person) -> Reply | None:
+    """One more attempt at it, and what came back."""
+    sent_at = desk.history.now()
+    reply = _send(operation, desk, person).hear()
+    operation.attempts.append(Attempt(sent_at, desk.history.now(), reply))
+    return reply
+
+
+def _send(operation: Operation, desk: Desk, person: Person, *, twin: str = "") -> Exchange:
+    headers = {
+        "Authorization": f"Bearer {person.token}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": operation.name,
+        "X-Request-ID": f"{operation.name}.{len(operation.attempts)}{twin}",
+    }
+    return Exchange(
+        desk.port, operation.method, BASE + operation.path, headers, operation.body, seconds=ANSWER_SECONDS_MAX
+    )

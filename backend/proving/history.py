@@ -1,0 +1,110 @@
+"""What every client did and heard: the history that the checker holds against the database."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from backend.proving.exchange import Reply
+
+BUSY = 503
+UNDERSTANDING = range(200, 300)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One request: when it was sent and answered, in seconds of the run; no reply is an unknown outcome."""
+
+    sent_at: float
+    answered_at: float
+    reply: Reply | None
+
+
+@dataclass(slots=True)
+class Operation:
+    """One change that a client wanted, under one key, with every attempt at it.
+
+    `name` is the stem of the key and of the request ids, which the audit trail keeps.
+    """
+
+    name: str
+    act: str
+    client: int
+    method: str
+    path: str
+    body: Any
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it only looks."""
+        return self.method == "GET"
+
+    @property
+    def replies(self) -> list[Reply]:
+        """What was answered, 503 left out: it says that nothing is known yet."""
+        replies = [attempt.reply for attempt in self.attempts if attempt.reply is not None]
+        return [reply for reply in replies if reply.status < 500]
+
+    @property
+    def acknowledged(self) -> Reply | None:
+        """The first answer that says it is done."""
+        return next((reply for reply in self.replies if reply.status in UNDERSTANDING), None)
+
+    @property
+    def acknowledged_at(self) -> float | None:
+        """When the first client heard that it is done."""
+        times = (
+            attempt.answered_at
+            for attempt in self.attempts
+            if attempt.reply is not None and attempt.reply.status in UNDERSTANDING
+        )
+        return min(times, default=None)
+
+    @property
+    def refusal(self) -> str:
+        """The problem code of the last refusal, empty where it was not refused."""
+        if self.acknowledged is not None or not self.replies:
+            return ""
+        return str(orjson.loads(self.replies[-1].body).get("code", ""))
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether an attempt got no answer, so that a refusal of another one is not the last word."""
+        return any(attempt.reply is None or attempt.reply.status >= 500 for attempt in self.attempts)
+
+    def answer(self) -> Any:
+        """The JSON of the acknowledgement."""
+        return orjson.loads(self.acknowledged.body) if self.acknowledged is not None else None
+
+
+class History:
+    """All operations of a run. Safe to add to from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._operations: list[Operation] = []
+        self._began = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def add(self, operation: Operation) -> None:
+        """From now on it counts, whatever becomes of it."""
+        with self._lock:
+            self._operations.append(operation)
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """Every operation so far."""
+        with self._lock:
+            return list(self._operations)
+
+    @property
+    def changes(self) -> list[Operation]:
+        """The operations that are to change something."""
+        return [operation for operation in self.operations if not operation.reads]
