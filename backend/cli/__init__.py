@@ -15,6 +15,7 @@ from backend.cli import (
     demo,
     drift,
     openapi,
+    prove,
     seed,
     serve,
     staff,
@@ -48,6 +49,7 @@ for command in (
     archive.archive,
     verify.verify,
     tune.tune,
+    prove.prove_command,
     openapi.openapi,
 ):
     valmed.add_command(command)

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from psycopg2 import sql
 from sqlalchemy.engine.url import make_url
 
 from backend.cli.connection import DATABASE, OWNER, data_dir_option, open_database
 from backend.cli.serve import ensure_serviceable, listen, run_gunicorn
 from backend.config import Config
 from backend.db import migrate
-from backend.db.provision import connect
+from backend.db.provision import create_database
 from backend.demo import build_hospitals
 from backend.demo.people import DOMAIN, PASSWORD, TOTP_SECRET
 from backend.embedded import Server, default_data_dir
@@ -75,7 +74,7 @@ def _start_postgresql(config: Config, server: Server, place: Path, reset: bool) 
     if reset:
         server.destroy()
     server.start()
-    _create_database(server)
+    create_database(make_url(server.url()), owner=OWNER, database=DATABASE)
     log_file = server.socket_dir.parent / "log" / "valmed.log"
     log_file = log_file if log_file.parent.is_dir() else place / "valmed.log"
     return replace(
@@ -84,20 +83,6 @@ def _start_postgresql(config: Config, server: Server, place: Path, reset: bool) 
         embedded_data_dir=str(place),
         log_file=config.log_file or str(log_file),
     )
-
-
-def _create_database(server: Server) -> None:
-    """The owner, who is no superuser, and its database, unless they exist."""
-    connection = connect(make_url(server.url()))
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,))
-        if cursor.fetchone() is None:
-            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(OWNER)))
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
-        if cursor.fetchone() is None:
-            names = (sql.Identifier(DATABASE), sql.Identifier(OWNER))
-            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
-    connection.close()
 
 
 class _Progress:

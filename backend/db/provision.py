@@ -88,6 +88,18 @@ def connect(url: URL) -> psycopg2.extensions.connection:
     return connection
 
 
+def create_database(superuser: URL, *, owner: str, database: str) -> None:
+    """Makes `owner`, who is no superuser, and `database` on a private server, unless they exist."""
+    with closing(connect(superuser)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (owner,))
+        if cursor.fetchone() is None:
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(owner)))
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+        if cursor.fetchone() is None:
+            names = (sql.Identifier(database), sql.Identifier(owner))
+            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+
+
 def _ensure(cursor: psycopg2.extensions.cursor, url: URL, *, derived: bool) -> None:
     name, password = str(url.username), url.password
     role = sql.Identifier(name)

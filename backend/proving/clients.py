@@ -5,7 +5,6 @@ Some hang up right after sending, some send the same request twice at once, some
 
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
 from random import Random
 
@@ -30,14 +29,13 @@ class Desk:
     port: int
     history: History
     board: Board
-    tricks: Counter[str]  # how often clients misbehaved, by kind
+    tricks: list[str]  # what clients did beside asking and waiting
 
 
-class Client(threading.Thread):
+class Client:
     """One person at work until `closing` is set; then the last operation is asked for until it is answered."""
 
     def __init__(self, number: int, person: Person, seed: int, desk: Desk, closing: threading.Event) -> None:
-        super().__init__(name=f"client {number}", daemon=True)
         self._number, self._person, self._seed = number, person, seed
         self._desk, self._closing = desk, closing
         acts = [act for act in ACTS if act.role is person.role]
@@ -50,10 +48,10 @@ class Client(threading.Thread):
             number += 1
             chance = Random(f"{self._seed}/{self._number}/{number}")
             name, wish = self._choose(chance, number)
-            operation = Operation(f"{self._number}-{number}", name, self._number, wish.method, wish.path, wish.body)
+            operation = Operation(f"{self._number}-{number}", name, self._number, wish)
             self._desk.history.add(operation)
             self._bring_about(operation, chance)
-            self._conclude(operation, wish)
+            operation.conclude()
 
     def _choose(self, chance: Random, number: int) -> tuple[str, Wish]:
         """The next act that there is something to do for."""
@@ -66,14 +64,14 @@ class Client(threading.Thread):
     def _bring_about(self, operation: Operation, chance: Random) -> None:
         trick = chance.random()
         if trick < HANG_UP:
-            self._desk.tricks[HUNG_UP] += 1
+            self._desk.tricks.append(HUNG_UP)
             self._hang_up(operation, chance)
         elif trick < HANG_UP + TWICE_AT_ONCE and not operation.reads:
-            self._desk.tricks[SENT_TWICE] += 1
+            self._desk.tricks.append(SENT_TWICE)
             self._send_twice(operation)
         settle(operation, self._desk, self._person)
         if trick > 1 - REPEAT and operation.acknowledged and not operation.reads:
-            self._desk.tricks[REPEATED] += 1
+            self._desk.tricks.append(REPEATED)
             ask(operation, self._desk, self._person)
 
     def _hang_up(self, operation: Operation, chance: Random) -> None:
@@ -88,16 +86,6 @@ class Client(threading.Thread):
         for exchange in [_send(operation, self._desk, self._person, twin=twin) for twin in ("", "b")]:
             reply = exchange.hear()
             operation.attempts.append(Attempt(sent_at, self._desk.history.now(), reply))
-
-    def _conclude(self, operation: Operation, wish: Wish) -> None:
-        """Tells the board what came of it, and notes what the answer says has moved."""
-        if operation.acknowledged is None:
-            wish.forget()
-            return
-        answer = operation.answer()
-        operation.posted = [posted for posted in wish.posts(answer) if posted.units]
-        operation.changed = not operation.reads and wish.changes(answer)
-        wish.learn(answer)
 
 
 def settle(operation: Operation, desk: Desk, person: Person) -> None:
@@ -127,5 +115,10 @@ def _send(operation: Operation, desk: Desk, person: Person, *, twin: str = "") -
         "X-Request-ID": f"{operation.name}.{len(operation.attempts)}{twin}",
     }
     return Exchange(
-        desk.port, operation.method, BASE + operation.path, headers, operation.body, seconds=ANSWER_SECONDS_MAX
+        desk.port,
+        operation.wish.method,
+        BASE + operation.wish.path,
+        headers,
+        operation.wish.body,
+        seconds=ANSWER_SECONDS_MAX,
     )

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
+from backend.proving.acts import Posted, Wish
 from backend.proving.exchange import Reply
 
 BUSY = 503
@@ -33,15 +33,13 @@ class Operation:
     name: str
     act: str
     client: int
-    method: str
-    path: str
-    body: Any
+    wish: Wish
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
     def reads(self) -> bool:
         """Whether it only looks."""
-        return self.method == "GET"
+        return self.wish.method == "GET"
 
     @property
     def replies(self) -> list[Reply]:
@@ -76,9 +74,24 @@ class Operation:
         """Whether an attempt got no answer, so that a refusal of another one is not the last word."""
         return any(attempt.reply is None or attempt.reply.status >= 500 for attempt in self.attempts)
 
-    def answer(self) -> Any:
-        """The JSON of the acknowledgement."""
-        return orjson.loads(self.acknowledged.body) if self.acknowledged is not None else None
+    @property
+    def changed(self) -> bool:
+        """Whether the answer says that something was changed: a round may have been refused order by order."""
+        return self.acknowledged is not None and self.wish.changes(orjson.loads(self.acknowledged.body))
+
+    @property
+    def posted(self) -> list[Posted]:
+        """The units that the answer says have moved."""
+        if self.acknowledged is None:
+            return []
+        return [posted for posted in self.wish.posts(orjson.loads(self.acknowledged.body)) if posted.units]
+
+    def conclude(self) -> None:
+        """Tells the board what came of it."""
+        if self.acknowledged is None:
+            self.wish.forget()
+        else:
+            self.wish.learn(orjson.loads(self.acknowledged.body))
 
 
 class History:

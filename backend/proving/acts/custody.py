@@ -34,7 +34,9 @@ def wish_dispatch(board: Board, chance: Random, _number: int) -> Wish | None:
     def learn(answer: Any) -> None:
         drop(about)
         lots = [
-            (line["drug_id"], lot["lot_id"], lot["dispatched_units"]) for line in answer["lines"] for lot in line["lots"]
+            (line["drug_id"], lot["lot_id"], lot["dispatched_units"])
+            for line in answer["lines"]
+            for lot in line["lots"]
         ]
         board.dispatched.put(transfer_id, lots)
 

@@ -29,9 +29,7 @@ def wish_end(board: Board, chance: Random, _number: int) -> Wish | None:
         return None
     order_id, dose = picked
     about = [(board.orders, order_id, dose)]
-    return Wish(
-        f"/orders/{order_id}/discontinue", {"reason": "proof"}, learn=lambda answer: drop(about), about=about
-    )
+    return Wish(f"/orders/{order_id}/discontinue", {"reason": "proof"}, learn=lambda answer: drop(about), about=about)
 
 
 def _learn_dose(board: Board, answer: Any) -> None:

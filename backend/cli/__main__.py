@@ -1,0 +1,5 @@
+"""`python -m backend.cli` is `valmed`, where the command is not on the PATH."""
+
+from backend.cli import main
+
+main()

@@ -1,0 +1,106 @@
+"""The proof: clients at work, a saboteur among them, then rest, then the checker."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from random import Random
+
+from backend.proving.board import Board
+from backend.proving.checker import check
+from backend.proving.clients import Client, Desk, ask, settle
+from backend.proving.faults import BACKENDS, KINDS, Kind, Saboteur
+from backend.proving.history import History
+from backend.proving.report import Report, summarise
+from backend.proving.stand import Stand
+from backend.proving.stand import ask as ask_database
+
+PROGRESS_SECONDS = 10.0
+REPLAYS_MAX = 500  # acknowledged operations that are asked for once more at the end
+REST_SECONDS_MAX, POLL_SECONDS = 60.0, 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, with which chance, and how hard."""
+
+    seconds: float
+    seed: int
+    pause_seconds: float = 0.5  # between two faults, on average
+    kinds: tuple[Kind, ...] = KINDS
+
+
+class NoRest(RuntimeError):
+    """Connections of the application did not end: nothing can be said of a database that still changes."""
+
+
+def prove(stand: Stand, plan: Plan, say: Callable[[str], None] = lambda line: None) -> Report:
+    """What came of `plan` on a fresh stand. `say` gets a line now and then. Raises NoRest, NotStarted."""
+    history, tricks = History(), list[str]()
+    desk = Desk(stand.application.port, history, Board(stand.hospital), tricks)
+    saboteur = Saboteur(stand, history, plan.seed, plan.pause_seconds, plan.kinds)
+    _work(desk, saboteur, plan, say)
+    say("at rest: stopping the application, starting it again, asking for everything that is not certain")
+    _rest(stand)
+    _settle(desk, Random(f"{plan.seed}/replays"))
+    stand.application.stop()
+    say("checking")
+    verdict = check(history, stand)
+    clients = len(stand.hospital.people)
+    return summarise(history, saboteur.faults, tricks, verdict, seed=plan.seed, seconds=plan.seconds, clients=clients)
+
+
+def _work(desk: Desk, saboteur: Saboteur, plan: Plan, say: Callable[[str], None]) -> None:
+    """For the plan's seconds; then the faults end first, and every client until it has its last answer."""
+    closing, calm = threading.Event(), threading.Event()
+    people = desk.board.hospital.people
+    with ThreadPoolExecutor(len(people) + 1) as pool:
+        try:
+            sabotage = pool.submit(saboteur.work, calm)
+            clients = [Client(number, person, plan.seed, desk, closing) for number, person in enumerate(people)]
+            at_work = [pool.submit(client.run) for client in clients]
+            while (left := plan.seconds - desk.history.now()) > 0:
+                time.sleep(min(left, PROGRESS_SECONDS))
+                say(_progress(desk, saboteur))
+            calm.set()
+            sabotage.result()
+        finally:
+            calm.set()
+            closing.set()
+        for work in at_work:
+            work.result()
+
+
+def _progress(desk: Desk, saboteur: Saboteur) -> str:
+    operations = desk.history.changes
+    done = sum(operation.acknowledged is not None for operation in operations)
+    return f"{desk.history.now():6.0f} s  {done:,} of {len(operations):,} acknowledged, {len(saboteur.faults):,} faults"
+
+
+def _rest(stand: Stand) -> None:
+    """Ends whatever is under way, also what no client waits for any more, and starts the application anew."""
+    stand.application.stop()
+    ends = time.monotonic() + REST_SECONDS_MAX
+    while ask_database(stand.superuser_url, BACKENDS):
+        if time.monotonic() > ends:
+            raise NoRest(f"connections of the application are still open after {REST_SECONDS_MAX:.0f} s")
+        time.sleep(POLL_SECONDS)
+    stand.application.start()
+
+
+def _settle(desk: Desk, chance: Random) -> None:
+    """Asks once more, with the same key: all that may be there or not, and some of what is.
+
+    A refusal is the last word only now: before, an attempt without an answer might still have come after it.
+    """
+    people = desk.board.hospital.people
+    acknowledged = []
+    for operation in desk.history.changes:
+        if operation.acknowledged is not None:
+            acknowledged.append(operation)
+        elif operation.uncertain:
+            ask(operation, desk, people[operation.client])
+            settle(operation, desk, people[operation.client])
+    for operation in chance.sample(acknowledged, min(REPLAYS_MAX, len(acknowledged))):
+        ask(operation, desk, people[operation.client])

@@ -1,0 +1,164 @@
+"""What a proof tells: figures of the history, faults and how long they were felt, checks, verdict."""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from backend.proving.checker import Verdict
+from backend.proving.faults import Fault
+from backend.proving.history import BUSY, History, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How often a kind of fault struck, and the seconds from it to the next change that was acknowledged."""
+
+    count: int
+    median_seconds: float
+    longest_seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """A proof and its figures."""
+
+    seed: int
+    seconds: float
+    clients: int
+    operations: int  # changes that clients wanted
+    attempts: int  # requests for them
+    acknowledged: int
+    refused: dict[str, int]  # by problem code
+    replayed: int  # answers that repeated an earlier one
+    retried: int  # requests after the first, for whatever reason
+    busy: int  # answers 503
+    unanswered: int  # requests whose outcome was unknown
+    acts: dict[str, int]  # acknowledged changes by what was done
+    tricks: dict[str, int]  # faults of the clients themselves
+    faults: dict[str, Recovery]
+    longest_silence_seconds: float  # between two acknowledged changes
+    verdict: Verdict
+
+    @property
+    def faults_count(self) -> int:
+        """How many faults struck, the clients' own left out."""
+        return sum(recovery.count for recovery in self.faults.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {
+            "verdict": "proven" if self.verdict.proven else "broken",
+            **{name: value for name, value in vars(self).items() if name not in {"verdict", "faults"}},
+            "faults_count": self.faults_count,
+            "faults": {
+                kind: {
+                    "count": felt.count,
+                    "recovery_median_seconds": round(felt.median_seconds, 3),
+                    "recovery_longest_seconds": round(felt.longest_seconds, 3),
+                }
+                for kind, felt in self.faults.items()
+            },
+            "units": {
+                "initial": self.verdict.units.initial,
+                **self.verdict.units.moved,
+                "on_hand": self.verdict.units.on_hand,
+                "on_the_way": self.verdict.units.on_the_way,
+                "lost_on_the_way": self.verdict.units.lost_on_the_way,
+                "missing": self.verdict.units.missing,
+            },
+            "checks": [
+                {"title": check.title, "broken": check.broken, "examples": list(check.examples)}
+                for check in self.verdict.checks
+            ],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Everything for a person."""
+        yield (
+            f"{self.attempts:,} requests for {self.operations:,} changes: {self.acknowledged:,} acknowledged,"
+            f" {sum(self.refused.values()):,} refused, {self.replayed:,} replayed, {self.retried:,} retried"
+            f" ({self.busy:,} answers 503, {self.unanswered:,} without an answer)"
+        )
+        yield ""
+        yield from _table("acknowledged", self.acts)
+        yield from _table("refused", self.refused)
+        yield from _table("faults of the clients", self.tricks)
+        yield f"  {'faults':<58} {'count':>7} {'next change after, median':>27} {'longest':>9}"
+        for kind, felt in self.faults.items():
+            yield f"    {kind:<56} {felt.count:>7,} {felt.median_seconds:>25.3f} s {felt.longest_seconds:>7.3f} s"
+        yield f"    {'all':<56} {self.faults_count:>7,} {'longest silence':>27} {self.longest_silence_seconds:>7.3f} s"
+        yield ""
+        yield self._balance()
+        yield ""
+        for check in self.verdict.checks:
+            yield f"  {check.title:<90} {f'BROKEN {check.broken}' if check.broken else 'ok'}"
+            yield from (f"      {example}" for example in check.examples)
+        yield ""
+        yield f"{'PROVEN' if self.verdict.proven else 'BROKEN'} (seed {self.seed}, {self.seconds:g} s)"
+
+    def _balance(self) -> str:
+        units = self.verdict.units
+        moved = " ".join(f"{value:+,} {reason}" for reason, value in sorted(units.moved.items()))
+        return (
+            f"  units: {units.initial:,} initial {moved} = {units.on_hand:,} on hand"
+            f" + {units.on_the_way:,} on their way + {units.lost_on_the_way:,} lost there"
+            + (f", {units.missing:,} MISSING" if units.missing else "")
+        )
+
+
+def _table(title: str, counted: dict[str, int]) -> Iterator[str]:
+    yield f"  {title:<58} {'count':>7}"
+    yield from (f"    {name:<56} {count:>7,}" for name, count in counted.items())
+    yield ""
+
+
+def _by_frequency(names: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def summarise(
+    history: History, faults: Sequence[Fault], tricks: Sequence[str], verdict: Verdict, **plan: Any
+) -> Report:
+    """The report of a run; `plan` says with which seed, seconds and clients."""
+    changes = history.changes
+    attempts = [attempt for operation in changes for attempt in operation.attempts]
+    replies = [attempt.reply for attempt in attempts if attempt.reply is not None]
+    acknowledged = [operation for operation in changes if operation.acknowledged is not None]
+    times = _times(acknowledged)
+    return Report(
+        **plan,
+        operations=len(changes),
+        attempts=len(attempts),
+        acknowledged=len(acknowledged),
+        refused=_by_frequency([operation.refusal for operation in changes if operation.refusal]),
+        replayed=sum(reply.replayed for reply in replies),
+        retried=len(attempts) - len(changes),
+        busy=sum(reply.status == BUSY for reply in replies),
+        unanswered=len(attempts) - len(replies),
+        acts=_by_frequency([operation.act for operation in acknowledged]),
+        tricks=_by_frequency(tricks),
+        faults=_recoveries(faults, times),
+        longest_silence_seconds=max((after - before for before, after in pairwise(times)), default=0),
+        verdict=verdict,
+    )
+
+
+def _times(acknowledged: Sequence[Operation]) -> list[float]:
+    return sorted(at for operation in acknowledged if (at := operation.acknowledged_at) is not None)
+
+
+def _recoveries(faults: Sequence[Fault], times: Sequence[float]) -> dict[str, Recovery]:
+    """By kind, how long it took until a change was acknowledged again; those without a later change are left out of
+    the seconds."""
+    felt: dict[str, list[float]] = defaultdict(list)
+    for fault in faults:
+        place = bisect_right(times, fault.at)
+        felt[fault.kind] += [times[place] - fault.at] if place < len(times) else []
+    counts = Counter(fault.kind for fault in faults)
+    return {
+        kind: Recovery(counts[kind], median(felt[kind] or [0]), max(felt[kind], default=0)) for kind in sorted(counts)
+    }

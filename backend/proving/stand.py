@@ -1,0 +1,112 @@
+"""What the proof stands on: a private PostgreSQL, a proxy in front of it, the application behind the proxy, a hospital.
+
+PostgreSQL runs with its durable defaults (fsync, synchronous_commit) unless the caller starts it otherwise.
+"""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlalchemy.engine.url import URL, make_url
+
+from backend.config import Config
+from backend.db import Database, migrate
+from backend.db.engine import normalised_url
+from backend.db.provision import application_url, connect, create_database
+from backend.embedded import Server
+from backend.proving.application import Application
+from backend.proving.hospital import Hospital, open_hospital
+from backend.proving.proxy import Proxy
+
+OWNER = "valmed_owner"
+PORT = 5432  # of the proxy's socket's name only
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Everything that a proof works with and breaks."""
+
+    server: Server
+    proxy: Proxy
+    application: Application
+    hospital: Hospital
+    owner_url: URL  # of the database, past the proxy
+
+    @property
+    def superuser_url(self) -> URL:
+        """The database as the superuser, who kills and locks, and reads past row-level security."""
+        return make_url(self.server.url(str(self.owner_url.database)))
+
+
+@contextmanager
+def private_postgresql(folder: Path) -> Iterator[Server]:
+    """A PostgreSQL with its data below `folder`, until the block ends. Raises EmbeddedError."""
+    server = Server(folder / "postgresql")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop("immediate")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that the server's own user may enter. It is gone afterwards, unless the block fails."""
+    folder = Path(tempfile.mkdtemp(prefix="valmed-prove-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def standing(server: Server, folder: Path, *, clients: int) -> Iterator[Stand]:
+    """A stand on a database of its own on `server`, with a person for each of `clients`.
+
+    Logs and the proxy's socket are in `folder`. Raises NotStarted, ConfigError, EmbeddedError.
+    """
+    name = f"proof_{uuid.uuid4().hex[:12]}"
+    create_database(make_url(server.url()), owner=OWNER, database=name)
+    config = Config(database_url=server.url(name, OWNER), workers=WORKERS)
+    migrate.upgrade(config)
+    place = Path(tempfile.mkdtemp(prefix="valmed-proxy-"))  # short: a socket's path may have 100 characters
+    proxy = Proxy(place, PORT, f"{server.socket_dir}/.s.PGSQL.{PORT}")
+    settings = {
+        "VALMED_APPLICATION_DATABASE_URL": _through(application_url(config), place),
+        "VALMED_WORKERS": str(WORKERS),
+        "VALMED_LOG_LEVEL": "WARNING",
+    }
+    application = Application(settings, folder / f"{name}.log")
+    try:
+        hospital = _open(config, clients)
+        application.start()
+        yield Stand(server, proxy, application, hospital, normalised_url(config.database_url))
+    finally:
+        application.stop()
+        proxy.close()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _through(url: URL, place: Path) -> str:
+    query = {name: value for name, value in url.query.items() if name not in {"host", "port"}}
+    through = url.set(host=None, port=None, query={**query, "host": str(place), "port": str(PORT)})
+    return through.render_as_string(hide_password=False)
+
+
+def _open(config: Config, clients: int) -> Hospital:
+    database = Database(replace(config, pool_size=1, pool_max_overflow=0), application_url(config))
+    try:
+        return open_hospital(database, clients)
+    finally:
+        database.engine.dispose()
+
+
+def ask(url: URL, query: str) -> list[tuple[object, ...]]:
+    """The rows of `query` on a connection of its own."""
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
