@@ -44,10 +44,15 @@ def driver_error(error: BaseException) -> psycopg2.Error | None:
 
 
 def signal_of(error: psycopg2.Error) -> Signal:
-    """What `error` means. An operational error without SQLSTATE is a connection that broke."""
+    """What `error` means. An operational error without SQLSTATE is a connection that broke.
+
+    So is a bare DatabaseError without one: psycopg2 raises it instead where the server crashed while it was asked, and
+    its sub-classes for mistakes of ours.
+    """
     state = error.pgcode
     if state is None:
-        broken = isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
+        lost = isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
+        broken = lost or type(error) is psycopg2.DatabaseError
         return Signal.LOST if broken else Signal.BUG
     return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], Signal.BUG)
 
