@@ -53,14 +53,10 @@ class Operation:
         return next((reply for reply in self.replies if reply.status in UNDERSTANDING), None)
 
     @property
-    def acknowledged_at(self) -> float | None:
-        """When the first client heard that it is done."""
-        times = (
-            attempt.answered_at
-            for attempt in self.attempts
-            if attempt.reply is not None and attempt.reply.status in UNDERSTANDING
-        )
-        return min(times, default=None)
+    def acknowledging(self) -> Attempt | None:
+        """The first attempt that was told that it is done."""
+        told = (attempt for attempt in self.attempts if attempt.reply and attempt.reply.status in UNDERSTANDING)
+        return min(told, key=lambda attempt: attempt.answered_at, default=None)
 
     @property
     def refusal(self) -> str:

@@ -18,6 +18,7 @@ from backend.proving.stand import ask as ask_database
 
 PROGRESS_SECONDS = 10.0
 REPLAYS_MAX = 500  # acknowledged operations that are asked for once more at the end
+ASKED_AT_THE_END = "answered, asked for again of a new application"
 REST_SECONDS_MAX, POLL_SECONDS = 60.0, 0.1
 
 
@@ -103,4 +104,5 @@ def _settle(desk: Desk, chance: Random) -> None:
             ask(operation, desk, people[operation.client])
             settle(operation, desk, people[operation.client])
     for operation in chance.sample(acknowledged, min(REPLAYS_MAX, len(acknowledged))):
+        desk.tricks.append(ASKED_AT_THE_END)
         ask(operation, desk, people[operation.client])

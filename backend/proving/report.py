@@ -4,18 +4,18 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
 
 from backend.proving.checker import Verdict
 from backend.proving.faults import Fault
-from backend.proving.history import BUSY, History, Operation
+from backend.proving.history import BUSY, Attempt, History
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """How often a kind of fault struck, and the seconds from it to the next change that was acknowledged."""
+    """How often a kind of fault struck, and the seconds until a change was acknowledged that was asked for after it."""
 
     count: int
     median_seconds: float
@@ -87,7 +87,7 @@ class Report:
         yield from _table("acknowledged", self.acts)
         yield from _table("refused", self.refused)
         yield from _table("faults of the clients", self.tricks)
-        yield f"  {'faults':<58} {'count':>7} {'next change after, median':>27} {'longest':>9}"
+        yield f"  {'faults':<58} {'count':>7} {'recovery, median':>27} {'longest':>9}"
         for kind, felt in self.faults.items():
             yield f"    {kind:<56} {felt.count:>7,} {felt.median_seconds:>25.3f} s {felt.longest_seconds:>7.3f} s"
         yield f"    {'all':<56} {self.faults_count:>7,} {'longest silence':>27} {self.longest_silence_seconds:>7.3f} s"
@@ -128,7 +128,8 @@ def summarise(
     attempts = [attempt for operation in changes for attempt in operation.attempts]
     replies = [attempt.reply for attempt in attempts if attempt.reply is not None]
     acknowledged = [operation for operation in changes if operation.acknowledged is not None]
-    times = _times(acknowledged)
+    told = [attempt for operation in acknowledged if (attempt := operation.acknowledging) is not None]
+    times = sorted(attempt.answered_at for attempt in told)
     return Report(
         **plan,
         operations=len(changes),
@@ -141,23 +142,21 @@ def summarise(
         unanswered=len(attempts) - len(replies),
         acts=_by_frequency([operation.act for operation in acknowledged]),
         tricks=_by_frequency(tricks),
-        faults=_recoveries(faults, times),
+        faults=_recoveries(faults, told),
         longest_silence_seconds=max((after - before for before, after in pairwise(times)), default=0),
         verdict=verdict,
     )
 
 
-def _times(acknowledged: Sequence[Operation]) -> list[float]:
-    return sorted(at for operation in acknowledged if (at := operation.acknowledged_at) is not None)
-
-
-def _recoveries(faults: Sequence[Fault], times: Sequence[float]) -> dict[str, Recovery]:
-    """By kind, how long it took until a change was acknowledged again; those without a later change are left out of
-    the seconds."""
+def _recoveries(faults: Sequence[Fault], told: Sequence[Attempt]) -> dict[str, Recovery]:
+    """By kind, how long it took until a change that was asked for after the fault was acknowledged; a fault without a
+    later change is left out of the seconds."""
+    sent = sorted(told, key=lambda attempt: attempt.sent_at)
+    soonest = list(accumulate((attempt.answered_at for attempt in reversed(sent)), min))[::-1]
     felt: dict[str, list[float]] = defaultdict(list)
     for fault in faults:
-        place = bisect_right(times, fault.at)
-        felt[fault.kind] += [times[place] - fault.at] if place < len(times) else []
+        place = bisect_right(sent, fault.at, key=lambda attempt: attempt.sent_at)
+        felt[fault.kind] += [soonest[place] - fault.at] if place < len(sent) else []
     counts = Counter(fault.kind for fault in faults)
     return {
         kind: Recovery(counts[kind], median(felt[kind] or [0]), max(felt[kind], default=0)) for kind in sorted(counts)

@@ -44,7 +44,7 @@ def wish_hold(board: Board, chance: Random, _number: int) -> Wish | None:
     if picked is None:
         return None
     lot_id, known = picked
-    verb = "recall" if chance.random() < 0.1 else "hold"
+    verb = "recall" if chance.random() < 0.05 else "hold"
 
     def learn(_answer: Any) -> None:
         board.lots.drop(lot_id, known)
