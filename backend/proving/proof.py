@@ -17,7 +17,6 @@ from backend.proving.stand import Stand
 from backend.proving.stand import ask as ask_database
 
 PROGRESS_SECONDS = 10.0
-REPLAYS_MAX = 500  # acknowledged operations that are asked for once more at the end
 ASKED_AT_THE_END = "answered, asked for again of a new application"
 REST_SECONDS_MAX, POLL_SECONDS = 60.0, 0.1
 
@@ -28,8 +27,9 @@ class Plan:
 
     seconds: float
     seed: int
-    pause_seconds: float = 0.5  # between two faults, on average
+    pause_seconds: float = 1.0  # between two faults, on average
     kinds: tuple[Kind, ...] = KINDS
+    replays: int = 500  # acknowledged operations that are asked for once more at the end
 
 
 class NoRest(RuntimeError):
@@ -44,7 +44,7 @@ def prove(stand: Stand, plan: Plan, say: Callable[[str], None] = lambda line: No
     _work(desk, saboteur, plan, say)
     say("at rest: stopping the application, starting it again, asking for everything that is not certain")
     _rest(stand)
-    _settle(desk, Random(f"{plan.seed}/replays"))
+    _settle(desk, plan)
     stand.application.stop()
     say("checking")
     verdict = check(history, stand)
@@ -90,7 +90,7 @@ def _rest(stand: Stand) -> None:
     stand.application.start()
 
 
-def _settle(desk: Desk, chance: Random) -> None:
+def _settle(desk: Desk, plan: Plan) -> None:
     """Asks once more, with the same key: all that may be there or not, and some of what is.
 
     A refusal is the last word only now: before, an attempt without an answer might still have come after it.
@@ -103,6 +103,7 @@ def _settle(desk: Desk, chance: Random) -> None:
         elif operation.uncertain:
             ask(operation, desk, people[operation.client])
             settle(operation, desk, people[operation.client])
-    for operation in chance.sample(acknowledged, min(REPLAYS_MAX, len(acknowledged))):
+    chance = Random(f"{plan.seed}/replays")
+    for operation in chance.sample(acknowledged, min(plan.replays, len(acknowledged))):
         desk.tricks.append(ASKED_AT_THE_END)
         ask(operation, desk, people[operation.client])

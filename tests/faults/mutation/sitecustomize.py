@@ -1,0 +1,91 @@
+"""Takes guards out of the application under proof: Python runs this file at its start when its folder is on PYTHONPATH.
+
+The product knows nothing of it. PROOF_MUTATION names one of the functions below. Guards cover for one another:
+tests/concurrency/test_guards.py. So a mutation takes out the guard in question and what would catch its loss first.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+
+from backend.db import Prepared, Session, transaction
+from backend.http import endpoint
+from backend.orders import fulfilment
+from backend.stock import ledger
+from backend.stock.picking import LotOnShelf
+
+
+def without_row_locks() -> None:
+    """No lanes, no FOR UPDATE; and READ COMMITTED, since a snapshot refuses what a lock would have kept apart."""
+    opening = transaction.prologue
+    transaction.prologue = lambda *given, **named: opening(*given, **named).replace("REPEATABLE READ", "READ COMMITTED")
+    Session.take_lanes = lambda self, lanes: None  # type: ignore[method-assign]
+    _rewrite(fulfilment, "_LOCK", ("FOR UPDATE OF o, l", ""), ("FOR UPDATE OF s", ""))
+    _rewrite(ledger, "_LOCK", ("FOR UPDATE", ""))
+    _rewrite(ledger, "_LOCK_LOTS", ("FOR UPDATE OF s", ""))
+
+
+def without_the_dose_in_order() -> None:
+    """Nobody looks any more whether the dose is still the next when it is written."""
+    without_row_locks()
+    _rewrite(fulfilment, "_WRITE", (" AND status = 'active' AND doses_given = $16 - 1", ""))
+
+
+def without_retry() -> None:
+    """Every error of the database goes to the caller as it is."""
+
+    def give_up(_attempts: Any, error: BaseException) -> None:
+        raise error
+
+    transaction._Attempts.answer = give_up  # type: ignore[assignment,method-assign]
+
+
+def without_the_look_at_the_stock() -> None:
+    """Who fulfils believes that the first lot has enough: only the CHECK is left."""
+
+    def take_all_of_the_first(lots: list[LotOnShelf], units: int) -> list[LotOnShelf]:
+        return [replace(lots[0], quantity_units=units)] if lots else first_expiring_first(lots, units)
+
+    first_expiring_first = fulfilment.first_expiring_first
+    fulfilment.first_expiring_first = take_all_of_the_first
+
+
+def without_the_idempotency_row() -> None:
+    """No answer is remembered."""
+    endpoint.store_answer = lambda session, **row: None
+    write = fulfilment._WRITE
+    start, end = write.sql.index(", remembered AS ("), write.sql.index(")\nSELECT (SELECT on_hand_units") + 1
+    _rewrite(fulfilment, "_WRITE", (write.sql[start:end], ""))
+
+
+def without_waiting_for_the_commit() -> None:
+    """The answer is told whatever becomes of the COMMIT."""
+
+    def once(self: Any, work: Callable[[Session], Any], opening: str, attempts: Any) -> Any:
+        with transaction._Checkout(self, attempts) as link:
+            session = Session(self.engine, link, opening, prepare=self.config.prepare_statements)
+            result = work(session)
+            try:
+                session.commit()
+            except psycopg2.Error:
+                link.invalidate()
+            return result
+
+    transaction.Database._once = once  # type: ignore[method-assign]
+
+
+def _rewrite(module: Any, name: str, *changes: tuple[str, str]) -> None:
+    """Replaces a prepared statement of `module` by one with other words; each of `changes` must be there."""
+    statement: Prepared = getattr(module, name)
+    sql = statement.sql
+    for old, new in changes:
+        assert old in sql, f"{old!r} is no longer part of {module.__name__}.{name}"
+        sql = sql.replace(old, new)
+    setattr(module, name, Prepared(f"mutated_{statement.name}", statement.types, sql))
+
+
+if os.environ.get("PROOF_MUTATION"):
+    globals()[os.environ["PROOF_MUTATION"]]()

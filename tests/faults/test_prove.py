@@ -1,0 +1,144 @@
+"""`valmed prove` holds for the product, and fails for a product whose guards are taken out: the proof can see.
+
+Guards cover for one another: with FOR UPDATE alone gone the lanes still keep writers apart, and without both the
+snapshot and the CHECK still do (tests/concurrency/test_guards.py tries each alone). So a mutation takes out the guard
+that it is about and those that would catch its loss first; its docstring in mutation/sitecustomize.py names them. It
+comes from outside, into the application's processes only: the product has no switch for it.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from backend.db.provision import connect
+from backend.embedded import Server
+from backend.proving import Plan, prove, standing
+from backend.proving.faults import LIGHT
+from tests.cli.running import clean_environment
+from tests.conftest import FAST
+
+pytestmark = pytest.mark.faults
+ROOT = Path(__file__).parents[2]
+MUTATION = Path(__file__).parent / "mutation"
+CLIENTS, SEED = 32, 5
+NO_NEGATIVE = (
+    "ALTER TABLE stock_levels DROP CONSTRAINT ck_stock_levels_on_hand_units_not_negative",
+    "ALTER TABLE stock_lots DROP CONSTRAINT ck_stock_lots_quantity_units_not_negative",
+    "ALTER TABLE stock_movements DROP CONSTRAINT ck_stock_movements_balance_after_units_not_negative",
+)
+UNIQUE_DOSE = ("DROP INDEX uq_administration_dose",)
+OVERSOLD, TWICE, LOST = "Nothing is negative", "No dose is given twice", "Every acknowledged change is there"
+FAILED, DOUBLED, BUG = (
+    "No answer is a 5xx but 503",
+    "No change is there twice",
+    "No refusal speaks of a bug",
+)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the database's own user may enter."""
+    place = Path(tempfile.mkdtemp(prefix="valmed-faults-"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A PostgreSQL of these tests' own: they kill it."""
+    place = Path(tempfile.mkdtemp(prefix="valmed-faults-server-"))
+    place.chmod(0o755)
+    made = Server(place, settings=FAST)
+    made.start()
+    yield made
+    made.destroy()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def broken_by(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, tuple[str, ...], float], set[str]]:
+    """The titles of the checks that fail when the application runs with a mutation and the schema was changed so."""
+
+    def run(mutation: str, statements: tuple[str, ...], seconds: float) -> set[str]:
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(MUTATION), str(ROOT)]))
+        monkeypatch.setenv("PROOF_MUTATION", mutation)
+        with standing(server, folder, clients=CLIENTS) as stand:
+            with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+            report = prove(stand, Plan(seconds, SEED, pause_seconds=0.1, kinds=LIGHT, replays=20))
+        assert not report.verdict.proven
+        return {check.title for check in report.verdict.checks if check.broken}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("mutation", "statements", "seconds", "caught"),
+    [
+        pytest.param("without_row_locks", NO_NEGATIVE, 6, OVERSOLD, id="FOR UPDATE"),
+        pytest.param("without_retry", (), 4, FAILED, id="retry"),
+        pytest.param("without_the_look_at_the_stock", NO_NEGATIVE, 4, OVERSOLD, id="CHECK"),
+        pytest.param("without_the_look_at_the_stock", (), 4, BUG, id="all but the CHECK"),
+        pytest.param("without_the_dose_in_order", UNIQUE_DOSE, 6, TWICE, id="unique dose"),
+        pytest.param("without_the_idempotency_row", (), 4, DOUBLED, id="idempotency row"),
+        pytest.param("without_waiting_for_the_commit", (), 6, LOST, id="after the commit"),
+    ],
+)
+def test_the_proof_fails_without(
+    broken_by: Callable[..., set[str]], mutation: str, statements: tuple[str, ...], seconds: float, caught: str
+) -> None:
+    assert caught in broken_by(mutation, statements, seconds)
+
+
+def valmed_prove(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`valmed prove`, with its own folder inside of `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", "backend.cli", "prove", *arguments],
+        cwd=ROOT,
+        env={**clean_environment(), "TMPDIR": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_the_product_is_proven(folder: Path) -> None:
+    """With crashes of PostgreSQL among the faults; the figures add up and tell nobody a URL or a token."""
+    file = folder / "figures.json"
+    done = valmed_prove(folder, "--seconds", "8", "--seed", "4", "--json", str(file))
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.endswith("PROVEN (seed 4, 8 s)\n")
+    figures = json.loads(file.read_text())
+    assert figures["verdict"] == "proven"
+    assert figures["acknowledged"] > 50
+    assert figures["acknowledged"] + sum(figures["refused"].values()) == figures["operations"]
+    assert figures["faults_count"] > 0
+    assert figures["units"]["missing"] == 0
+    assert not re.search(r"postgresql[+:]|vmd_|Bearer", done.stdout + file.read_text())
+    assert list(folder.iterdir()) == [file], "nothing is left"
+
+
+def test_a_broken_product_ends_with_1_names_what_broke_and_keeps_the_evidence(folder: Path) -> None:
+    path = os.pathsep.join([str(MUTATION), str(ROOT)])
+    done = valmed_prove(folder, "--seconds", "4", PYTHONPATH=path, PROOF_MUTATION="without_the_idempotency_row")
+
+    assert done.returncode == 1
+    assert re.search(rf"{DOUBLED} +BROKEN [1-9]", done.stdout)
+    assert "BROKEN (seed 1, 4 s)\n" in done.stdout
+    (kept,) = folder.iterdir()
+    assert done.stdout.endswith(f"The database and the logs stay in {kept}.\n")
