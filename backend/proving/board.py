@@ -12,7 +12,7 @@ from backend.proving.hospital import Hospital
 from backend.stock.ledger import Shelf
 
 POOL_SIZE_MAX = 400
-CROWDED, CROWD = 0.25, 6  # how often a client goes for one of how many that others go for too
+CROWDED, CROWD = 0.3, 3  # how often a client goes for one of how many that others go for too
 
 
 class Pool:
@@ -49,6 +49,8 @@ class Board:
     def __init__(self, hospital: Hospital) -> None:
         self.hospital = hospital
         self.orders = Pool()  # -> the next dose
+        for order_id in hospital.orders:
+            self.orders.put(str(order_id), 1)
         self.given = Pool()  # administration -> order, dose
         self.leftovers = Pool()  # administration of one lot -> units
         self.requested = Pool()  # transfer

@@ -31,7 +31,7 @@ BUGS = frozenset(
     }
 )
 TRANSACTIONS = """SELECT split_part(request_id, '.', 1), count(DISTINCT transaction_id) FROM audit_events
-  WHERE request_id ~ '^[0-9]+-[0-9]+[.]' GROUP BY 1"""
+  WHERE request_id ~ '^[0-9]+-[0-9]+(-2)?[.]' GROUP BY 1"""
 ANSWERS = "SELECT key, answer FROM idempotency_keys"
 LEDGER = """SELECT reference_id::text, reason::text, sum(units) FROM stock_movements
   WHERE actor_id IS NOT NULL GROUP BY 1, 2 HAVING sum(units) <> 0"""
@@ -92,7 +92,7 @@ def check(history: History, stand: Stand) -> Verdict:
     told = [
         _check("Every operation was answered in the end", (op for op in changes if not op.replies)),
         _check("No answer is a 5xx but 503", _failures(history.operations)),
-        _check("No refusal speaks of a bug", (op for op in changes if op.refusal in BUGS)),
+        _check("No refusal speaks of a bug", (op for op in changes if op.refusal in BUGS - {op.wish.excused})),
     ]
     there = _check_transactions(changes, dict(_rows(stand, TRANSACTIONS)))
     answers = {str(key): bytes(answer) for key, answer in _rows(stand, ANSWERS)}

@@ -1,6 +1,7 @@
 """The clients: people who work in a closed loop, and who ask again with the same key until they are answered.
 
-Some hang up right after sending, some send the same request twice at once, some repeat what was already answered.
+Some hang up right after sending, some send the same request twice at once, with one key or with two, some repeat what
+was already answered.
 """
 
 import threading
@@ -18,8 +19,9 @@ BASE = "/api/v1"
 ANSWER_SECONDS_MAX = 20.0
 SETTLE_SECONDS_MAX = 120.0  # how long one operation is asked for again
 PAUSE_SECONDS_MAX = 1.0
-HANG_UP, TWICE_AT_ONCE, REPEAT = 0.03, 0.03, 0.03  # shares of the operations
-HUNG_UP, SENT_TWICE, REPEATED = "answer dropped by the client", "sent twice at once", "repeated after the answer"
+HANG_UP, TWICE_AT_ONCE, RIVALS, REPEAT = 0.03, 0.03, 0.06, 0.03  # shares of the operations
+HUNG_UP, SENT_TWICE = "answer dropped by the client", "sent twice at once with one key"
+WANTED_TWICE, REPEATED = "wanted twice at once with two keys", "repeated after the answer"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Client:
     def __init__(self, number: int, person: Person, seed: int, desk: Desk, closing: threading.Event) -> None:
         self._number, self._person, self._seed = number, person, seed
         self._desk, self._closing = desk, closing
-        acts = [act for act in ACTS if act.role is person.role]
+        acts = [act for act in ACTS if act.role is person.actor.role]
         self._acts, self._weights = acts, [act.weight for act in acts]
 
     def run(self) -> None:
@@ -48,10 +50,13 @@ class Client:
             number += 1
             chance = Random(f"{self._seed}/{self._number}/{number}")
             name, wish = self._choose(chance, number)
-            operation = Operation(f"{self._number}-{number}", name, self._number, wish)
-            self._desk.history.add(operation)
-            self._bring_about(operation, chance)
-            operation.conclude()
+            operations = self._want(f"{self._number}-{number}", name, wish, chance)
+            for operation in operations:
+                settle(operation, self._desk, self._person)
+                operation.conclude()
+            if chance.random() < REPEAT and operations[0].acknowledged and not wish.reads:
+                self._desk.tricks.append(REPEATED)
+                ask(operations[0], self._desk, self._person)
 
     def _choose(self, chance: Random, number: int) -> tuple[str, Wish]:
         """The next act that there is something to do for."""
@@ -61,18 +66,23 @@ class Client:
             if wish is not None:
                 return act.name, wish
 
-    def _bring_about(self, operation: Operation, chance: Random) -> None:
-        trick = chance.random()
+    def _want(self, name: str, act: str, wish: Wish, chance: Random) -> list[Operation]:
+        """The operation, or two for the same thing under keys of their own; some have been sent when this returns."""
+        trick = chance.random() if not wish.reads else 1
+        rivals = HANG_UP + TWICE_AT_ONCE < trick < HANG_UP + TWICE_AT_ONCE + RIVALS
+        operations = [Operation(each, act, self._number, wish) for each in ([name, f"{name}-2"] if rivals else [name])]
+        for operation in operations:
+            self._desk.history.add(operation)
         if trick < HANG_UP:
             self._desk.tricks.append(HUNG_UP)
-            self._hang_up(operation, chance)
-        elif trick < HANG_UP + TWICE_AT_ONCE and not operation.reads:
+            self._hang_up(operations[0], chance)
+        elif trick < HANG_UP + TWICE_AT_ONCE:
             self._desk.tricks.append(SENT_TWICE)
-            self._send_twice(operation)
-        settle(operation, self._desk, self._person)
-        if trick > 1 - REPEAT and operation.acknowledged and not operation.reads:
-            self._desk.tricks.append(REPEATED)
-            ask(operation, self._desk, self._person)
+            self._send_together(operations * 2)
+        elif rivals:
+            self._desk.tricks.append(WANTED_TWICE)
+            self._send_together(operations)
+        return operations
 
     def _hang_up(self, operation: Operation, chance: Random) -> None:
         sent_at = self._desk.history.now()
@@ -81,9 +91,10 @@ class Client:
         exchange.hang_up()
         operation.attempts.append(Attempt(sent_at, self._desk.history.now(), None))
 
-    def _send_twice(self, operation: Operation) -> None:
+    def _send_together(self, operations: list[Operation]) -> None:
         sent_at = self._desk.history.now()
-        for exchange in [_send(operation, self._desk, self._person, twin=twin) for twin in ("", "b")]:
+        exchanges = [_send(each, self._desk, self._person, tag) for each, tag in zip(operations, "ab", strict=True)]
+        for operation, exchange in zip(operations, exchanges, strict=True):
             reply = exchange.hear()
             operation.attempts.append(Attempt(sent_at, self._desk.history.now(), reply))
 
@@ -107,12 +118,12 @@ def ask(operation: Operation, desk: Desk, person: Person) -> Reply | None:
     return reply
 
 
-def _send(operation: Operation, desk: Desk, person: Person, *, twin: str = "") -> Exchange:
+def _send(operation: Operation, desk: Desk, person: Person, tag: str = "") -> Exchange:
     headers = {
         "Authorization": f"Bearer {person.token}",
         "Content-Type": "application/json",
         "Idempotency-Key": operation.name,
-        "X-Request-ID": f"{operation.name}.{len(operation.attempts)}{twin}",
+        "X-Request-ID": f"{operation.name}.{len(operation.attempts)}{tag}",
     }
     return Exchange(
         desk.port,

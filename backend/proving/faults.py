@@ -141,6 +141,7 @@ HEAVY = (
     Kind("PostgreSQL restarted immediately: crash recovery", 2, _restart),
 )
 KINDS = (*LIGHT, *HEAVY)
+AROUND_COMMIT = tuple(kind for kind in LIGHT if kind.name.endswith("COMMIT"))
 
 
 class Saboteur:
@@ -156,7 +157,7 @@ class Saboteur:
 
     def work(self, closing: threading.Event) -> None:
         """Breaks things. Leaves PostgreSQL up and the line open."""
-        while True:
+        while self._deck:
             self._chance.shuffle(self._deck)
             for kind in self._deck:
                 if closing.wait(self._chance.expovariate(1 / self._pause_seconds)):

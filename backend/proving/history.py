@@ -37,11 +37,6 @@ class Operation:
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
-    def reads(self) -> bool:
-        """Whether it only looks."""
-        return self.wish.method == "GET"
-
-    @property
     def replies(self) -> list[Reply]:
         """What was answered, 503 left out: it says that nothing is known yet."""
         replies = [attempt.reply for attempt in self.attempts if attempt.reply is not None]
@@ -116,4 +111,4 @@ class History:
     @property
     def changes(self) -> list[Operation]:
         """The operations that are to change something."""
-        return [operation for operation in self.operations if not operation.reads]
+        return [operation for operation in self.operations if not operation.wish.reads]

@@ -13,6 +13,8 @@ from backend.db import Database, Session, new_id
 from backend.formulary.drugs import add_drug
 from backend.identity.tokens import issue_token
 from backend.identity.users import add_user
+from backend.orders import ordering
+from backend.orders.models import Priority
 from backend.organizations import organizations
 from backend.organizations.models import WardKind
 from backend.patients.patients import add_patient
@@ -21,9 +23,9 @@ from backend.stock.ledger import Shelf
 
 SLUG = "proof"
 WARDS = (("3 West", WardKind.WARD), ("4 East", WardKind.WARD), ("Pharmacy", WardKind.PHARMACY))
-DRUGS = ("Amoxicillin", "Furosemide", "Heparin", "Metoprolol", "Paracetamol")
-PATIENTS_PER_WARD = 8
-INITIAL_UNITS = 60  # of each drug on each ward: short soon, so that clients fight for the last of it
+DRUGS = ("Amoxicillin", "Furosemide", "Heparin", "Metoprolol")
+PATIENTS_PER_WARD, ORDERS_PER_SHELF = 8, 4
+INITIAL_UNITS = 6  # of each drug on each ward: short at once, so that clients fight for the last of it
 TOKEN_HOURS = 48
 ROLES = (Role.NURSE, Role.PHARMACIST, Role.NURSE, Role.DOCTOR, Role.NURSE, Role.PHARMACIST, Role.NURSE, Role.PHARMACIST)
 
@@ -32,7 +34,7 @@ ROLES = (Role.NURSE, Role.PHARMACIST, Role.NURSE, Role.DOCTOR, Role.NURSE, Role.
 class Person:
     """Who one client is."""
 
-    role: Role
+    actor: Actor
     token: str
 
 
@@ -44,6 +46,7 @@ class Hospital:
     shelves: list[Shelf]
     patients: dict[UUID, list[UUID]]  # by ward
     people: list[Person]
+    orders: list[UUID]  # of which no dose has been given
 
     @property
     def initial_units(self) -> int:
@@ -52,7 +55,8 @@ class Hospital:
 
 
 def open_hospital(database: Database, clients: int) -> Hospital:
-    """A new hospital with stock, patients and a person for each of `clients`."""
+    """A new hospital with stock, patients, orders and a person for each of `clients`, of whom one in eight is a doctor:
+    there must be at least four."""
     organization_id = new_id()
     operator = Actor.operator(organization_id)
 
@@ -81,10 +85,9 @@ def open_hospital(database: Database, clients: int) -> Hospital:
     patients, drugs = database.transact(furnish, actor=operator)
     people = [_hire(database, organization_id, number, list(patients)) for number in range(clients)]
     shelves = [Shelf(organization_id, ward_id, drug_id) for ward_id in patients for drug_id in drugs]
-    hospital = Hospital(organization_id, shelves, patients, people)
-    for shelf in shelves:
-        _stock(database, shelf)
-    return hospital
+    doctor = next(person.actor for person in people if person.actor.role is Role.DOCTOR)
+    orders = [_stock(database, shelf, patients[shelf.ward_id], doctor) for shelf in shelves]
+    return Hospital(organization_id, shelves, patients, people, [order_id for some in orders for order_id in some])
 
 
 def _admit(session: Session, organization_id: UUID, ward_id: UUID) -> list[UUID]:
@@ -106,7 +109,7 @@ def _admit(session: Session, organization_id: UUID, ward_id: UUID) -> list[UUID]
 def _hire(database: Database, organization_id: UUID, number: int, wards: list[UUID]) -> Person:
     role, name = ROLES[number % len(ROLES)], f"Client {number}"
 
-    def hire(session: Session) -> str:
+    def hire(session: Session) -> Person:
         user_id = add_user(
             session,
             organization_id=organization_id,
@@ -117,24 +120,43 @@ def _hire(database: Database, organization_id: UUID, number: int, wards: list[UU
             ward_ids=wards,
         )
         actor = Actor(organization_id, user_id, role, name, "proof")
-        return issue_token(session, actor=actor, now=datetime.now(UTC), hours=TOKEN_HOURS).token
+        return Person(actor, issue_token(session, actor=actor, now=datetime.now(UTC), hours=TOKEN_HOURS).token)
 
-    return Person(role, database.transact(hire, actor=Actor.operator(organization_id)))
+    return database.transact(hire, actor=Actor.operator(organization_id))
 
 
-def _stock(database: Database, shelf: Shelf) -> None:
-    now = datetime.now(UTC)
+def _stock(database: Database, shelf: Shelf, patients: list[UUID], doctor: Actor) -> list[UUID]:
+    """A lot and a few orders of a shelf; the orders."""
+    now, operator = datetime.now(UTC), Actor.operator(shelf.organization_id)
 
-    def receive(session: Session) -> None:
+    def receive_and_order(session: Session) -> list[UUID]:
         session.take_lanes([shelf.lane])
         receipts.receive(
             session,
-            actor=Actor.operator(shelf.organization_id),
+            actor=operator,
             shelf=shelf,
             lot_number="FIRST",
             expires_on=(now + timedelta(days=90)).date(),
             quantity_units=INITIAL_UNITS,
             now=now,
         )
+        return [_order(session, shelf, patient_id, doctor, now) for patient_id in patients[:ORDERS_PER_SHELF]]
 
-    database.transact(receive, actor=Actor.operator(shelf.organization_id))
+    return database.transact(receive_and_order, actor=operator)
+
+
+def _order(session: Session, shelf: Shelf, patient_id: UUID, doctor: Actor, now: datetime) -> UUID:
+    return ordering.place(
+        session,
+        actor=doctor,
+        shelf=shelf,
+        patient_id=patient_id,
+        quantity_units=2,
+        priority=Priority.ROUTINE,
+        doses=4,
+        interval_minutes=60,
+        first_due_at=None,
+        dose_text=None,
+        route=None,
+        now=now,
+    )

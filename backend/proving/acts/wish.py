@@ -32,8 +32,14 @@ class Wish:
     method: str = "POST"
     learn: Learn = lambda answer: None
     posts: Posts = lambda answer: ()
+    excused: str = ""  # the problem code that is no bug, whatever the checker thinks of it elsewhere
     about: list[Known] = field(default_factory=list)
     changes: Callable[[Any], bool] = lambda answer: True  # whether this answer says that anything was changed
+
+    @property
+    def reads(self) -> bool:
+        """Whether it only looks."""
+        return self.method == "GET"
 
     def forget(self) -> None:
         """What it was about is no longer worked on as it was known."""

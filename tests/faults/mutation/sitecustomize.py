@@ -5,6 +5,7 @@ tests/concurrency/test_guards.py. So a mutation takes out the guard in question 
 """
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,15 +18,32 @@ from backend.orders import fulfilment
 from backend.stock import ledger
 from backend.stock.picking import LotOnShelf
 
+DAWDLE_SECONDS = 0.15
+
 
 def without_row_locks() -> None:
-    """No lanes, no FOR UPDATE; and READ COMMITTED, since a snapshot refuses what a lock would have kept apart."""
+    """No lanes, no FOR UPDATE; and READ COMMITTED, since a snapshot refuses what a lock would have kept apart.
+
+    Who has looked dawdles before it writes, so that seconds of a run are as good as hours.
+    """
     opening = transaction.prologue
     transaction.prologue = lambda *given, **named: opening(*given, **named).replace("REPEATABLE READ", "READ COMMITTED")
     Session.take_lanes = lambda self, lanes: None  # type: ignore[method-assign]
     _rewrite(fulfilment, "_LOCK", ("FOR UPDATE OF o, l", ""), ("FOR UPDATE OF s", ""))
     _rewrite(ledger, "_LOCK", ("FOR UPDATE", ""))
     _rewrite(ledger, "_LOCK_LOTS", ("FOR UPDATE OF s", ""))
+    _dawdle(fulfilment, "lock_target")
+
+
+def _dawdle(module: Any, name: str) -> None:
+    look = getattr(module, name)
+
+    def look_and_dawdle(*given: Any, **named: Any) -> Any:
+        seen = look(*given, **named)
+        time.sleep(DAWDLE_SECONDS)
+        return seen
+
+    setattr(module, name, look_and_dawdle)
 
 
 def without_the_dose_in_order() -> None:
