@@ -19,7 +19,7 @@ BASE = "/api/v1"
 ANSWER_SECONDS_MAX = 20.0
 SETTLE_SECONDS_MAX = 120.0  # how long one operation is asked for again
 PAUSE_SECONDS_MAX = 1.0
-HANG_UP, TWICE_AT_ONCE, RIVALS, REPEAT = 0.03, 0.03, 0.06, 0.03  # shares of the operations
+HANG_UP, TWICE_AT_ONCE, RIVALS, REPEAT = 0.03, 0.03, 0.1, 0.03  # shares of the operations
 HUNG_UP, SENT_TWICE = "answer dropped by the client", "sent twice at once with one key"
 WANTED_TWICE, REPEATED = "wanted twice at once with two keys", "repeated after the answer"
 

