@@ -24,8 +24,8 @@ from backend.db.provision import application_url, connect
 from backend.db.transaction import OutcomeUnknown
 from backend.errors import Busy
 from backend.orders import fulfilment
+from backend.proving.proxy import Ambush, Moment, Proxy
 from tests.concurrency.crowd import together
-from tests.concurrency.proxy import Cut, Proxy
 from tests.hospital import Hospital, now, open_hospital
 
 pytestmark = pytest.mark.concurrency
@@ -58,32 +58,33 @@ def shaky(proxy: tuple[Proxy, Path, int], config: Config) -> Iterator[tuple[Data
     database.engine.dispose()
 
 
-@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+@pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
 def test_a_commit_without_an_answer_is_resolved_and_the_dose_given_once(
-    hospital: Hospital, shaky: tuple[Database, Proxy], cut: Cut
+    hospital: Hospital, shaky: tuple[Database, Proxy], moment: Moment
 ) -> None:
     database, proxy = shaky
     hospital.receive(10)
     order_id = hospital.place(doses=3)
     hospital.database = database
-    proxy.cut, proxy.cuts = cut, 1
+    ambush = Ambush(moment)
+    proxy.lie_in_wait(ambush)
 
     answer = hospital.fulfil(order_id, dose=1)
 
-    assert proxy.cuts == 0, "the connection was broken"
+    assert ambush.struck.is_set(), "the connection was broken"
     assert answer.status == 200
-    assert answer.replayed is (cut is Cut.AFTER), "a replay where the first COMMIT had gone through"
+    assert answer.replayed is (moment is Moment.AFTER), "a replay where the first COMMIT had gone through"
     assert hospital.on_hand() == 9
     assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(1,)]
 
 
-@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+@pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
 def test_work_that_cannot_be_repeated_says_that_its_outcome_is_unknown(
-    hospital: Hospital, shaky: tuple[Database, Proxy], cut: Cut
+    hospital: Hospital, shaky: tuple[Database, Proxy], moment: Moment
 ) -> None:
     database, proxy = shaky
     name = uuid.uuid4().hex
-    proxy.cut, proxy.cuts = cut, 1
+    proxy.lie_in_wait(Ambush(moment))
 
     def rename(session: Session) -> None:
         session.execute(text("UPDATE wards SET name = :name"), {"name": name})
@@ -91,7 +92,7 @@ def test_work_that_cannot_be_repeated_says_that_its_outcome_is_unknown(
     with pytest.raises(OutcomeUnknown):
         database.transact(rename, actor=hospital.operator)
     committed = hospital.rows("SELECT count(*) FROM wards WHERE name = :p1", name) == [(1,)]
-    assert committed is (cut is Cut.AFTER)
+    assert committed is (moment is Moment.AFTER)
 
 
 def test_32_clients_over_a_line_that_breaks_every_few_commits_lose_and_double_nothing(
@@ -108,7 +109,8 @@ def test_32_clients_over_a_line_that_breaks_every_few_commits_lose_and_double_no
         for cuts in range(CUTS_MAX):
             if stop.wait(0.02):
                 return cuts
-            proxy.cut, proxy.cuts = (Cut.BEFORE, Cut.AFTER)[cuts % 2], 1
+            proxy.call_off()
+            proxy.lie_in_wait(Ambush(list(Moment)[cuts % len(Moment)]))
         return CUTS_MAX
 
     def nurse(mine: list) -> list[int]:
@@ -121,7 +123,7 @@ def test_32_clients_over_a_line_that_breaks_every_few_commits_lose_and_double_no
 
     finished: list[int] = []
     results = together(saboteur, *[lambda share=orders[n::32]: nurse(share) for n in range(32)])
-    proxy.cuts = 0
+    proxy.call_off()
 
     assert results[0] > 3, "connections were broken"
     assert [status for mine in results[1:] for status in mine] == [200] * 128
