@@ -18,7 +18,7 @@ from backend.orders import fulfilment
 from backend.stock import ledger
 from backend.stock.picking import LotOnShelf
 
-DAWDLE_SECONDS = 0.1
+DAWDLE_SECONDS = 0.25
 
 
 def without_row_locks() -> None:
