@@ -70,6 +70,8 @@ def schedule(adjust: bool, once: bool, data_dir: Path | None) -> None:
         while not stop.is_set():
             for line in run_weeks(database, adjust=adjust, now=datetime.now(UTC)):
                 click.echo(line)
+                if stop.is_set():
+                    break
             if once:
                 break
             stop.wait(LOOK_SECONDS)
