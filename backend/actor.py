@@ -8,7 +8,7 @@ from backend.errors import Forbidden
 
 
 class SecondFactorRequired(Forbidden):
-    """This needs a second factor: sign out, and sign in with the code of your authenticator app as well (`otp`)."""
+    """This needs a second factor: sign in with the code of your app (`otp`); who has none enrols first."""
 
 
 class Role(StrEnum):

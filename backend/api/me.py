@@ -6,6 +6,7 @@ from typing import Any
 from flask import request
 from marshmallow import fields
 
+from backend.actor import SecondFactorRequired
 from backend.api.tokens import ensure_password
 from backend.api.wards import WardOut
 from backend.db import Database, Session
@@ -14,7 +15,7 @@ from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Code, Secret
 from backend.identity import codes, passwords, queries, second_factors, signing_in, tokens, users
 from backend.identity.attempts import TooManyAttempts
-from backend.identity.second_factors import SecondFactorChanged, SecondFactorRequired
+from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import CodeWrong, PasswordWrong
 from backend.organizations import organizations
 

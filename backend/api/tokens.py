@@ -5,7 +5,7 @@ from typing import Any
 from flask import g, request
 from marshmallow import ValidationError, fields
 
-from backend.actor import Actor
+from backend.actor import Actor, SecondFactorRequired
 from backend.db import Database, Session
 from backend.errors import NotAuthenticated
 from backend.http.authentication import bearer_of, origin_of
@@ -13,7 +13,6 @@ from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Line
 from backend.identity import passwords, signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
-from backend.identity.second_factors import SecondFactorRequired
 from backend.identity.tokens import Credentials, IssuedToken, Person
 
 resource = Resource("tokens")

@@ -6,18 +6,14 @@ from uuid import UUID
 
 from sqlalchemy import Row, select, update
 
-from backend.actor import Actor, Role
+from backend.actor import Actor, Role, SecondFactorRequired
 from backend.db import Session
-from backend.errors import Conflict, Forbidden
+from backend.errors import Conflict
 from backend.identity import codes
 from backend.identity.models import User
 from backend.identity.queries import get_user
 from backend.identity.tokens import revoke_tokens_of
 from backend.organizations.models import Organization
-
-
-class SecondFactorRequired(Forbidden):
-    """Your hospital asks your role for a second factor. Send `otp`; who has none enrols on the sign-in page."""
 
 
 class SecondFactorChanged(Conflict):

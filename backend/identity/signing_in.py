@@ -11,14 +11,13 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from backend.actor import Actor
+from backend.actor import Actor, SecondFactorRequired
 from backend.db import Database, Session
 from backend.errors import Forbidden, NotAuthenticated
 from backend.identity import attempts, codes, second_factors
 from backend.identity.attempts import Attempt
 from backend.identity.models import User
 from backend.identity.passwords import is_password
-from backend.identity.second_factors import SecondFactorRequired
 from backend.identity.tokens import Credentials, IssuedToken, Person, find_person, issue_token
 from backend.organizations.models import Organization
 

@@ -90,7 +90,7 @@ def check(history: History, stand: Stand) -> Verdict:
     changes = history.changes
     units = _units(changes, stand)
     told = [
-        _check("Every operation was answered in the end", (op for op in changes if not op.replies)),
+        _check("Every operation was answered in the end", (op for op in changes if not op.ended)),
         _check("No answer is a 5xx but 503", _failures(history.operations)),
         _check("No refusal speaks of a bug", (op for op in changes if op.refusal in BUGS - {op.wish.excused})),
     ]

@@ -11,7 +11,7 @@ from random import Random
 
 from backend.proving.acts import ACTS, Wish
 from backend.proving.board import Board
-from backend.proving.exchange import Exchange, Reply
+from backend.proving.exchange import Exchange
 from backend.proving.history import Attempt, History, Operation
 from backend.proving.hospital import Person
 
@@ -100,22 +100,22 @@ class Client:
 
 
 def settle(operation: Operation, desk: Desk, person: Person) -> None:
-    """Asks with the same key until there is an answer that is not 503, for SETTLE_SECONDS_MAX at the longest."""
+    """Asks with the same key until the last attempt is answered by no 5xx, for SETTLE_SECONDS_MAX at the longest."""
     ends = time.monotonic() + SETTLE_SECONDS_MAX
     pause = 0.05
-    while not operation.replies and time.monotonic() < ends:
-        reply = ask(operation, desk, person)
-        if reply is None or reply.status >= 500:
+    while not (operation.attempts and operation.attempts[-1].settled) and time.monotonic() < ends:
+        if not ask(operation, desk, person).settled:
             time.sleep(pause)
             pause = min(PAUSE_SECONDS_MAX, pause * 2)
 
 
-def ask(operation: Operation, desk: Desk, person: Person) -> Reply | None:
-    """One more attempt at it, and what came back."""
+def ask(operation: Operation, desk: Desk, person: Person) -> Attempt:
+    """One more attempt at it."""
     sent_at = desk.history.now()
     reply = _send(operation, desk, person).hear()
-    operation.attempts.append(Attempt(sent_at, desk.history.now(), reply))
-    return reply
+    attempt = Attempt(sent_at, desk.history.now(), reply)
+    operation.attempts.append(attempt)
+    return attempt
 
 
 def _send(operation: Operation, desk: Desk, person: Person, tag: str = "") -> Exchange:

@@ -22,6 +22,11 @@ class Attempt:
     answered_at: float
     reply: Reply | None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the answer says what became of it: 503 says that nothing is known yet."""
+        return self.reply is not None and self.reply.status < 500
+
 
 @dataclass(slots=True)
 class Operation:
@@ -38,9 +43,8 @@ class Operation:
 
     @property
     def replies(self) -> list[Reply]:
-        """What was answered, 503 left out: it says that nothing is known yet."""
-        replies = [attempt.reply for attempt in self.attempts if attempt.reply is not None]
-        return [reply for reply in replies if reply.status < 500]
+        """What was answered, 5xx left out."""
+        return [attempt.reply for attempt in self.attempts if attempt.reply is not None and attempt.settled]
 
     @property
     def acknowledged(self) -> Reply | None:
@@ -54,6 +58,11 @@ class Operation:
         return min(told, key=lambda attempt: attempt.answered_at, default=None)
 
     @property
+    def ended(self) -> bool:
+        """Whether it is done, or its last attempt was refused."""
+        return self.acknowledged is not None or self.attempts[-1].settled
+
+    @property
     def refusal(self) -> str:
         """The problem code of the last refusal, empty where it was not refused."""
         if self.acknowledged is not None or not self.replies:
@@ -63,7 +72,7 @@ class Operation:
     @property
     def uncertain(self) -> bool:
         """Whether an attempt got no answer, so that a refusal of another one is not the last word."""
-        return any(attempt.reply is None or attempt.reply.status >= 500 for attempt in self.attempts)
+        return not all(attempt.settled for attempt in self.attempts)
 
     @property
     def changed(self) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from flask import flash, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
+from backend.actor import SecondFactorRequired
 from backend.api.tokens import CredentialsIn
 from backend.errors import DomainError, NotAuthenticated, ValidationFailed
 from backend.http.authentication import origin_of
@@ -19,7 +20,7 @@ from backend.http.endpoint import database_of_app
 from backend.http.parsing import load
 from backend.identity import codes, signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
-from backend.identity.second_factors import SecondFactorChanged, SecondFactorRequired
+from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import CodeWrong, SignedIn
 from backend.identity.tokens import Credentials, Person
 from backend.organizations.organizations import get_organization

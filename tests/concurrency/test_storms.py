@@ -152,6 +152,8 @@ def test_without_lanes_a_deadlock_is_run_again_and_nobody_sees_it(
 ) -> None:
     here, there = _two_shelves(hospital)
     monkeypatch.setattr(Session, "take_lanes", lambda self, lanes: None)
+    patient = replace(hospital.database.config, retry_seconds_max=60, retry_tries_max=60)  # a deadlock lasts a second
+    monkeypatch.setattr(hospital.database, "config", patient)
     before = retries()
 
     together(

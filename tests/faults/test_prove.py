@@ -9,11 +9,9 @@ comes from outside, into the application's processes only: the product has no sw
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +23,6 @@ from backend.embedded import Server
 from backend.proving import Plan, prove, standing
 from backend.proving.faults import AROUND_COMMIT
 from tests.cli.running import clean_environment
-from tests.conftest import FAST
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
@@ -46,27 +43,6 @@ TWICE = {
 }
 LOST, FAILED = {"Every acknowledged change is there"}, {"No answer is a 5xx but 503"}
 DOUBLED = "No change is there twice"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the database's own user may enter."""
-    place = Path(tempfile.mkdtemp(prefix="valmed-faults-"))
-    place.chmod(0o755)
-    yield place
-    shutil.rmtree(place, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A PostgreSQL of these tests' own: they kill it."""
-    place = Path(tempfile.mkdtemp(prefix="valmed-faults-server-"))
-    place.chmod(0o755)
-    made = Server(place, settings=FAST)
-    made.start()
-    yield made
-    made.destroy()
-    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture

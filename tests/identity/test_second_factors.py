@@ -10,12 +10,12 @@ from typing import Any
 import pyotp
 import pytest
 
-from backend.actor import Role
+from backend.actor import Role, SecondFactorRequired
 from backend.db import Database
 from backend.errors import DomainError, NotAuthenticated
 from backend.identity import codes, second_factors
 from backend.identity.queries import UserNotFound
-from backend.identity.second_factors import SecondFactorChanged, SecondFactorRequired
+from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import (
     CodeWrong,
     check_own_password,

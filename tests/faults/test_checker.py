@@ -1,0 +1,125 @@
+"""The checker believes neither the clients nor the database: each check sees the one thing that it is about."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from backend.actor import Role
+from backend.db.provision import connect
+from backend.embedded import Server
+from backend.proving import Stand, standing
+from backend.proving.acts.wish import Posted, Wish, of_shelf
+from backend.proving.board import Board
+from backend.proving.checker import check
+from backend.proving.clients import Desk, ask
+from backend.proving.exchange import Reply
+from backend.proving.history import Attempt, History, Operation
+
+pytestmark = pytest.mark.faults
+LOT = {"lot_number": "L", "expires_on": "2199-01-01", "quantity_units": 5}
+
+
+@pytest.fixture(scope="module")
+def stand(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with standing(server, Path(tmp_path_factory.mktemp("logs")), clients=4) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def received(stand: Stand) -> History:
+    """A history of one receipt, asked for twice."""
+    history = History()
+    number, pharmacist = next(
+        (number, person) for number, person in enumerate(stand.hospital.people) if person.actor.role is Role.PHARMACIST
+    )
+    wish = Wish(
+        "/stock/receipts",
+        {**of_shelf(stand.hospital.shelves[0]), **LOT},
+        posts=lambda answer: [Posted(answer["id"], "receipt", answer["quantity_units"])],
+    )
+    receipt = Operation(f"{number}-1", "receipt", number, wish)
+    history.add(receipt)
+    for _ in range(2):
+        ask(receipt, Desk(stand.application.port, history, Board(stand.hospital), []), pharmacist)
+    return history
+
+
+def broken(history: History, stand: Stand) -> set[str]:
+    return {found.title for found in check(history, stand).checks if found.broken}
+
+
+def retold(history: History, tell: Callable[[Operation], Operation]) -> History:
+    """The same history with one operation told another way."""
+    told = History()
+    (receipt,) = history.operations
+    told.add(tell(replace(receipt, attempts=list(receipt.attempts))))
+    return told
+
+
+def heard(*replies: Reply | None) -> list[Attempt]:
+    return [Attempt(0, 0, reply) for reply in replies]
+
+
+def test_the_truth_is_not_broken(received: History, stand: Stand) -> None:
+    (receipt,) = received.operations
+    assert [reply.replayed for reply in receipt.replies] == [False, True]
+    assert broken(received, stand) == set()
+
+
+REFUSED = Reply(409, False, orjson.dumps({"code": "lot_not_available"}))
+SEEN_BY_A_BUG = Reply(409, False, orjson.dumps({"code": "constraint_violated"}))
+
+
+@pytest.mark.parametrize(
+    ("replies", "title"),
+    [
+        ((None,), "Every operation was answered in the end"),
+        ((REFUSED, None), "Every operation was answered in the end"),
+        ((Reply(500, False, b"{}"), REFUSED), "No answer is a 5xx but 503"),
+        ((SEEN_BY_A_BUG,), "No refusal speaks of a bug"),
+        ((REFUSED,), "Nothing that was refused is there"),
+        ((REFUSED,), "Every repeat got the same bytes, those that are stored"),
+        ((REFUSED,), "The ledger moved the units that were acknowledged, and no other"),
+        ((REFUSED,), "All units are on hand, on their way, or went as acknowledged"),
+    ],
+)
+def test_another_answer_is_seen(received: History, stand: Stand, replies: tuple[Reply | None, ...], title: str) -> None:
+    assert title in broken(retold(received, lambda receipt: replace(receipt, attempts=heard(*replies))), stand)
+
+
+def test_an_acknowledged_change_that_is_not_there_is_seen(received: History, stand: Stand) -> None:
+    assert "Every acknowledged change is there" in broken(
+        retold(received, lambda receipt: replace(receipt, name="3-99")), stand
+    )
+
+
+def test_two_answers_that_are_both_the_first_are_seen(received: History, stand: Stand) -> None:
+    def twice(receipt: Operation) -> Operation:
+        return replace(receipt, attempts=[receipt.attempts[0]] * 2)
+
+    assert broken(retold(received, twice), stand) == {
+        "An operation was done for one request, every other one was told so"
+    }
+
+
+def test_other_bytes_are_seen(received: History, stand: Stand) -> None:
+    def altered(receipt: Operation) -> Operation:
+        reply = receipt.replies[1]
+        return replace(receipt, attempts=[receipt.attempts[0], *heard(replace(reply, body=reply.body + b" "))])
+
+    assert broken(retold(received, altered), stand) == {"Every repeat got the same bytes, those that are stored"}
+
+
+def test_a_second_transaction_of_one_operation_is_seen(received: History, stand: Stand) -> None:
+    """Last in this file: it changes the database."""
+    (receipt,) = received.operations
+    with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"SET app.organization_id = '{stand.hospital.organization_id}'; SET app.user_id = '';"
+            f" SET app.request_id = '{receipt.name}.7'; UPDATE wards SET version = version + 1"
+        )
+    assert broken(received, stand) == {"No change is there twice"}
