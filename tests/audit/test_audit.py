@@ -29,7 +29,9 @@ Connection = psycopg2.extensions.connection
 HIDDEN = {"users": {"password_hash", "totp_secret"}, "access_tokens": {"token_sha256"}}
 UNAUDITED = {
     "audit_events",
+    "claim_records",
     "dose_remainders",
+    "drift_events",
     "idempotency_keys",
     "stock_movements",
 }  # append-only: their rows are their own trail
