@@ -93,7 +93,8 @@ def record(session: Session, *, actor: Actor, count_id: UUID, lines: Sequence[Co
     NotOnThisWard, CountEnded, LotNotFound, ValidationFailed (a lot twice, or counted in the future or before the
     session).
     """
-    count = _lock(session, actor, count_id, share=True)
+    count = _lock(session, actor, count_id)
+    _change(session, actor, count_id)  # who ends the session with a snapshot from before these lines runs again
     if len({line.lot_id for line in lines}) < len(lines):
         raise ValidationFailed.of("lines", "a lot is listed twice")
     drugs = _drugs_of(session, actor.organization_id, [line.lot_id for line in lines])
@@ -183,12 +184,12 @@ def _ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
         raise NotOnThisWard()
 
 
-def _lock(session: Session, actor: Actor, count_id: UUID, *, share: bool = False) -> Row[Any]:
-    """The open session, locked: shared by those who record, alone for who ends it."""
+def _lock(session: Session, actor: Actor, count_id: UUID) -> Row[Any]:
+    """The open session, locked: those who record and who ends it go one after another."""
     row = session.execute(
         select(StockCount.id, StockCount.ward_id, StockCount.status, StockCount.created_at)
         .where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
-        .with_for_update(read=share)
+        .with_for_update()
     ).one_or_none()
     if row is None:
         raise CountNotFound()
@@ -266,8 +267,12 @@ def _held_at(session: Session, shelf: Shelf, lot_id: UUID, moment: datetime) -> 
 
 
 def _end(session: Session, actor: Actor, count_id: UUID, status: CountStatus, now: datetime) -> None:
+    _change(session, actor, count_id, status=status, ended_by_id=actor.user_id, ended_at=now)
+
+
+def _change(session: Session, actor: Actor, count_id: UUID, **values: Any) -> None:
     session.execute(
         update(StockCount)
         .where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
-        .values(status=status, ended_by_id=actor.user_id, ended_at=now, version=StockCount.version + 1)
+        .values(version=StockCount.version + 1, **values)
     )
