@@ -8,7 +8,7 @@ from backend.errors import Forbidden
 
 
 class SecondFactorRequired(Forbidden):
-    """This needs a second factor: sign in with the code of your app (`otp`); who has none enrols first."""
+    """This needs a second factor: sign in with the code of your authenticator app. Who has none enrols first."""
 
 
 class Role(StrEnum):
