@@ -229,6 +229,7 @@ def test_an_idle_screen_locks_and_the_password_opens_it_where_it_was(ward: Hospi
     screen.page.wait_for_selector("#board")
     screen.page.click("summary:has-text('Nurse')")
     screen.page.click("button:has-text('Lock the screen')")
+    screen.page.wait_for_selector("h1:has-text('Screen locked')")
     screen.page.goto(screen.base_url + "/")
     screen.page.wait_for_selector("h1:has-text('Screen locked')")
     screen.page.fill("#password", "wrong")
