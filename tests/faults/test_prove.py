@@ -27,7 +27,7 @@ from tests.cli.running import clean_environment
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 MUTATION = Path(__file__).parent / "mutation"
-CLIENTS, SEEDS = 8, range(5, 10)
+CLIENTS, SEEDS = 8, range(5, 13)
 RACES = Plan(8, 0, kinds=(), replays=20)  # clients against each other: a fault would only keep them apart
 BREAKS = Plan(4, 0, pause_seconds=0.3, kinds=AROUND_COMMIT, replays=20)
 NO_NEGATIVE = (
@@ -81,7 +81,7 @@ def test_the_proof_fails_without(
     plan: Plan,
     caught: set[str],
 ) -> None:
-    """Of five short runs one is enough: on a busy machine a single one may do too little to meet anything."""
+    """Of eight short runs one is enough: on a busy machine a single one may do too little to meet anything."""
     assert any(caught & broken_by(mutation, statements, replace(plan, seed=seed)) for seed in SEEDS)
 
 
