@@ -22,7 +22,7 @@ from tests.api.asking import (
     send,
     url_of,
 )
-from tests.api.test_pages import GROW
+from tests.api.growing import GROW
 from tests.api.wrong import ANY_ID, CURSORS_OF_NO_LIST, CURSORS_OF_NO_TIME, JSON, MOMENTS, TEXTS, encoded, wrong_values
 from tests.hospital import Client, Hospital, sign_in
 
