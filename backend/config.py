@@ -5,9 +5,11 @@ the code can neither be listed nor checked at start. Cost: a new setting is name
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 VERSION = "0.1.0"
 PREFIX = "VALMED_"
@@ -52,6 +54,7 @@ class Config:
     proxies: int = 0  # reverse proxies in front, whose X-Forwarded-For names the address of a client
     body_bytes_max: int = 1_048_576
     claims_bytes_max: int = 4_194_304  # an uploaded file of claims; `valmed claims import` takes any
+    origin: str = ""  # where the pages' browsers find them, https://name; passkeys are bound to it, and off without it
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve a database that holds the demo's published sign-ins
@@ -85,6 +88,10 @@ class Config:
                 continue
             if value < (0 if field.name in {"pool_max_overflow", "proxies"} else 1):
                 raise ConfigError(f"{PREFIX}{field.name.upper()} is {value}; it must be at least 1")
+        if self.origin and not _is_origin(self.origin):
+            raise ConfigError(
+                f"{PREFIX}ORIGIN is {self.origin}; it must be https://name, or http://localhost for trials"
+            )
         return self
 
     def per_worker(self) -> Self:
@@ -99,6 +106,19 @@ class Config:
         """The most connections that the workers of this node can have open together."""
         share = self.per_worker()
         return self.workers * (share.pool_size + share.pool_max_overflow)
+
+
+def _is_origin(text: str) -> bool:
+    """Whether browsers make passkeys for it: a host with a name, by HTTPS or this very machine, nothing after it."""
+    try:
+        parts = urlsplit(text)
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return False
+    name = parts.hostname or ""
+    named = re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?", name) is not None
+    secure = parts.scheme == "https" or (parts.scheme == "http" and name == "localhost")
+    return named and secure and text == f"{parts.scheme}://{name}{port}"
 
 
 def _parse(name: str, kind: type, text: str) -> object:

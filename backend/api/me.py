@@ -13,8 +13,9 @@ from backend.db import Database, Session
 from backend.http.authentication import origin_of
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Code, Secret
-from backend.identity import codes, passwords, queries, second_factors, signing_in, tokens, users
+from backend.identity import codes, passkeys, passwords, queries, second_factors, signing_in, tokens, users
 from backend.identity.attempts import TooManyAttempts
+from backend.identity.passkeys import PasskeyNotFound
 from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import CodeWrong, PasswordWrong
 from backend.organizations import organizations
@@ -49,10 +50,28 @@ class PasswordIn(Body):
 
 
 class SecondFactorOut(Body):
-    """Whether the caller has a second factor enrolled, and whether their role must have one."""
+    """Whether the caller has an authenticator app enrolled, how many passkeys they have, and whether their role must
+    have one or the other."""
 
     enrolled = fields.Boolean()
+    passkeys = fields.Integer()
     required = fields.Boolean()
+
+
+class PasskeyOut(Body):
+    """A passkey of the caller; `backed_up` where their device copies it to an account of theirs."""
+
+    id = fields.UUID()
+    name = fields.String()
+    backed_up = fields.Boolean()
+    created_at = fields.AwareDateTime()
+    last_used_at = fields.AwareDateTime(allow_none=True)
+
+
+class PasskeysOut(Body):
+    """The caller's passkeys, the oldest first."""
+
+    items = fields.List(fields.Nested(PasskeyOut))
 
 
 class SecretOut(Body):
@@ -145,12 +164,13 @@ def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
     person = signing_in.person_of(database, call.actor)
     if person.totp_secret == body["secret"]:
         return None
-    if person.totp_secret is not None:
+    replacing = signing_in.has_second_factor(database, person)
+    if replacing:
         if "password" not in body:
-            raise PasswordWrong("Send your password to replace the second factor that you have.")
+            raise PasswordWrong("Send your password to change the second factor that you have.")
         signing_in.check_own_password(database, call.actor, body["password"], origin)
     step = signing_in.check_first_code(database, person, body["secret"], body["otp"], origin)
-    return _Enrolment(step, person.totp_secret is not None)
+    return _Enrolment(step, replacing)
 
 
 @resource.put(
@@ -163,7 +183,8 @@ def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
     raises=(PasswordWrong, CodeWrong, SecondFactorChanged, TooManyAttempts),
 )
 def enrol_second_factor(session: Session, call: Call) -> Any:
-    """Makes the secret the caller's second factor, from their next sign-in on. Replacing one takes the password."""
+    """Makes the secret the caller's second factor, from their next sign-in on. Who has one, or a passkey, sends the
+    password."""
     found: _Enrolment | None = call.prepared
     if found is not None:
         second_factors.enrol(
@@ -186,6 +207,31 @@ def _check_password(database: Database, call: Call) -> None:
     raises=(PasswordWrong, SecondFactorRequired, TooManyAttempts),
 )
 def remove_second_factor(session: Session, call: Call) -> Any:
-    """The caller signs in with the password alone again. Refused where the hospital asks their role for more."""
+    """The caller signs in with the password alone again, or with their passkeys. Refused where the hospital asks their
+    role for more and they have no passkey."""
     second_factors.remove(session, actor=call.actor)
+    return second_factors.standing(session, actor=call.actor)
+
+
+@resource.get("/me/passkeys", "My passkeys", answer=PasskeysOut())
+def list_passkeys(session: Session, call: Call) -> Any:
+    """Those that the caller has added on the page /account: only a browser can make one."""
+    user_id = call.actor.user_id
+    assert user_id is not None  # noqa: S101 - a token always belongs to a user
+    mine = queries.list_passkeys(session, organization_id=call.organization_id, user_id=user_id)
+    return {"items": mine}
+
+
+@resource.post(
+    "/me/passkeys/<uuid:passkey_id>/remove",
+    "Remove a passkey of mine",
+    body=PasswordIn(),
+    answer=SecondFactorOut(),
+    keyed=False,
+    prepare=_check_password,
+    raises=(PasskeyNotFound, PasswordWrong, SecondFactorRequired, TooManyAttempts),
+)
+def remove_passkey(session: Session, call: Call) -> Any:
+    """The passkey signs nobody in any more. Refused for the last second factor of a role that must have one."""
+    passkeys.remove_passkey(session, actor=call.actor, passkey_id=call.path["passkey_id"])
     return second_factors.standing(session, actor=call.actor)

@@ -31,7 +31,8 @@ def demo(port: int, data_dir: Path | None, reset: bool) -> None:
 
     The data stay: the next start takes them up again. With VALMED_DATABASE_URL set, that PostgreSQL is used.
     """
-    config = replace(Config.from_env(), demo=True)
+    config = Config.from_env()
+    config = replace(config, demo=True, origin=config.origin or f"http://localhost:{port}")
     place = (data_dir or default_data_dir()).absolute()
     with listen(HOST, port) as listener, _postgresql(config, place, reset) as config:
         with _step("Migrations"):

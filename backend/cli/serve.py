@@ -75,6 +75,7 @@ def run_gunicorn(config: Config, listener: socket.socket) -> None:
         "VALMED_DATABASE_URL": config.database_url,
         "VALMED_WORKERS": str(config.workers),
         "VALMED_DEMO": str(int(config.demo)),
+        "VALMED_ORIGIN": config.origin,
         "VALMED_EMBEDDED_DATA_DIR": config.embedded_data_dir,
         "VALMED_LOG_FILE": config.log_file,
     }

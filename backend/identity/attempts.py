@@ -35,7 +35,10 @@ class TooManyAttempts(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who tries to be whom: an account, which need not exist, and the address that it is tried from."""
+    """Who tries to be whom: an account, which need not exist, and the address that it is tried from.
+
+    Without an email nobody is named yet, as with a passkey that is unknown: then the address alone is counted.
+    """
 
     organization: str
     email: str
@@ -48,10 +51,9 @@ class Attempt:
 
     def limits(self, config: Config) -> tuple[list[bytes], list[int]]:
         """What is counted, and how often it may fail."""
-        counted = {
-            self.account: config.account_failures_max,
-            _sha256("address", _network_of(self.address)): config.address_failures_max,
-        }
+        counted = {_sha256("address", _network_of(self.address)): config.address_failures_max}
+        if self.email:
+            counted[self.account] = config.account_failures_max
         return list(counted), list(counted.values())
 
 

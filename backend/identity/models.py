@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.actor import Role
@@ -50,6 +50,29 @@ class TotpStep(Tenant, Timestamped, Base):
 
     user_id: Mapped[UUID]
     step: Mapped[int] = mapped_column(BigInteger)
+
+
+class Passkey(Tenant, Timestamped, Base):
+    """The public half of a key on a user's device; `sign_count` is how often the device says that it was used."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (
+        belongs_to("users", "user_id"),
+        UniqueConstraint("organization_id", "credential_id"),
+        CheckConstraint("octet_length(credential_id) BETWEEN 1 AND 1023", name="credential_id_length"),
+        CheckConstraint("octet_length(public_key) BETWEEN 1 AND 4096", name="public_key_length"),
+        CheckConstraint("sign_count BETWEEN 0 AND 4294967295", name="sign_count_range"),
+        Index("ix_passkeys_user_id", "organization_id", "user_id"),
+    )
+
+    user_id: Mapped[UUID]
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    transports: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    backed_up: Mapped[bool]
+    name: Mapped[str]
+    last_used_at: Mapped[datetime | None]
 
 
 class AccessToken(Tenant, Base):

@@ -11,7 +11,7 @@ from backend.actor import Role
 from backend.db import Rows, Session
 from backend.db.paging import Page, PageRequest, page_of
 from backend.errors import NotFound
-from backend.identity.models import User, WardMembership
+from backend.identity.models import Passkey, User, WardMembership
 from backend.organizations.models import Ward
 
 
@@ -68,6 +68,29 @@ def wards_of(session: Session, *, organization_id: UUID, user_id: UUID) -> Seque
         )
         .order_by(Ward.name)
     ).all()
+
+
+def list_passkeys(session: Session, *, organization_id: UUID, user_id: UUID) -> Sequence[Row[Any]]:
+    """A user's passkeys, the oldest first."""
+    return session.execute(
+        select(
+            Passkey.id,
+            Passkey.name,
+            Passkey.credential_id,
+            Passkey.transports,
+            Passkey.backed_up,
+            Passkey.created_at,
+            Passkey.last_used_at,
+        )
+        .where(Passkey.organization_id == organization_id, Passkey.user_id == user_id)
+        .order_by(Passkey.id)
+    ).all()
+
+
+def count_passkeys(session: Session, *, organization_id: UUID, user_id: UUID) -> int:
+    """How many passkeys a user has."""
+    mine = (Passkey.organization_id == organization_id, Passkey.user_id == user_id)
+    return int(session.execute(select(func.count()).select_from(Passkey).where(*mine)).scalar_one())
 
 
 def works_on(session: Session, *, organization_id: UUID, user_id: UUID | None, ward_id: UUID) -> bool:

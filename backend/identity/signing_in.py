@@ -18,6 +18,7 @@ from backend.identity import attempts, codes, second_factors
 from backend.identity.attempts import Attempt
 from backend.identity.models import User
 from backend.identity.passwords import is_password
+from backend.identity.queries import count_passkeys
 from backend.identity.tokens import Credentials, IssuedToken, Person, find_person, issue_token
 from backend.organizations.models import Organization
 
@@ -69,6 +70,15 @@ def check_password(database: Database, credentials: Credentials, origin: Origin)
     if person.totp_secret is None:
         attempts.forget_failures(database, attempt)
     return person
+
+
+def has_second_factor(database: Database, person: Person) -> bool:
+    """Whether somebody has an authenticator app or a passkey."""
+    if person.totp_secret is not None:
+        return True
+    whose = {"organization_id": person.organization_id, "user_id": person.user_id}
+    actor = person.actor("", second_factor=False)
+    return database.transact(lambda session: count_passkeys(session, **whose), actor=actor, read_only=True) > 0
 
 
 def mark_of(person: Person) -> str:

@@ -1,10 +1,19 @@
-"""The account of who sits at the screen: who they are, their password, their second factor, their other screens."""
+"""The account of who sits at the screen: who they are, password, second factor, passkeys, other screens.
 
-from flask import flash, redirect, render_template, request, url_for
+A passkey is made between a device, its browser and this page; the API lists and removes them.
+"""
+
+from uuid import UUID
+
+from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import DomainError, ValidationFailed
-from backend.identity import codes
+from backend.http.authentication import origin_of
+from backend.http.endpoint import JSON, database_of_app
+from backend.http.fields import Body, Line
+from backend.http.parsing import load
+from backend.identity import ceremonies, codes, passkeys, signing_in
 from backend.identity.signing_in import CodeWrong
 from backend.ui import session as screen
 from backend.ui.asking import ask
@@ -22,8 +31,8 @@ def show_account() -> str:
 
 def _page(refusal: DomainError | None, of: str) -> str:
     """The account; a refusal stands at the form that it is `of`."""
-    me, factor = ask("GET /me"), ask("GET /me/second-factor")
-    return render_template("account.html", me=me, factor=factor, refusal=refusal, of=of)
+    me, factor, mine = ask("GET /me"), ask("GET /me/second-factor"), ask("GET /me/passkeys")["items"]
+    return render_template("account.html", me=me, factor=factor, passkeys=mine, refusal=refusal, of=of)
 
 
 @blueprint.post("/account/password")
@@ -86,4 +95,60 @@ def remove() -> AnyResponse | tuple[str, int]:
     except DomainError as refusal:
         return _page(refusal, "factor"), refusal.status
     flash("The second factor is off.")
+    return redirect(url_for(".show_account"))
+
+
+class PasskeyIn(Body):
+    """What the form of a new passkey says beside the password."""
+
+    name = Line(required=True, length=60)
+
+
+@blueprint.post("/account/passkeys/options")
+def offer_passkey() -> AnyResponse:
+    """What a device is asked that makes a passkey. It is told to whoever types the password of the account."""
+    database, given = database_of_app(), request.form
+    load(PasskeyIn(), {"name": given.get("name", "").strip()})
+    party = ceremonies.party_of(database.config)
+    person = signing_in.check_own_password(database, g.actor, given.get("password", ""), origin_of(request))
+    known = database.transact(
+        lambda work: passkeys.known_before_another(work, actor=g.actor), actor=g.actor, read_only=True
+    )
+    asked = ceremonies.offer_making(
+        party,
+        screen.challenge(f"a passkey of {g.actor.user_id}"),
+        handle=ceremonies.handle_of(person.organization_id, person.user_id),
+        email=person.email.lower(),
+        name=person.name,
+        known=known,
+    )
+    return AnyResponse(asked, content_type=JSON)
+
+
+@blueprint.post("/account/passkeys")
+def add_passkey() -> AnyResponse | tuple[str, int]:
+    """The passkey that a device has made. Its challenge is the receipt for the password."""
+    database = database_of_app()
+    try:
+        name = load(PasskeyIn(), {"name": request.form.get("name", "").strip()})["name"]
+        asked = screen.challenged(f"a passkey of {g.actor.user_id}")
+        ceremonies.take_challenge(database, asked)
+        party = ceremonies.party_of(database.config)
+        made = ceremonies.made_by(party, asked, request.form.get("credential", ""))
+        database.transact(lambda work: passkeys.add_passkey(work, actor=g.actor, made=made, name=name), actor=g.actor)
+    except DomainError as refusal:
+        return _page(refusal, "passkeys"), refusal.status
+    flash(f"The passkey {name} is added. From your next sign-in on it is your second factor, or signs you in alone.")
+    return redirect(url_for(".show_account"))
+
+
+@blueprint.post("/account/passkeys/<uuid:passkey_id>/remove")
+def remove_passkey(passkey_id: UUID) -> AnyResponse | tuple[str, int]:
+    """The passkey signs nobody in any more."""
+    body = {"password": request.form.get("password", "")}
+    try:
+        ask("POST /me/passkeys/<uuid:passkey_id>/remove", path={"passkey_id": passkey_id}, body=body)
+    except DomainError as refusal:
+        return _page(refusal, "passkeys"), refusal.status
+    flash("The passkey is removed. Your device may still show it: delete it there too.")
     return redirect(url_for(".show_account"))

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import Busy, DomainError, NotAuthenticated
 from backend.formulary.tall_man import tall_man
+from backend.http.endpoint import database_of_app
 from backend.http.problems import of_bug, of_domain
 from backend.ui.navigation import tabs
 from backend.ui.session import ScreenLocked, identify, touch
@@ -77,6 +78,7 @@ def _frame() -> dict[str, Any]:
     return {
         "about": session.get("about"),
         "theme": request.cookies.get("theme", ""),
+        "passkeys_at": database_of_app().config.origin,
         "tabs": tabs(),
     }
 

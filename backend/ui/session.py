@@ -16,7 +16,8 @@ from backend.config import Config
 from backend.db.provision import application_url
 from backend.errors import NotAuthenticated
 from backend.http.endpoint import database_of_app
-from backend.identity import tokens
+from backend.identity import ceremonies, tokens
+from backend.identity.ceremonies import CHALLENGE_SECONDS, PasskeyWrong
 from backend.observability import bind_contextvars
 
 IDLE_SECONDS_MAX = 10 * 60
@@ -78,6 +79,21 @@ def remembered() -> dict[str, str]:
         session.pop("half", None)
         raise NotAuthenticated("That took too long. Type your password again.")
     return {name: value for name, value in half.items() if name != "at"}
+
+
+def challenge(purpose: str) -> bytes:
+    """What a passkey is to answer next, in this browser and for this `purpose`."""
+    made = ceremonies.new_challenge()
+    session["challenge"] = {"asked": made.hex(), "purpose": purpose, "at": int(time.time())}
+    return made
+
+
+def challenged(purpose: str) -> bytes:
+    """What this browser was asked for `purpose`. Raises PasskeyWrong where that is nothing, or too long ago."""
+    last = session.pop("challenge", None)
+    if last is None or last["purpose"] != purpose or time.time() - last["at"] > CHALLENGE_SECONDS:
+        raise PasskeyWrong("That took too long. Try again.")
+    return bytes.fromhex(last["asked"])
 
 
 def sign_out() -> None:

@@ -1,25 +1,28 @@
 """Signing in and out, and the lock of an idle screen.
 
-The password has a page and so has the code: between them the signed cookie says whose password was right, for five
-minutes, and holds no token. Who must have a second factor and has none sets it up in place of the code.
+The password has a page and so has the second factor: between them the signed cookie says whose password was right, for
+five minutes, and holds no token. Who must have a second factor and has none sets it up in its place. A passkey is asked
+for by a script, which takes the question from `.../options` and sends the answer like any form.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import flash, g, redirect, render_template, request, session, url_for
+from sqlalchemy import Row
 from werkzeug.wrappers import Response
 
 from backend.actor import SecondFactorRequired
 from backend.api.tokens import CredentialsIn
 from backend.errors import DomainError, NotAuthenticated, ValidationFailed
 from backend.http.authentication import origin_of
-from backend.http.endpoint import database_of_app
+from backend.http.endpoint import JSON, database_of_app
 from backend.http.parsing import load
-from backend.identity import codes, signing_in, tokens
+from backend.identity import ceremonies, codes, passkey_sign_in, queries, signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
+from backend.identity.ceremonies import PasskeyWrong
 from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import CodeWrong, SignedIn
 from backend.identity.tokens import Credentials, Person
@@ -64,7 +67,7 @@ def sign_in() -> Response | Page:
     try:
         credentials = Credentials(**load(CredentialsIn(), given))
         person = signing_in.check_password(database_of_app(), credentials, origin_of(request))
-        if person.totp_secret is not None:
+        if signing_in.has_second_factor(database_of_app(), person):
             return _second_page(".show_code", person)
         return _enter(person, signing_in.finish(database_of_app(), person, None, origin_of(request)))
     except SecondFactorRequired:
@@ -104,8 +107,8 @@ def _enter(person: Person, done: SignedIn) -> Response:
 
 @blueprint.get("/sign-in/code")
 def show_code() -> str | Response:
-    """The second page: six digits and nothing else."""
-    return _while_remembered(lambda person: render_template("code.html", next=_target()))
+    """The second page: six digits, or a passkey, or whichever comes first to hand."""
+    return _while_remembered(lambda person: render_template("code.html", next=_target(), **_factors(person)))
 
 
 @blueprint.post("/sign-in/code")
@@ -117,9 +120,67 @@ def check_code() -> Response | Page:
             otp = request.form.get("otp", "").replace(" ", "")
             return _enter(person, signing_in.finish(database_of_app(), person, otp, origin_of(request)))
         except (NotAuthenticated, TooManyAttempts) as refused:
-            return _again("code.html", refused)
+            return _again("code.html", refused, **_factors(person))
 
     return _while_remembered(check)
+
+
+def _factors(person: Person) -> dict[str, bool]:
+    return {"app": person.totp_secret is not None, "passkeys": bool(_passkeys(person))}
+
+
+def _passkeys(person: Person) -> Sequence[Row[Any]]:
+    whose = {"organization_id": person.organization_id, "user_id": person.user_id}
+    actor = person.actor(g.request_id, second_factor=False)
+    return database_of_app().transact(lambda work: queries.list_passkeys(work, **whose), actor=actor, read_only=True)
+
+
+@blueprint.post("/sign-in/code/passkey/options")
+def ask_for_second_passkey() -> Response:
+    """What a passkey of whose password was right is asked."""
+    person = _remembered()
+    party = ceremonies.party_of(database_of_app().config)
+    asked = screen.challenge(f"after the password of {person.user_id}")
+    return _as_json(ceremonies.offer_showing(party, asked, known=_passkeys(person)))
+
+
+@blueprint.post("/sign-in/code/passkey")
+def check_second_passkey() -> Response | Page:
+    """The session, or the page again."""
+
+    def check(person: Person) -> Response | Page:
+        try:
+            asked = screen.challenged(f"after the password of {person.user_id}")
+            answer = request.form.get("credential", "")
+            done = passkey_sign_in.finish_by_passkey(database_of_app(), person, asked, answer, origin_of(request))
+        except (NotAuthenticated, PasskeyWrong, TooManyAttempts) as refused:
+            return _again("code.html", refused, **_factors(person))
+        return _enter(person, done)
+
+    return _while_remembered(check)
+
+
+@blueprint.post("/sign-in/passkey/options")
+def ask_for_passkey() -> Response:
+    """What any passkey is asked, of whomever."""
+    party = ceremonies.party_of(database_of_app().config)
+    return _as_json(ceremonies.offer_showing(party, screen.challenge("alone"), known=None))
+
+
+@blueprint.post("/sign-in/passkey")
+def sign_in_by_passkey() -> Response | Page:
+    """The session of whoever holds the passkey, without a password, or the first page again."""
+    try:
+        asked = screen.challenged("alone")
+        answer = request.form.get("credential", "")
+        person, done = passkey_sign_in.sign_in_alone(database_of_app(), asked, answer, origin_of(request))
+    except (NotAuthenticated, PasskeyWrong, TooManyAttempts) as refused:
+        return _again("sign_in.html", refused, organization=request.cookies.get("organization", ""))
+    return _enter(person, done)
+
+
+def _as_json(options: str) -> Response:
+    return Response(options, content_type=JSON)
 
 
 @blueprint.get("/sign-in/enrol")

@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 from backend.actor import Role
 from backend.api import RESOURCES
 from backend.http.endpoint import JSON, Operation
-from backend.identity import codes
+from backend.identity import codes, passkeys
+from backend.identity.ceremonies import Made
 from backend.models import Base
 from tests.api.claiming import VALID as CLAIMING
 from tests.api.custody import VALID as CUSTODY
@@ -44,6 +45,16 @@ def _enrolment(_hospital: Hospital) -> dict[str, Any]:
 def _phone_lost(hospital: Hospital) -> dict[str, Any]:
     somebody = hospital.add_staff(uuid.uuid4().hex, Role.NURSE)
     return {"user_id": somebody.user_id}
+
+
+def _a_passkey(hospital: Hospital) -> dict[str, Any]:
+    """Of whoever has signed in last."""
+    ((user_id,),) = hospital.rows("SELECT user_id FROM access_tokens ORDER BY created_at DESC LIMIT 1")
+    actor = next(actor for actor in hospital.staff.values() if actor.user_id == user_id)
+    made = Made(uuid.uuid4().bytes, b"the public half", 0, ["usb"], backed_up=False)
+    hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name="Stick"), actor)
+    ((passkey_id,),) = hospital.rows("SELECT id FROM passkeys ORDER BY id DESC LIMIT 1")
+    return {"passkey_id": passkey_id}
 
 
 def _new_user(hospital: Hospital) -> dict[str, Any]:
@@ -126,6 +137,8 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "POST /me/second-factor": lambda h: Ask(),
     "PUT /me/second-factor": lambda h: Ask(body=_enrolment(h)),
     "POST /me/second-factor/remove": lambda h: Ask(body={"password": PASSWORD}),
+    "GET /me/passkeys": lambda h: Ask(),
+    "POST /me/passkeys/<uuid:passkey_id>/remove": lambda h: Ask(path=_a_passkey(h), body={"password": PASSWORD}),
     "GET /organization": lambda h: Ask(),
     "PATCH /organization": lambda h: Ask(
         body={
@@ -218,7 +231,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     **CLAIMING,
 }
 # What ends the sign-ins of who asks: they are somebody whom no other test needs.
-ENDING = {"DELETE /me/tokens", "PUT /me/password"}
+ENDING = {"DELETE /me/tokens", "PUT /me/password", "POST /me/passkeys/<uuid:passkey_id>/remove"}
 # Parameters without which a list is refused.
 NEEDED = {
     "GET /stock/as-of": ("at",),

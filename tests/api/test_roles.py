@@ -20,6 +20,8 @@ MAY = {
     "POST /me/second-factor": EVERYBODY,
     "PUT /me/second-factor": EVERYBODY,
     "POST /me/second-factor/remove": EVERYBODY,
+    "GET /me/passkeys": EVERYBODY,
+    "POST /me/passkeys/<uuid:passkey_id>/remove": EVERYBODY,
     "GET /organization": EVERYBODY,
     "PATCH /organization": {"admin"},
     "GET /users": EVERYBODY,

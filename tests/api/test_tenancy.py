@@ -22,6 +22,7 @@ DOSE = "/administrations/<uuid:administration_id>"
 FOREIGN = {
     ("PATCH /users/<uuid:user_id>", "path", "user_id"): "user_not_found",
     ("DELETE /users/<uuid:user_id>/second-factor", "path", "user_id"): "user_not_found",
+    ("POST /me/passkeys/<uuid:passkey_id>/remove", "path", "passkey_id"): "passkey_not_found",
     ("PATCH /users/<uuid:user_id>", "body", "ward_ids"): "validation_failed",
     ("POST /users", "body", "ward_ids"): "validation_failed",
     ("GET /patients", "query", "ward_id"): "nothing",
@@ -145,6 +146,7 @@ TABLES = {
     "assignment": "care_team_assignments",
     "replaces": "care_team_assignments",
     "run": "report_runs",
+    "passkey": "passkeys",
 }
 STATUSES = {"validation_failed": 422, "primary_provider_changed": 409}  # of the others 404
 

@@ -13,7 +13,8 @@ from backend.care_team.models import CareRole
 from backend.counts.counts import Counted
 from backend.db import Session
 from backend.discrepancies.models import Resolution
-from backend.identity import codes, tokens
+from backend.identity import codes, passkeys, tokens
+from backend.identity.ceremonies import Made
 from backend.orders import ordering, overrides
 from backend.orders.models import OverrideStatus
 from backend.stock.ledger import Shelf
@@ -38,7 +39,7 @@ def tenant_column(table: str) -> str:
 
 def furnish(hospital: Hospital) -> Hospital:
     """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
-    count, discrepancies, alerts, a care team, claims and their drift, a token, a one-time code that was used."""
+    count, discrepancies, alerts, a care team, claims and their drift, a token, a one-time code that was used, a passkey."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
@@ -60,6 +61,8 @@ def furnish(hospital: Hospital) -> Hospital:
     hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
     used = {"organization_id": actor.organization_id, "user_id": actor.user_id, "step": 1}
     hospital.run(lambda session: codes.take_step(session, **used), actor)
+    made = Made(b"on a phone", b"the public half", 0, ["internal"], backed_up=True)
+    hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name="Phone"), actor)
     return hospital
 
 

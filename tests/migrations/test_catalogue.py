@@ -37,6 +37,7 @@ GRANTS = {
     "order_overrides": KEEPS,
     "organizations": KEEPS,
     "override_drugs": "SELECT, INSERT, DELETE",
+    "passkeys": f"{KEEPS}, DELETE",
     "patients": KEEPS,
     "report_runs": KEEPS,
     "stock_count_lines": KEEPS,
@@ -60,12 +61,12 @@ APPEND_ONLY = {
     "idempotency_keys",
     "stock_movements",
 }
-READ_BEFORE_SIGN_IN = {"access_tokens", "organizations", "users"}
+READ_BEFORE_SIGN_IN = {"access_tokens", "organizations", "passkeys", "users"}
 SEARCHED_BY_THE_OWNER = {"drugs"}
 FUNCTIONS_OF_THE_APPLICATION = {
     "analyze_claims",
     *("authenticate", "organization_ids", "organization_named", "search_drugs", "sign_in_candidate"),
-    *("sign_in_wait", "count_sign_in_failure", "forget_sign_in_failures"),
+    *("sign_in_wait", "count_sign_in_failure", "forget_sign_in_failures", "passkey_named", "take_challenge"),
 }
 SECRETS = {"users": ["password_hash", "totp_secret"], "access_tokens": ["token_sha256"]}
 # Asked before a tenant is known, or by a search that picks the tenant's rows itself; not unique, so neither tells
@@ -160,7 +161,7 @@ def test_each_tenant_table_has_one_policy_for_every_command_and_everybody(owner:
         for column in ["id" if table == "organizations" else "organization_id"]
     ]
     expected += [(table, "sign_in", "PERMISSIVE", [me], "SELECT", "true", None) for table in READ_BEFORE_SIGN_IN]
-    expected += [("failures", "sign_in", "PERMISSIVE", [me], "ALL", "true", None)]
+    expected += [(table, "sign_in", "PERMISSIVE", [me], "ALL", "true", None) for table in ("failures", "taken")]
     expected += [(table, "search", "PERMISSIVE", [me], "SELECT", "true", None) for table in SEARCHED_BY_THE_OWNER]
     assert sorted(rows) == sorted(expected)
 
@@ -201,14 +202,17 @@ def test_the_application_role_may_make_nothing_in_the_schemas_it_uses(applicatio
         ask(application, "CREATE SCHEMA mine")
 
 
-def test_the_application_role_reaches_the_failed_sign_ins_by_three_functions_only(
+def test_the_application_role_reaches_failed_sign_ins_and_taken_challenges_by_functions_only(
     application: Connection, owner: Connection
 ) -> None:
-    for statement in ("SELECT * FROM sign_in.failures", "DELETE FROM sign_in.failures"):
+    tables = ("failures", "taken")
+    for statement in [f"{verb} FROM sign_in.{table}" for table in tables for verb in ("SELECT *", "DELETE")]:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             ask(application, statement)
     secured = "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relkind = 'r'"
-    assert ask(owner, f"{secured} AND relnamespace = 'sign_in'::regnamespace") == [("failures", True, True)]
+    assert ask(owner, f"{secured} AND relnamespace = 'sign_in'::regnamespace ORDER BY 1") == [
+        (table, True, True) for table in tables
+    ]
 
 
 def test_every_point_in_time_has_a_time_zone(owner: Connection) -> None:

@@ -54,6 +54,7 @@ async function send(event) {
 // document.open() takes the listeners away, and a module runs once: a page that was written in begins here too.
 function begin() {
   document.addEventListener("submit", send);
+  if (document.querySelector("[data-passkey]")) import("./passkeys.mjs").then(({ offer }) => offer());
   if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
     document.documentElement.dataset.bsTheme = "dark";
     const button = document.querySelector('button[name="theme"]');
