@@ -51,9 +51,8 @@ class Attempt:
 
     def limits(self, config: Config) -> tuple[list[bytes], list[int]]:
         """What is counted, and how often it may fail."""
-        counted = {_sha256("address", _network_of(self.address)): config.address_failures_max}
-        if self.email:
-            counted[self.account] = config.account_failures_max
+        counted = {self.account: config.account_failures_max} if self.email else {}
+        counted[_sha256("address", _network_of(self.address))] = config.address_failures_max
         return list(counted), list(counted.values())
 
 

@@ -37,7 +37,7 @@ def require(clients: dict[str, Client], *roles: str) -> None:
 
 def test_a_code_signs_in_once(app: Flask, hospital: Hospital, clients: dict[str, Client]) -> None:
     secret = new_secret()
-    assert enrol(clients["nurse"], secret).get_json() == {"enrolled": True, "required": False}
+    assert enrol(clients["nurse"], secret).get_json() == {"enrolled": True, "passkeys": 0, "required": False}
     otp = code_now(secret, 1)
     first, second = (sign_in_over_http(app, hospital, otp=otp) for _ in range(2))
     assert Client(app, hospital.nurse, first.get_json()["token"]).get("/me").get_json()["second_factor"] is True
@@ -54,7 +54,7 @@ def test_a_required_factor_is_told_and_nothing_is_issued(
     assert assert_problem(sign_in_over_http(app, hospital), 403, "second_factor_required")["enrolled"] is False
     assert_problem(sign_in_over_http(app, hospital, otp="123456"), 401, "not_authenticated")
     assert everything(hospital) == before
-    assert enrol(clients["nurse"], new_secret()).get_json() == {"enrolled": True, "required": True}
+    assert enrol(clients["nurse"], new_secret()).get_json() == {"enrolled": True, "passkeys": 0, "required": True}
     assert assert_problem(sign_in_over_http(app, hospital), 403, "second_factor_required")["enrolled"] is True
 
 
@@ -101,9 +101,9 @@ def test_removing_takes_the_password_and_is_refused_where_the_policy_asks(
     assert_problem(nurse.post("/me/second-factor/remove", {"password": "wrong"}), 403, "password_wrong")
     assert_problem(nurse.post("/me/second-factor/remove", {"password": PASSWORD}), 403, "second_factor_required")
     require(clients)
-    assert nurse.get("/me/second-factor").get_json() == {"enrolled": True, "required": False}
+    assert nurse.get("/me/second-factor").get_json() == {"enrolled": True, "passkeys": 0, "required": False}
     gone = nurse.post("/me/second-factor/remove", {"password": PASSWORD}).get_json()
-    assert gone == nurse.get("/me/second-factor").get_json() == {"enrolled": False, "required": False}
+    assert gone == nurse.get("/me/second-factor").get_json() == {"enrolled": False, "passkeys": 0, "required": False}
 
 
 def test_an_admin_takes_the_factor_of_a_lost_phone_away(

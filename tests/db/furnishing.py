@@ -39,7 +39,7 @@ def tenant_column(table: str) -> str:
 
 def furnish(hospital: Hospital) -> Hospital:
     """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
-    count, discrepancies, alerts, a care team, claims and their drift, a token, a one-time code that was used, a passkey."""
+    count, discrepancies, alerts, a care team, claims and their drift, a token, a used one-time code, a passkey."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
