@@ -48,9 +48,10 @@ def _phone_lost(hospital: Hospital) -> dict[str, Any]:
 
 
 def _a_passkey(hospital: Hospital) -> dict[str, Any]:
-    """Of whoever has signed in last."""
+    """The only one of whoever has signed in last."""
     ((user_id,),) = hospital.rows("SELECT user_id FROM access_tokens ORDER BY created_at DESC LIMIT 1")
     actor = next(actor for actor in hospital.staff.values() if actor.user_id == user_id)
+    hospital.change("DELETE FROM passkeys WHERE user_id = :p1", user_id)
     made = Made(uuid.uuid4().bytes, b"the public half", 0, ["usb"], backed_up=False)
     hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name="Stick"), actor)
     ((passkey_id,),) = hospital.rows("SELECT id FROM passkeys ORDER BY id DESC LIMIT 1")
