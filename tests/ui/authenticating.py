@@ -12,7 +12,7 @@ class Device:
         options = {
             "protocol": "ctap2",
             "transport": "internal" if verifying else "usb",
-            "hasResidentKey": True,
+            "hasResidentKey": verifying,
             "hasUserVerification": verifying,
             "isUserVerified": verifying,
             "automaticPresenceSimulation": True,

@@ -272,7 +272,8 @@ def test_axe_finds_nothing_on_the_pages_of_signing_in(hospital: Hospital, tablet
 # The cookie between the two pages, without a browser
 
 
-def _token(client: FlaskClient, path: str) -> str:
+def token_of_page(client: FlaskClient, path: str) -> str:
+    """The CSRF token that the page is rendered with."""
     found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(path).get_data(as_text=True))
     assert found is not None
     return found[1]
@@ -283,7 +284,7 @@ def half_way(app: Flask, hospital: Hospital) -> FlaskClient:
     client = app.test_client()
     email = f"nurse@{hospital.slug}.example"
     form = {"organization": hospital.slug, "email": email, "password": PASSWORD}
-    answer = client.post("/sign-in", data={"csrf_token": _token(client, "/sign-in"), **form})
+    answer = client.post("/sign-in", data={"csrf_token": token_of_page(client, "/sign-in"), **form})
     assert (answer.status_code, answer.location) == (302, "/sign-in/code?next=/")
     return client
 
@@ -299,7 +300,7 @@ def test_the_cookie_between_the_pages_holds_no_token_and_ends_after_five_minutes
 ) -> None:
     for seconds, leads in ((299, "/"), (301, "/sign-in?next=/")):
         client = half_way(ward_app, hospital)
-        page = _token(client, "/sign-in/code")
+        page = token_of_page(client, "/sign-in/code")
         with client.session_transaction() as session:
             assert set(session) == {"half", "csrf_token"}
             assert PASSWORD not in str(dict(session))
@@ -324,7 +325,7 @@ def test_a_cookie_that_somebody_else_signed_is_nobodys(ward_app: Flask, hospital
 
 def test_a_new_password_ends_what_the_old_one_began(ward_app: Flask, hospital: Hospital, secret: str) -> None:
     client = half_way(ward_app, hospital)
-    page = _token(client, "/sign-in/code")
+    page = token_of_page(client, "/sign-in/code")
     hospital.change("UPDATE users SET password_hash = 'another' WHERE role = 'nurse'")
     assert send_code(client, page, code_now(secret)) == "/sign-in?next=/"
     assert tokens_of(hospital) == []
@@ -335,7 +336,7 @@ def test_an_enrolment_that_is_none_is_refused(ward_app: Flask, hospital: Hospita
     hospital.change("UPDATE organizations SET second_factor_roles = '{nurse}'")
     client = ward_app.test_client()
     first = {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
-    client.post("/sign-in", data={"csrf_token": _token(client, "/sign-in"), **first})
-    answer = client.post("/sign-in/enrol", data={"csrf_token": _token(client, "/sign-in/enrol"), **form})
+    client.post("/sign-in", data={"csrf_token": token_of_page(client, "/sign-in"), **first})
+    answer = client.post("/sign-in/enrol", data={"csrf_token": token_of_page(client, "/sign-in/enrol"), **form})
     assert answer.status_code == 403
     assert tokens_of(hospital) == []
