@@ -8,7 +8,10 @@ from backend.errors import Forbidden
 
 
 class SecondFactorRequired(Forbidden):
-    """This needs a second factor: sign in with the code of your authenticator app. Who has none enrols first."""
+    """This needs a second factor: sign in with the code of your authenticator app or, on the pages, a passkey.
+
+    Who has neither enrols first.
+    """
 
 
 class Role(StrEnum):

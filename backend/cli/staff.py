@@ -52,7 +52,7 @@ def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | N
     "roles",
     type=click.Choice([*(role.value for role in Role), NOBODY]),
     multiple=True,
-    help="A role that signs in with a one-time code; may be given again.",
+    help="A role that signs in with a one-time code or a passkey; may be given again.",
 )
 @data_dir_option
 def set_policy(

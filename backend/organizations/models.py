@@ -23,7 +23,7 @@ class Organization(Timestamped, Base):
     `dose_window_minutes`: a dose is due from so long before its time until so long after it, then overdue.
     `discrepancy_hours`: within this time a discrepancy is to be resolved. `transit_hours`: a transfer that is under way
     for longer raises an alert. All three are the hospital's to set; no standard names them.
-    `second_factor_roles`: who has one of these roles signs in with a one-time code.
+    `second_factor_roles`: who has one of these roles signs in with a one-time code or a passkey.
     """
 
     __tablename__ = "organizations"

@@ -21,7 +21,7 @@ TEAM = "/patients/<uuid:patient_id>/care-team"
 TEAM_PAGES, DOCTOR_PAGES = 2, 25
 DOCTORS_MAX = 200
 ADVICE = {
-    "second_factor_required": "Sign out, and sign in with the code of your authenticator app.",
+    "second_factor_required": "Sign out, and sign in with the code of your authenticator app or a passkey.",
     "primary_provider_exists": "To put somebody else in their place, choose “Make primary” beside their name.",
     "provider_already_assigned": "Look at the list above; to change the role, remove them first.",
     "primary_provider_changed": "Look at who is PRIMARY now, and decide anew.",

@@ -171,7 +171,7 @@ def test_without_a_code_the_page_says_what_to_do_and_changes_nothing(cared_for: 
     form = {"csrf_token": str(token), "provider_id": str(cared_for.staff["eva"].user_id), "role": "CONSULTANT"}
     answer = screen.page.request.post(team, form=form, headers={"Referer": team})
     assert answer.status == 403
-    assert "Sign out, and sign in with the code of your authenticator app." in answer.text()
+    assert "Sign out, and sign in with the code of your authenticator app or a passkey." in answer.text()
     assert members(cared_for) == before
 
 
