@@ -169,13 +169,17 @@ def ask_for_passkey() -> Response:
 
 @blueprint.post("/sign-in/passkey")
 def sign_in_by_passkey() -> Response | Page:
-    """The session of whoever holds the passkey, without a password, or the first page again."""
+    """The session of whoever holds the passkey, without a password, or the page again; on a locked screen it takes the
+    place of the one that was there, whoever comes."""
     try:
         asked = screen.challenged("alone")
         answer = request.form.get("credential", "")
         person, done = passkey_sign_in.sign_in_alone(database_of_app(), asked, answer, origin_of(request))
     except (NotAuthenticated, PasskeyWrong, TooManyAttempts) as refused:
-        return _again("sign_in.html", refused, organization=request.cookies.get("organization", ""))
+        template = "lock.html" if "token" in session else "sign_in.html"
+        return _again(template, refused, organization=request.cookies.get("organization", ""))
+    if "token" in session:
+        _revoke(session["token"])
     return _enter(person, done)
 
 

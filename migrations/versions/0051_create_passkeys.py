@@ -17,7 +17,7 @@ BEGIN
     FROM passkeys p JOIN organizations o ON o.id = p.organization_id
       JOIN users u ON (u.organization_id, u.id) = (p.organization_id, p.user_id)
     WHERE p.organization_id = wanted_organization AND p.user_id = wanted_user
-      AND p.credential_id = wanted_credential AND u.active;
+      AND p.credential_id = wanted_credential;
 END
 """
 

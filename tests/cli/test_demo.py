@@ -65,6 +65,11 @@ class Demo:
             refused.close()
             return refused.code
 
+    def page(self, path: str) -> str:
+        """The page at `path`."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as response:
+            return str(response.read().decode())
+
     def wait_until_ready(self) -> None:
         """Returns when it can work; the nurse is signed in then."""
         deadline = time.monotonic() + READY_SECONDS
@@ -192,6 +197,7 @@ def test_the_second_start_takes_the_data_up_and_a_taken_port_says_what_to_do(fir
         assert "Riverside Hospital:" not in demo.said()
         order = demo.ask(f"/api/v1/orders/{first.answer['order_id']}")
         assert (order["status"], order["doses_given"]) == ("completed", 1)
+        assert f'data-at="http://localhost:{demo.port}"' in demo.page("/sign-in"), "passkeys are bound to a name"
 
         refused = valmed("demo", "--data-dir", str(first.place), "--port", str(demo.port))
         assert refused.returncode == 1

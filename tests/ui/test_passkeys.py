@@ -244,6 +244,30 @@ def test_a_sign_in_by_passkey_alone_changes_a_care_team(hospital: Hospital, scre
     assert hospital.rows(team) == [(hospital.staff["doctor"].user_id,)]
 
 
+def test_a_passkey_opens_a_locked_screen_for_its_owner_and_ends_what_was_there(
+    hospital: Hospital, nurse: Screen
+) -> None:
+    device = Device(nurse.page)
+    add(nurse, "Phone")
+    nurse.page.wait_for_selector(ADDED)
+    (held,) = device.credentials()
+    for count, said, left in ((0, "was not accepted", [(False,)]), (9, "", [(True,)])):
+        nurse.page.goto(nurse.base_url + "/account")
+        if said:
+            nurse.page.click("summary.btn.quiet >> nth=0")
+            nurse.page.click("button:has-text('Lock the screen')")
+            hospital.change("UPDATE passkeys SET sign_count = 5")
+        device.put(held, signCount=count)
+        nurse.page.wait_for_selector("h1:has-text('Screen locked')")
+        nurse.page.click("button:has-text('Sign in with a passkey')")
+        if said:
+            assert said in alert(nurse)
+            assert nurse.page.locator("h1:has-text('Screen locked')").count() == 1
+        else:
+            nurse.page.wait_for_selector("h1:has-text('My account')")
+        assert tokens_of(hospital) == left
+
+
 def test_an_admin_takes_passkeys_away_with_the_second_factor(
     hospital: Hospital, screen: Screen, named_app: Flask
 ) -> None:
@@ -316,7 +340,11 @@ def test_axe_finds_nothing_on_the_pages_of_passkeys(hospital: Hospital, tablet: 
     enrolled_on_the_server(hospital, named_app)
     tablet.page.goto(tablet.base_url + "/account")
     tablet.inspect("the account")
-    sign_out(tablet)
+    tablet.page.click("summary.btn.quiet >> nth=0")
+    tablet.page.click("button:has-text('Lock the screen')")
+    tablet.page.wait_for_selector("button:has-text('Sign in with a passkey')")
+    tablet.inspect("the lock")
+    tablet.page.click("button:has-text('Somebody else')")
     tablet.sign_in(hospital, "nurse")
     tablet.page.wait_for_selector("button:has-text('Use a passkey')")
     tablet.inspect("the passkey")
