@@ -90,7 +90,14 @@ def use_passkey(session: Session, *, actor: Actor, passkey_id: UUID, shown: Show
     if stored is None:
         return False
     if (stored or shown.sign_count) and shown.sign_count <= stored:
-        log.warning("passkey_count_went_back", passkey_id=passkey_id, stored=stored, shown=shown.sign_count)
+        log.warning(
+            "passkey_count_went_back",
+            organization_id=str(actor.organization_id),
+            user_id=str(actor.user_id),
+            passkey_id=str(passkey_id),
+            stored=stored,
+            shown=shown.sign_count,
+        )
         return False
     session.execute(
         update(Passkey)
