@@ -14,7 +14,7 @@ import psycopg2
 
 from backend.db import Prepared, Session, transaction
 from backend.http import endpoint
-from backend.orders import fulfilment
+from backend.orders import fulfilment, rounds
 from backend.stock import ledger
 from backend.stock.picking import LotOnShelf
 
@@ -32,7 +32,11 @@ def without_row_locks() -> None:
     _rewrite(fulfilment, "_LOCK", ("FOR UPDATE OF o, l", ""), ("FOR UPDATE OF s", ""))
     _rewrite(ledger, "_LOCK", ("FOR UPDATE", ""))
     _rewrite(ledger, "_LOCK_LOTS", ("FOR UPDATE OF s", ""))
-    _dawdle(fulfilment, "lock_target")
+    _dawdle(fulfilment, "_lock")
+    _rewrite(rounds, "_LOCK_ORDERS", ("FOR UPDATE OF o", ""))
+    _rewrite(rounds, "_LOCK_LEVELS", ("FOR UPDATE OF l", ""))
+    _rewrite(rounds, "_LOCK_LOTS", ("FOR UPDATE OF s", ""))
+    _dawdle(rounds, "_lock_stock")
 
 
 def _dawdle(module: Any, name: str) -> None:
@@ -50,6 +54,7 @@ def without_the_dose_in_order() -> None:
     """Nobody looks any more whether the dose is still the next when it is written."""
     without_row_locks()
     _rewrite(fulfilment, "_WRITE", (" AND status = 'active' AND doses_given = $16 - 1", ""))
+    _rewrite(rounds, "_WRITE", (" AND o.status = 'active' AND o.doses_given = doses.number - 1", ""))
 
 
 def without_retry() -> None:
