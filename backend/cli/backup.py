@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from backend.backups.backup import back_up
+from backend.backups.errors import BackupError
 from backend.backups.manifest import Manifest, manifest_of
 from backend.backups.physical import back_up_cluster
 from backend.backups.textfile import write_textfile
@@ -36,12 +37,13 @@ def backup(place: Path, physical: bool, textfile: Path | None, data_dir: Path | 
     with configured(data_dir, private_user=SUPERUSER) as config:
         url = normalised_url(config.database_url)
         target = (_named(place, str(url.database), physical) if place.is_dir() else place).absolute()
-        if physical:
-            manifest = back_up_cluster(url, Base.metadata, target, report=click.echo)
-        else:
-            manifest = back_up(url, Base.metadata, target, report=click.echo)
-    if textfile is not None:
-        write_textfile(textfile, manifest)
+        take = back_up_cluster if physical else back_up
+        try:
+            manifest = take(url, Base.metadata, target, report=click.echo)
+            if textfile is not None:
+                write_textfile(textfile, manifest)
+        except OSError as error:
+            raise BackupError(f"cannot write {error.filename or target}: {error.strerror}") from None
     _tell(target, manifest)
     sys.exit(1 if manifest.broken else 0)
 

@@ -1,0 +1,94 @@
+"""A copy of the whole cluster is a PostgreSQL that starts, with everything in it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine.url import make_url
+
+from backend.backups import physical
+from backend.backups.errors import BackupError
+from backend.backups.manifest import manifest_of
+from backend.backups.physical import back_up_cluster
+from backend.config import Config
+from backend.db import Database, migrate
+from backend.db.engine import normalised_url
+from backend.db.provision import application_url, create_database
+from backend.embedded import Server
+from backend.embedded.account import choose_account
+from backend.models import Base
+from backend.reports.verification import verify
+from tests.conftest import FAST
+from tests.hospital import open_hospital
+
+MakeServer = Callable[[str], Server]
+
+
+@pytest.fixture
+def make_server() -> Iterator[MakeServer]:
+    """A private PostgreSQL in a folder of that name."""
+    place = Path(tempfile.mkdtemp(prefix="valmed-physical-"))
+    place.chmod(0o755)
+    made: list[Server] = []
+
+    def make(name: str) -> Server:
+        made.append(Server(place / name, settings=FAST))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.destroy()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_a_copy_of_the_cluster_starts_and_is_proven(make_server: MakeServer, tmp_path: Path) -> None:
+    source = make_server("source")
+    source.start()
+    create_database(make_url(source.url()), owner="valmed_owner", database="valmed")
+    config = Config(database_url=source.url("valmed", "valmed_owner"), log_level="CRITICAL")
+    migrate.upgrade(config)
+    database = Database(replace(config, pool_size=1, pool_max_overflow=0), application_url(config))
+    open_hospital(database).receive(7)
+    database.engine.dispose()
+    copy = tmp_path / "cluster"
+
+    manifest = back_up_cluster(make_url(source.url("valmed")), Base.metadata, copy, report=lambda line: None)
+
+    assert (manifest.kind, manifest.broken) == ("physical", 0)
+    assert copy.stat().st_mode & 0o777 == 0o700
+    assert manifest_of(copy).exists()
+    source.destroy()
+    there = make_server("there")
+    shutil.copytree(copy, there.data_dir / "pgdata")
+    account = choose_account()
+    for folder, _, files in os.walk(there.data_dir / "pgdata"):
+        for path in (folder, *(os.path.join(folder, name) for name in files)):
+            os.chown(path, account.uid, account.gid)
+    there.start()
+    findings = verify(normalised_url(there.url("valmed", "valmed_owner")), Base.metadata)
+    assert [finding for finding in findings if finding.broken] == []
+    assert len({finding.organization for finding in findings}) == 2, "the schema and the hospital"
+
+
+def test_a_copy_that_was_changed_on_the_way_is_not_kept(
+    make_server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_server("source")
+    source.start()
+    create_database(make_url(source.url()), owner="valmed_owner", database="valmed")
+    migrate.upgrade(Config(database_url=source.url("valmed", "valmed_owner")))
+    really_run = physical.run
+
+    def run_and_damage(program: Path, *arguments: object) -> None:
+        really_run(program, *arguments)  # type: ignore[arg-type]
+        if program.name == "pg_basebackup":
+            (tmp_path / ".cluster.partial" / "PG_VERSION").write_text("17\n")
+
+    monkeypatch.setattr(physical, "run", run_and_damage)
+    with pytest.raises(BackupError, match="pg_verifybackup failed"):
+        back_up_cluster(make_url(source.url("valmed")), Base.metadata, tmp_path / "cluster", report=lambda line: None)
+    assert list(tmp_path.iterdir()) == []
