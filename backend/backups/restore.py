@@ -58,7 +58,7 @@ def ensure_whole(backup: Path, manifest: Manifest) -> None:
         raise BackupError(f"{backup} is a copy of a whole cluster: start PostgreSQL on it (README, Restore)")
     if digest(backup) != manifest.sha256:
         raise BackupError(f"{backup} is not the file that was backed up: its SHA-256 differs from the manifest's")
-    if manifest.revision > migrate.newest():
+    if migrate.is_newer(manifest.revision):
         raise BackupError(
             f"{backup} stands at migration {manifest.revision}, this code knows {migrate.newest()}: "
             f"restore with ValMed {manifest.valmed}"

@@ -58,8 +58,14 @@ def ensure_serviceable(config: Config) -> None:
     check_role(application_url(config))
     database = open_database(config)
     revision = migrate.served_revision(database)
-    if revision != migrate.newest():
+    if revision is None or not migrate.can_serve(revision):
         raise ConfigError(f"the database stands at {revision}, this code needs {migrate.newest()}: valmed db upgrade")
+    if migrate.is_newer(revision):
+        click.echo(
+            f"valmed: the database stands at {revision}, of a later release; this code brings {migrate.newest()} and "
+            "serves on",
+            err=True,
+        )
     with closing(connect(application_url(config))) as connection:
         ensure_pool_fits(config, read_limits(connection, application_role(config)))
     if not config.demo and has_demo_sign_ins(database):
