@@ -88,7 +88,8 @@ def ensure_all_is_seen(moment: Moment) -> None:
         raise BackupError(
             f"the role {role} does not see every row of {len(hidden)} tables ({hidden[0]} ...), which force row-level "
             "security; back up as a role that does. A superuser makes one: CREATE ROLE valmed_backup LOGIN BYPASSRLS "
-            "PASSWORD '...'; GRANT pg_read_all_data TO valmed_backup"
+            "PASSWORD '...'; GRANT pg_read_all_data TO valmed_backup; GRANT CONNECT ON DATABASE "
+            f"{moment.value('SELECT quote_ident(current_database())')} TO valmed_backup"
         )
 
 

@@ -27,10 +27,10 @@ OPTIONS = (
     "--no-subscriptions",
     "--no-comments",  # an extension's comment belongs to its owner, who may be somebody else
 )
-# What a migration has granted on the database itself, which no dump of its content holds.
-TEMPORARY = """DO $body$ BEGIN
+# What the application role needs of the database itself, which no dump of its content holds.
+DATABASE_RIGHTS = """DO $body$ BEGIN
   IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {role}', current_database());
+    EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO {role}', current_database());
   END IF; END $body$"""
 
 
@@ -97,7 +97,7 @@ def provide_roles(config: Config, manifest: Manifest) -> None:
         absent = [name for (name,) in cursor.fetchall()]
         if absent:
             raise BackupError(f"the backup gives rights to roles that are not here: CREATE ROLE {absent[0]}")
-        cursor.execute(TEMPORARY.format(role=quote_ident(application_role(config), cursor)))
+        cursor.execute(DATABASE_RIGHTS.format(role=quote_ident(application_role(config), cursor)))
 
 
 def ensure_same_rows(url: URL, manifest: Manifest) -> None:

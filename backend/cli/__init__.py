@@ -78,7 +78,7 @@ def _of_database(error: BaseException) -> str:
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction)):
         return "the database is not migrated: run `valmed db upgrade`"
     said = str(error).strip().splitlines()[0]
-    if isinstance(error, psycopg2.OperationalError):
+    if isinstance(error, psycopg2.OperationalError) and not error.pgcode:  # with a code it has answered
         return f"the database is out of reach: {said}"
     return f"the database refused: {said}"
 
