@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from psycopg2 import sql
 from sqlalchemy.engine.url import URL, make_url
 
 from backend.backups.backup import back_up
+from backend.backups.manifest import manifest_of
 from backend.config import Config
-from backend.db import Database
+from backend.db import Database, migrate
 from backend.db.provision import application_url, connect
 from backend.embedded import Server
 from backend.models import Base
@@ -22,6 +23,39 @@ from tests.hospital import Hospital, open_hospital
 from tests.migrations.catalogue import needs_superuser
 
 TakeBackup = Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A backup of a hospital with one lot on its shelf, and the database that it is of."""
+
+    config: Config
+    file: Path
+
+
+@pytest.fixture(scope="module")
+def kept(server_url: URL, owner_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """One backup, made once; nobody changes it."""
+    with closing(connect(server_url)) as connection:
+        needs_superuser(connection)
+    config = create_database(owner_url)
+    migrate.upgrade(config)
+    database = Database(config, application_url(config))
+    open_hospital(database).receive(10)
+    database.engine.dispose()
+    file = tmp_path_factory.mktemp("kept") / "night.dump"
+    whole = server_url.set(database=make_url(config.database_url).database)
+    back_up(whole, Base.metadata, file, report=lambda line: None)
+    yield Kept(config, file)
+    drop_database(server_url, config)
+
+
+@pytest.fixture
+def night(kept: Kept, tmp_path: Path) -> Path:
+    """A copy of that backup, to be damaged."""
+    for file in (kept.file, manifest_of(kept.file)):
+        shutil.copy2(file, tmp_path)
+    return tmp_path / kept.file.name
 
 
 @pytest.fixture

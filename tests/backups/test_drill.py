@@ -24,7 +24,7 @@ from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.models import Base
-from tests.backups.conftest import TakeBackup
+from tests.backups.conftest import Kept, TakeBackup
 from tests.hospital import Hospital, sign_in
 from tests.migrations.catalogue import ask, describe, owner_of
 
@@ -101,7 +101,6 @@ def test_a_backup_under_load_is_restored_elsewhere_whole_proven_and_served(
     given = {order for (order,) in copy.rows("SELECT order_id FROM medication_administrations")}
     assert set(acknowledged) <= given, "acknowledged before the backup began, and not in it"
     assert given <= set(nurses.heard)
-    assert schema_of(elsewhere) == schema_of(fresh_config)
     left = copy.rows("SELECT id FROM medication_orders WHERE status = 'active' LIMIT 1")
     app = create_app(elsewhere)
     if left:
@@ -110,14 +109,14 @@ def test_a_backup_under_load_is_restored_elsewhere_whole_proven_and_served(
     there.engine.dispose()
 
 
-def test_what_was_restored_can_be_backed_up_and_restored_again(
-    at_work: Hospital, take_backup: TakeBackup, target: Config, server_url: URL, tmp_path: Path
+def test_what_was_restored_is_the_same_schema_and_can_be_backed_up_again(
+    kept: Kept, target: Config, server_url: URL, tmp_path: Path
 ) -> None:
-    first = take_backup("first.dump")
-    assert restored(target, first) == []
+    assert restored(target, kept.file) == []
+    assert schema_of(target) == schema_of(kept.config)
     url = server_url.set(database=normalised_url(target.database_url).database)
     again = back_up(url, Base.metadata, tmp_path / "again.dump", report=lambda line: None)
-    assert again.rows == read_manifest(first).rows
+    assert again.rows == read_manifest(kept.file).rows
     assert again.rows["public.stock_movements"] == 1
 
 
@@ -212,39 +211,33 @@ def change(**values: object) -> Callable[[Path], None]:
     ],
 )
 def test_what_is_not_the_backup_is_refused_and_nothing_is_restored(
-    at_work: Hospital, take_backup: TakeBackup, target: Config, damage: Callable[[Path], None], message: str
+    night: Path, target: Config, damage: Callable[[Path], None], message: str
 ) -> None:
-    file = take_backup("night.dump")
-    damage(file)
+    damage(night)
     before = describe(normalised_url(target.database_url))
     with pytest.raises(BackupError, match=message):
-        restored(target, file)
+        restored(target, night)
     assert describe(normalised_url(target.database_url)) == before
 
 
-def test_a_role_with_rights_that_is_absent_is_named(at_work: Hospital, take_backup: TakeBackup, target: Config) -> None:
-    file = take_backup("night.dump")
-    change(roles=[*read_manifest(file).roles, "ward_statistics"])(file)
+def test_a_role_with_rights_that_is_absent_is_named(night: Path, target: Config) -> None:
+    change(roles=[*read_manifest(night).roles, "ward_statistics"])(night)
     with pytest.raises(BackupError, match="CREATE ROLE ward_statistics"):
-        restored(target, file)
+        restored(target, night)
 
 
-def test_a_row_more_or_less_than_was_backed_up_is_found(
-    at_work: Hospital, take_backup: TakeBackup, target: Config
-) -> None:
-    file = take_backup("night.dump")
-    rows = read_manifest(file).rows
-    change(rows={**rows, "public.stock_movements": rows["public.stock_movements"] + 1})(file)
+def test_a_row_more_or_less_than_was_backed_up_is_found(night: Path, target: Config) -> None:
+    rows = read_manifest(night).rows
+    change(rows={**rows, "public.stock_movements": rows["public.stock_movements"] + 1})(night)
     with pytest.raises(BackupError, match=r"public\.stock_movements has 1 rows, the backup 2"):
-        restored(target, file)
+        restored(target, night)
 
 
-def test_a_database_that_is_not_empty_is_left_alone(at_work: Hospital, take_backup: TakeBackup, target: Config) -> None:
-    file = take_backup("night.dump")
+def test_a_database_that_is_not_empty_is_left_alone(night: Path, target: Config) -> None:
     with owner_of(target) as owner:
         ask(owner, "CREATE TABLE somebody_else (id int)")
         with pytest.raises(BackupError, match="is not empty"):
-            restored(target, file)
+            restored(target, night)
         assert ask(owner, "SELECT count(*) FROM pg_class WHERE relname = 'organizations'") == [(0,)]
 
 
@@ -271,11 +264,15 @@ def test_a_backup_of_an_older_release_is_migrated(
     assert migrate.current(target) == migrate.newest()
 
 
-def test_a_backup_replaces_nothing(at_work: Hospital, take_backup: TakeBackup, tmp_path: Path) -> None:
-    (tmp_path / "night.dump").write_text("of yesterday")
+def test_a_backup_replaces_nothing(kept: Kept, server_url: URL, night: Path) -> None:
+    before = night.read_bytes()
+    url = server_url.set(database=normalised_url(kept.config.database_url).database)
     with pytest.raises(BackupError, match="is there already"):
-        take_backup("night.dump")
-    assert (tmp_path / "night.dump").read_text() == "of yesterday"
+        back_up(url, Base.metadata, night, report=lambda line: None)
+    manifest_of(night).rename(manifest_of(night.with_name("other")))
+    with pytest.raises(BackupError, match=r"other\.json is there already"):
+        back_up(url, Base.metadata, night.with_name("other"), report=lambda line: None)
+    assert night.read_bytes() == before
 
 
 # Programs
