@@ -73,6 +73,7 @@ def back_up(url: URL, metadata: MetaData, target: Path, *, report: Report) -> Ma
                 checks=len(findings),
                 broken=sum(1 for finding in findings if finding.broken),
             )
+        ensure_absent(target)  # another backup may have been faster
         settle(partial, target)
         write_manifest(target, manifest)
     finally:

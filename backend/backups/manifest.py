@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,8 @@ def read_manifest(backup: Path) -> Manifest:
 
 
 def partial_of(target: Path) -> Path:
-    """The name under which `target` is made: nobody takes it for complete."""
-    return target.with_name(f".{target.name}.partial")
+    """A name under which `target` is made: nobody takes it for complete, and no other backup writes there."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
 
 
 def settle(partial: Path, target: Path) -> None:

@@ -48,6 +48,7 @@ def back_up_cluster(url: URL, metadata: MetaData, target: Path, *, report: Repor
         run(copy, url, *options, f"--pgdata={partial}")
         report("checking the copy")
         run(check, None, str(partial))
+        ensure_absent(target)  # another backup may have been faster
         settle(partial, target)
     finally:
         discard(partial)

@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import URL
 from backend.backups import backup
 from backend.backups.backup import back_up
 from backend.backups.errors import BackupError
-from backend.backups.manifest import manifest_of, partial_of, read_manifest
+from backend.backups.manifest import manifest_of, read_manifest
 from backend.config import Config
 from backend.db.provision import connect
 from backend.models import Base
@@ -121,11 +121,12 @@ def test_a_backup_that_is_killed_leaves_nothing_that_looks_complete(
 ) -> None:
     waiting.kill()
     waiting.wait(30)
-    target = tmp_path / "night.dump"
-    assert [file for file in tmp_path.iterdir() if not file.name.startswith(".")] == []
-    assert partial_of(target).stat().st_mode & 0o777 == 0o600
+    (partial,) = tmp_path.iterdir()
+    assert partial.name.startswith(".night.dump.")
+    assert partial.suffix == ".partial"
+    assert partial.stat().st_mode & 0o777 == 0o600
     with pytest.raises(BackupError, match="no complete backup"):
-        read_manifest(partial_of(target))
+        read_manifest(partial)
 
 
 def test_a_backup_that_is_stopped_leaves_nothing(waiting: subprocess.Popen[str], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.models import Base
 from tests.backups.conftest import Kept, TakeBackup
+from tests.concurrency.crowd import together
 from tests.hospital import Hospital, sign_in
 from tests.migrations.catalogue import ask, describe, owner_of
 
@@ -273,6 +274,24 @@ def test_a_backup_replaces_nothing(kept: Kept, server_url: URL, night: Path) -> 
     with pytest.raises(BackupError, match=r"other\.json is there already"):
         back_up(url, Base.metadata, night.with_name("other"), report=lambda line: None)
     assert night.read_bytes() == before
+
+
+def test_of_two_backups_of_one_name_at_once_one_is_there_and_whole(
+    kept: Kept, target: Config, server_url: URL, tmp_path: Path
+) -> None:
+    url, file = server_url.set(database=normalised_url(kept.config.database_url).database), tmp_path / "night.dump"
+
+    def take() -> str:
+        try:
+            back_up(url, Base.metadata, file, report=lambda line: None)
+        except BackupError as error:
+            return str(error)
+        return "taken"
+
+    said = together(take, take)
+    assert sorted(said) == [f"{file} is there already: choose another name", "taken"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["night.dump", "night.dump.json"]
+    assert restored(target, file) == []
 
 
 # Programs

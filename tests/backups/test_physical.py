@@ -86,7 +86,8 @@ def test_a_copy_that_was_changed_on_the_way_is_not_kept(
     def run_and_damage(program: Path, *arguments: object) -> None:
         really_run(program, *arguments)  # type: ignore[arg-type]
         if program.name == "pg_basebackup":
-            (tmp_path / ".cluster.partial" / "PG_VERSION").write_text("17\n")
+            (copy,) = tmp_path.iterdir()
+            (copy / "PG_VERSION").write_text("17\n")
 
     monkeypatch.setattr(physical, "run", run_and_damage)
     with pytest.raises(BackupError, match="pg_verifybackup failed"):
