@@ -15,6 +15,7 @@ from backend.patients.patients import add_patient
 from tests.api.asking import everything
 from tests.api.claiming import a_run
 from tests.api.custody import an_alert, an_open_count, listed_drug
+from tests.api.foreign import Foreign, mark
 from tests.claims.filing import run
 from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
@@ -65,7 +66,29 @@ def theirs(standing_database: Database) -> Hospital:
     listed_drug(hospital)
     an_alert(hospital)
     an_alert(hospital)
+    mark(hospital)
     return hospital
+
+
+@pytest.fixture(scope="session")
+def spies(standing_app: Flask, theirs: Hospital) -> dict[str, Client]:
+    """Staff there, who hand us what they see."""
+    return {login: sign_in(standing_app, theirs, login) for login in theirs.staff}
+
+
+@pytest.fixture(scope="session")
+def foreign(theirs: Hospital, spies: dict[str, Client]) -> Foreign:
+    """What only the other hospital knows."""
+    assert spies
+    return Foreign(theirs)
+
+
+@pytest.fixture
+def nothing_changes_there(theirs: Hospital, foreign: Foreign) -> Iterator[None]:
+    """Whatever we try, the other hospital stays as it is."""
+    before = everything(theirs)
+    yield
+    assert everything(theirs) == before
 
 
 @pytest.fixture(scope="session")
