@@ -73,15 +73,15 @@ def assert_nothing(response: TestResponse) -> None:
 
 @pytest.mark.parametrize(("name", "place", "key"), CASES)
 def test_another_hospitals_id_is_as_good_as_none(
-    staff: dict[str, Client], ours: Hospital, theirs: Hospital, foreign: Foreign,
+    fenced_staff: dict[str, Client], ours: Hospital, theirs: Hospital, foreign: Foreign,
     name: str, place: str, key: str,
 ) -> None:  # fmt: skip
     """Answered like an id that nobody has, byte for byte but for the id itself; nothing changes here either."""
     expected, headers = FOREIGN[name, place, key], {"X-Request-ID": "same"}
-    right = VALID[name](ours)
+    client, right = fenced_staff[login_for(name)], VALID[name](ours)
     sent, nobodys = str(foreign_id(theirs, key)), str(uuid.uuid4())
     before = everything(ours)
-    response = send(staff[login_for(name)], name, ask_with(right, name, place, key, sent), headers=headers)
+    response = send(client, name, ask_with(right, name, place, key, sent), headers=headers)
     assert not foreign.search(f"{response.headers}{response.text}", sent)
     if expected == "nothing":
         assert_nothing(response)
@@ -90,15 +90,17 @@ def test_another_hospitals_id_is_as_good_as_none(
         return
     else:
         assert_problem(response, STATUSES.get(expected, 404), expected)
-    unknown = send(staff[login_for(name)], name, ask_with(right, name, place, key, nobodys), headers=headers)
+    unknown = send(client, name, ask_with(right, name, place, key, nobodys), headers=headers)
     assert unknown.text.replace(nobodys, sent) == response.text
     assert everything(ours) == before
 
 
 @pytest.mark.parametrize("name", READS)
-def test_what_is_read_is_ours_alone(staff: dict[str, Client], ours: Hospital, foreign: Foreign, name: str) -> None:
+def test_what_is_read_is_ours_alone(
+    fenced_staff: dict[str, Client], ours: Hospital, foreign: Foreign, name: str
+) -> None:
     """By everybody who may read it, narrowed to nothing and to everything that is ours."""
-    for client in staff.values():
+    for client in fenced_staff.values():
         if client.actor.role in OPERATIONS[name].roles:
             for ask in (VALID[name](ours), *([least(name, ours)] if name in LISTS else ())):
                 response = send(client, name, ask)
@@ -109,14 +111,14 @@ def test_what_is_read_is_ours_alone(staff: dict[str, Client], ours: Hospital, fo
 @pytest.mark.parametrize(
     "path", ["/drugs?q=theirs", "/patients?q=theirs", "/stock?q=theirs", "/users?q=theirs", "/patients?q=THEIRS OKAFOR"]
 )
-def test_no_search_finds_what_is_theirs(staff: dict[str, Client], path: str) -> None:
-    assert staff["nurse"].get(path).get_json() == {"items": [], "next_cursor": None}
+def test_no_search_finds_what_is_theirs(fenced_staff: dict[str, Client], path: str) -> None:
+    assert fenced_staff["nurse"].get(path).get_json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_their_cursor_shows_only_ours(
     spies: dict[str, Client],
-    staff: dict[str, Client],
+    fenced_staff: dict[str, Client],
     ours: Hospital,
     theirs: Hospital,
     foreign: Foreign,
@@ -125,7 +127,7 @@ def test_their_cursor_shows_only_ours(
     login = login_for(name)
     cursor = send(spies[login], name, least(name, theirs, limit="1")).get_json()["next_cursor"]
     assert cursor
-    response = send(staff[login], name, least(name, ours, cursor=cursor))
+    response = send(fenced_staff[login], name, least(name, ours, cursor=cursor))
     assert response.status_code == 200
     assert not foreign.search(response.text)
 
