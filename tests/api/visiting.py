@@ -36,15 +36,13 @@ NEXT_PAGE = "says only which page of ours comes next"
 
 @dataclass
 class Visit:
-    """Who asks for a page and with what; `unheeded` are the fields in which a foreign value is not refused, each with
-    the reason."""
+    """Who asks for a page and with what, and the status of the answer."""
 
     login: str = "pharmacist"
     path: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)
     form: dict[str, Any] = field(default_factory=dict)
     file: bytes | None = None
-    unheeded: dict[str, str] = field(default_factory=dict)
     status: int = 200
 
 
@@ -138,11 +136,8 @@ def _order(hospital: Hospital) -> Visit:
 def _round(hospital: Hospital) -> Visit:
     hospital.receive(1)
     ticks = [f"{hospital.place()}/1"]
-    unheeded = {"ward_id": "the round is of the orders that are ticked; the ward is the page to go back to"}
     where, beside = {"ward_id": hospital.ward_id}, {"patient_id": hospital.patient_id}
-    unheeded["patient_id"] = "narrows only the page that is shown again after a refusal"
-    unheeded["tick"] = "a round answers for each order by itself, here that there is none, and keeps that answer"
-    return Visit("nurse", where, beside, {"tick": ticks}, unheeded=unheeded)
+    return Visit("nurse", where, beside, {"tick": ticks})
 
 
 def _undo(hospital: Hospital, visit: Visit) -> dict[str, Any]:
@@ -152,7 +147,7 @@ def _undo(hospital: Hospital, visit: Visit) -> dict[str, Any]:
 
 def _remove(hospital: Hospital) -> Visit:
     ask = VALID["DELETE /override-drugs/<uuid:entry_id>"](hospital)
-    return Visit("pharmacist", ask.path, form={"ward_id": hospital.ward_id}, unheeded={"ward_id": NEXT_PAGE})
+    return Visit("pharmacist", ask.path, form={"ward_id": hospital.ward_id})
 
 
 def _movement(hospital: Hospital) -> Any:
@@ -163,7 +158,6 @@ TEAM = "/patients/<uuid:patient_id>/care-team"
 LOT = "/lots/<uuid:lot_id>"
 DOSE = "/administrations/<uuid:administration_id>"
 CHANGE_LOT = f"POST {LOT}/<any(hold, release, recall):change>"
-A_WARD = {"ward_id": NEXT_PAGE}
 # "METHOD rule # what it does there", where a page does several things -> its visit
 PAGES: dict[str, Make] = {
     "GET /": look("nurse"),
@@ -177,7 +171,7 @@ PAGES: dict[str, Make] = {
     "POST /orders/<uuid:order_id>/skip": like("POST /orders/<uuid:order_id>/skip"),
     "GET /orders/to-verify": look(ward_id=WARD),
     "POST /orders/<uuid:order_id>/verify": like(
-        "POST /orders/<uuid:order_id>/verify", query=lambda h, _: {"ward_id": h.ward_id}, unheeded=A_WARD
+        "POST /orders/<uuid:order_id>/verify", query=lambda h, _: {"ward_id": h.ward_id}
     ),
     "GET /patients": look("nurse", ward_id=WARD),
     "GET /patients/<uuid:patient_id>": like("GET /patients/<uuid:patient_id>"),
@@ -191,9 +185,7 @@ PAGES: dict[str, Make] = {
         f"PUT {TEAM}/primary", form={}, query=lambda h, _: {"provider_id": h.staff["doctor"].user_id}
     ),
     f"POST {TEAM}/primary": like(f"PUT {TEAM}/primary"),
-    f"GET {TEAM}/<uuid:assignment_id>/remove": like(
-        f"DELETE {TEAM}/<uuid:assignment_id>", unheeded={"assignment_id": "an assignment that is not there has ended"}
-    ),
+    f"GET {TEAM}/<uuid:assignment_id>/remove": like(f"DELETE {TEAM}/<uuid:assignment_id>"),
     f"POST {TEAM}/<uuid:assignment_id>/remove": like(f"DELETE {TEAM}/<uuid:assignment_id>"),
     "GET /prescribing": look("doctor"),
     "GET /prescribing/orders/<uuid:order_id>": like("GET /orders/<uuid:order_id>", login="doctor"),
@@ -212,7 +204,6 @@ PAGES: dict[str, Make] = {
     "POST /stock/drugs/<uuid:drug_id>/movements/<uuid:movement_id>/correct": like(
         "POST /stock/movements/<uuid:movement_id>/correct",
         path=_undo,
-        unheeded={**A_WARD, "drug_id": NEXT_PAGE},
     ),
     "GET /stock/wards/<uuid:ward_id>/drugs/<uuid:drug_id>/adjust": lambda h: Visit(path=_shelf(h)),
     "POST /stock/wards/<uuid:ward_id>/drugs/<uuid:drug_id>/adjust": like("POST /stock/adjustments", path=_adjusting),
@@ -259,7 +250,7 @@ PAGES: dict[str, Make] = {
     "POST /discrepancies/<uuid:discrepancy_id>/resolve": like("POST /discrepancies/<uuid:discrepancy_id>/resolve"),
     "GET /alerts": like("GET /alerts"),
     "POST /alerts/<uuid:alert_id>/acknowledge": like(
-        "POST /alerts/<uuid:alert_id>/acknowledge", query=lambda h, _: {"ward_id": h.ward_id}, unheeded=A_WARD
+        "POST /alerts/<uuid:alert_id>/acknowledge", query=lambda h, _: {"ward_id": h.ward_id}
     ),
     "GET /register": look(),
     "GET /register/<uuid:drug_id>": lambda h: Visit(path={"drug_id": h.drug_id}, query={"ward_id": h.ward_id}),
@@ -294,6 +285,22 @@ PAGES: dict[str, Make] = {
     "POST /unlock": _somebody(Role.NURSE, form={"password": PASSWORD}),
     "POST /sign-out": _somebody(Role.NURSE),
     "POST /theme": look(),
+}
+# Fields of a page in which a foreign value is not refused, each with the reason.
+UNHEEDED = {
+    "POST /wards/<uuid:ward_id>/round": {
+        "ward_id": "the round is of the orders that are ticked; the ward is the page to go back to",
+        "patient_id": "narrows only the page that is shown again after a refusal",
+        "tick": "a round answers for each order by itself, here that there is none, and keeps that answer",
+    },
+    f"GET {TEAM}/<uuid:assignment_id>/remove": {"assignment_id": "an assignment that is not there has ended"},
+    "POST /orders/<uuid:order_id>/verify": {"ward_id": NEXT_PAGE},
+    "POST /stock/drugs/<uuid:drug_id>/movements/<uuid:movement_id>/correct": {
+        "ward_id": NEXT_PAGE,
+        "drug_id": NEXT_PAGE,
+    },
+    "POST /override-list/<uuid:entry_id>/remove": {"ward_id": NEXT_PAGE},
+    "POST /alerts/<uuid:alert_id>/acknowledge": {"ward_id": NEXT_PAGE},
 }
 # The operation whose cursor a page takes.
 CURSORS = {

@@ -191,9 +191,9 @@ def test_each_answer_belongs_to_who_asked_whatever_happens_to_the_connections(
         hits = harassed.result(timeout=60)
     assert [leak for asker in askers for leak in asker.leaks] == []
     outcomes = sum((asker.outcomes for asker in askers), Counter[str]())
-    assert hits["pg_terminate_backend"] > 5
-    assert hits["pg_cancel_backend"] > 5
-    assert min(outcomes["HTTP 200"], outcomes["HTTP 201"], outcomes["looked"]) > 20, outcomes
+    assert hits["pg_terminate_backend"] > 2
+    assert hits["pg_cancel_backend"] > 2
+    assert min(outcomes["HTTP 200"], outcomes["HTTP 201"], outcomes["looked"]) > 5, outcomes
     assert all(outcomes[fault.__name__] for fault in FAULTS)
     database: Database = crowded.extensions["valmed"]
     held = database.engine.raw_connection()
