@@ -25,7 +25,7 @@ LOT = {"lot_number": "L", "expires_on": "2199-01-01", "quantity_units": 5}
 
 @pytest.fixture(scope="module")
 def stand(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with standing(server, Path(tmp_path_factory.mktemp("logs")), clients=4) as made:
+    with standing(server, Path(tmp_path_factory.mktemp("logs")), clients=8) as made:
         yield made
 
 
@@ -33,18 +33,17 @@ def stand(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def received(stand: Stand) -> History:
     """A history of one receipt, asked for twice."""
     history = History()
-    number, pharmacist = next(
-        (number, person) for number, person in enumerate(stand.hospital.people) if person.actor.role is Role.PHARMACIST
-    )
+    north = stand.hospitals[0]
+    pharmacist = next(person for person in north.people if person.actor.role is Role.PHARMACIST)
     wish = Wish(
         "/stock/receipts",
-        {**of_shelf(stand.hospital.shelves[0]), **LOT},
+        {**of_shelf(north.shelves[0]), **LOT},
         posts=lambda answer: [Posted(answer["id"], "receipt", answer["quantity_units"])],
     )
-    receipt = Operation(f"{number}-1", "receipt", number, wish)
+    receipt = Operation(f"{pharmacist.number}-1", "receipt", pharmacist, wish)
     history.add(receipt)
     for _ in range(2):
-        ask(receipt, Desk(stand.application.port, history, Board(stand.hospital), []), pharmacist)
+        ask(receipt, Desk(stand.application.port, history, {north.slug: Board(north)}, []))
     return history
 
 
@@ -119,7 +118,7 @@ def test_a_second_transaction_of_one_operation_is_seen(received: History, stand:
     (receipt,) = received.operations
     with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"SET app.organization_id = '{stand.hospital.organization_id}'; SET app.user_id = '';"
+            f"SET app.organization_id = '{stand.hospitals[0].organization_id}'; SET app.user_id = '';"
             f" SET app.request_id = '{receipt.name}.7'; UPDATE wards SET version = version + 1"
         )
     assert broken(received, stand) == {"No change is there twice"}
