@@ -37,6 +37,7 @@ BUGS = frozenset(
 # The application tries for so long before it says 503, whatever the reason, but where it cannot connect at all; a
 # tenth is for clocks. Nothing that is slow makes an answer come sooner, so there is no false alarm on a busy machine.
 TRIES_SECONDS = 0.9 * min(Config.retry_seconds_max, Config.lock_timeout_ms / 1000)
+GAVE_UP = f"503 only after the application tried for {TRIES_SECONDS:.1f} s, or while PostgreSQL let nobody in"
 AFTERMATH_SECONDS = 1.0  # after PostgreSQL is up a connection may fail that was asked for before
 TRANSACTIONS = """SELECT organization_id::text, split_part(request_id, '.', 1), count(DISTINCT transaction_id)
   FROM audit_events WHERE request_id ~ '^[0-9]+-[0-9]+(-2)?[.]' GROUP BY 1, 2"""
@@ -104,10 +105,7 @@ def check(history: History, stand: Stand, downtimes: Sequence[Downtime] = ()) ->
     told = [
         _check("Every operation was answered in the end", (op for op in changes if not op.ended)),
         _check("No answer is a 5xx but 503", _failures(operations)),
-        _check(
-            f"503 only after the application tried for {TRIES_SECONDS:.1f} s, or while PostgreSQL let nobody in",
-            _given_up(operations, downtimes),
-        ),
+        _check(GAVE_UP, _given_up(operations, downtimes)),
         _check("No refusal speaks of a bug", (op for op in changes if _speaks_of_a_bug(op))),
     ]
     there = _check_transactions(changes, _transactions(stand))

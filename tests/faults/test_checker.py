@@ -118,7 +118,7 @@ def test_a_second_transaction_of_one_operation_is_seen(received: History, stand:
     (receipt,) = received.operations
     with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"SET app.organization_id = '{stand.hospitals[0].organization_id}'; SET app.user_id = '';"
-            f" SET app.request_id = '{receipt.name}.7'; UPDATE wards SET version = version + 1"
+            f"SET app.organization_id = '{receipt.key[0]}'; SET app.user_id = ''; SET app.request_id ="
+            f" '{receipt.name}.7'; UPDATE wards SET version = version + 1 WHERE organization_id = '{receipt.key[0]}'"
         )
     assert broken(received, stand) == {"No change is there twice"}

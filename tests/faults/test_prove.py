@@ -21,7 +21,9 @@ import pytest
 from backend.db.provision import connect
 from backend.embedded import Server
 from backend.proving import Plan, prove, standing
-from backend.proving.faults import AROUND_COMMIT
+from backend.proving.acts import CARE_TEAM
+from backend.proving.checker import GAVE_UP
+from backend.proving.faults import AROUND_COMMIT, CHANGED_ROWS
 from tests.cli.running import clean_environment
 
 pytestmark = pytest.mark.faults
@@ -30,18 +32,32 @@ MUTATION = Path(__file__).parent / "mutation"
 CLIENTS, SEEDS = 8, range(5, 13)
 RACES = Plan(8, 0, replays=20)  # clients against each other: a fault would only keep them apart
 BREAKS = Plan(4, 0, faults=12, kinds=AROUND_COMMIT, replays=20)
+CONFLICTS = Plan(4, 0, faults=12, kinds=(CHANGED_ROWS,), replays=20)
+TEAMS = Plan(4, 0, acts=CARE_TEAM, replays=20)
 NO_NEGATIVE = (
     "ALTER TABLE stock_levels DROP CONSTRAINT ck_stock_levels_on_hand_units_not_negative",
     "ALTER TABLE stock_lots DROP CONSTRAINT ck_stock_lots_quantity_units_not_negative",
     "ALTER TABLE stock_movements DROP CONSTRAINT ck_stock_movements_balance_after_units_not_negative",
 )
 UNIQUE_DOSE = ("DROP INDEX uq_administration_dose",)
+NO_UNIQUE_PRIMARY = ("DROP INDEX uq_care_team_primary", "DROP INDEX uq_care_team_active")
+NO_ROW_SECURITY = (
+    """DO $$ DECLARE name regclass; BEGIN
+      FOR name IN SELECT oid FROM pg_class WHERE relrowsecurity AND relkind IN ('r', 'p') LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', name);
+      END LOOP; END $$""",
+)
 OVERSOLD = {"Nothing is negative"}
 TWICE = {
     "No dose is given twice",
     "verify: An order has as many administrations as doses given, exactly all when completed",
 }
 LOST, FAILED = {"Every acknowledged change is there"}, {"No answer is a 5xx but 503"}
+TWO_PRIMARIES = {"A patient has one PRIMARY at a time"}
+LEAKED = {
+    "No answer holds an id of another hospital",
+    "Who asks with an id of another hospital finds nothing and changes nothing",
+}
 DOUBLED = "No change is there twice"
 
 
@@ -69,6 +85,9 @@ def broken_by(
     [
         pytest.param("without_row_locks", NO_NEGATIVE, RACES, OVERSOLD | FAILED, id="FOR UPDATE"),
         pytest.param("without_retry", (), BREAKS, FAILED, id="retry"),
+        pytest.param("with_503_for_a_conflict", (), CONFLICTS, {GAVE_UP}, id="retry that answers 503"),
+        pytest.param("without_one_primary", NO_UNIQUE_PRIMARY, TEAMS, TWO_PRIMARIES, id="one PRIMARY"),
+        pytest.param("without_the_hospital", NO_ROW_SECURITY, RACES, LEAKED, id="tenancy"),
         pytest.param("without_the_look_at_the_stock", NO_NEGATIVE, RACES, OVERSOLD, id="CHECK"),
         pytest.param("without_the_dose_in_order", UNIQUE_DOSE, RACES, TWICE, id="unique dose"),
         pytest.param("without_waiting_for_the_commit", (), BREAKS, LOST, id="after the commit"),
