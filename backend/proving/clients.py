@@ -4,6 +4,7 @@ Some hang up right after sending, some send the same request twice at once, with
 was already answered. And now and then somebody asks with what belongs to another hospital.
 """
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -106,11 +107,12 @@ class Client:
             operation.attempts.append(Attempt(sent_at, self._desk.history.now(), reply))
 
 
-def settle(operation: Operation, desk: Desk) -> None:
-    """Asks with the same key until the last attempt is answered by no 5xx, for SETTLE_SECONDS_MAX at the longest."""
-    ends = time.monotonic() + SETTLE_SECONDS_MAX
+def settle(operation: Operation, desk: Desk, *, ends: float = math.inf) -> None:
+    """Asks with the same key until the last attempt is answered by no 5xx, for SETTLE_SECONDS_MAX at the longest and
+    not after `ends`, in seconds of the run."""
+    ends = min(ends, desk.history.now() + SETTLE_SECONDS_MAX)
     pause = 0.05
-    while not (operation.attempts and operation.attempts[-1].settled) and time.monotonic() < ends:
+    while not (operation.attempts and operation.attempts[-1].settled) and desk.history.now() < ends:
         if not ask(operation, desk).settled:
             time.sleep(pause)
             pause = min(PAUSE_SECONDS_MAX, pause * 2)

@@ -10,7 +10,7 @@ from random import Random
 from backend.proving.acts import ACTS, Act
 from backend.proving.board import Board
 from backend.proving.checker import check
-from backend.proving.clients import Client, Desk, ask, settle
+from backend.proving.clients import SETTLE_SECONDS_MAX, Client, Desk, ask, settle
 from backend.proving.faults import BACKENDS, KINDS, Kind, Saboteur
 from backend.proving.history import History
 from backend.proving.report import Report, summarise
@@ -114,13 +114,13 @@ def _settle(desk: Desk, plan: Plan) -> None:
 
     A refusal is the last word only now: before, an attempt without an answer might still have come after it.
     """
-    acknowledged = []
+    acknowledged, ends = [], desk.history.now() + SETTLE_SECONDS_MAX
     for operation in desk.history.changes:
         if operation.acknowledged is not None:
             acknowledged.append(operation)
         elif operation.uncertain:
             ask(operation, desk)
-            settle(operation, desk)
+            settle(operation, desk, ends=ends)
     chance = Random(f"{plan.seed}/replays")
     for operation in chance.sample(acknowledged, min(plan.replays, len(acknowledged))):
         desk.tricks.append(ASKED_AT_THE_END)

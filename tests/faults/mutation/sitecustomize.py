@@ -94,7 +94,7 @@ def without_one_primary() -> None:
 
 def without_the_hospital() -> None:
     """Queries of SQLAlchemy do not ask whose a row is."""
-    _rewrite_core(r"\w+\.organization_id = %\(organization_id_\d+\)s", "true")
+    _rewrite_core(r"\w+\.organization_id = %\(organization_id_\d+\)s(::UUID)?", "true")
 
 
 def without_the_look_at_the_stock() -> None:
