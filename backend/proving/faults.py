@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg2
 
 from backend.db.provision import connect
 from backend.proving.history import History
 from backend.proving.proxy import Ambush, Moment
-from backend.proving.stand import Stand
+from backend.proving.stand import Stand, ask
 
 COMMIT_SECONDS_MAX = 5.0  # how long an ambush waits for a COMMIT
 UP_SECONDS_MAX, POLL_SECONDS = 60.0, 0.05
+# When PostgreSQL was last started or recovered: its checkpointer is not the one of before.
+GENERATION = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename <> current_user"
 
 
@@ -42,13 +44,14 @@ class Downtime(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of fault and how many cards of the deck it has. `strike` says how often it hit; `excludes` says that a
-    new connection may fail meanwhile."""
+    """A kind of fault and how many cards of the deck it has. `strike` says how often it hit. Of one that `excludes` new
+    connections may fail meanwhile; after one that `crashes` until PostgreSQL has recovered."""
 
     name: str
     cards: int
     strike: Callable[[Stand, Random], int]
     excludes: bool = False
+    crashes: bool = False
 
 
 def _in_wait(moment: Moment, blow: Callable[[int], None] | None) -> Callable[[Stand, Random], int]:
@@ -58,7 +61,7 @@ def _in_wait(moment: Moment, blow: Callable[[int], None] | None) -> Callable[[St
         ambushes = [Ambush(moment, blow) for _ in range(chance.randint(1, 3) if blow is not _kill else 1)]
         stand.proxy.lie_in_wait(*ambushes)
         hits = sum(ambush.struck.wait(COMMIT_SECONDS_MAX) for ambush in ambushes)
-        stand.proxy.call_off()
+        stand.proxy.call_off(*ambushes)
         return hits
 
     return strike
@@ -161,9 +164,12 @@ LIGHT = (
     CHANGED_ROWS,
 )
 HEAVY = (
-    *(Kind(f"backend killed {moment} COMMIT: crash recovery", 1, _in_wait(moment, _kill), True) for moment in Moment),
-    Kind("backend killed: crash recovery", 1, _kill_a_backend, True),
-    Kind("PostgreSQL restarted immediately: crash recovery", 2, _restart, True),
+    *(
+        Kind(f"backend killed {moment} COMMIT: crash recovery", 1, _in_wait(moment, _kill), crashes=True)
+        for moment in Moment
+    ),
+    Kind("backend killed: crash recovery", 1, _kill_a_backend, crashes=True),
+    Kind("PostgreSQL restarted immediately: crash recovery", 2, _restart, crashes=True),
 )
 KINDS = (*LIGHT, *HEAVY)
 AROUND_COMMIT = tuple(kind for kind in LIGHT if kind.name.endswith("COMMIT"))
@@ -199,20 +205,26 @@ class Saboteur:
             yield from self._chance.sample(more, len(more))
 
     def _strike(self, kind: Kind) -> None:
-        """A fault counts from the moment it begins, if it hit anything."""
+        """A fault counts from the moment it begins, if it hit anything. Returns when PostgreSQL is up again."""
         at = self._history.now()
         chance = Random(self._chance.random())
+        before, hits = self._generation(), 0
         with suppress(psycopg2.Error):  # the one before still lasts: PostgreSQL recovers and lets nobody in
-            self.faults += [Fault(kind.name, at)] * kind.strike(self._stand, chance)
-        if kind.excludes:
-            self._wait_until_up()
+            hits = kind.strike(self._stand, chance)
+        self.faults += [Fault(kind.name, at)] * hits
+        if kind.crashes and hits:
+            self._wait_for_the_next(before)
+        if kind.excludes or kind.crashes:
             self.downtimes.append(Downtime(at, self._history.now()))
 
-    def _wait_until_up(self) -> None:
-        """Returns when PostgreSQL lets somebody in, after UP_SECONDS_MAX at the latest."""
+    def _wait_for_the_next(self, generation: Any) -> None:
+        """Returns when PostgreSQL has recovered and lets somebody in, after UP_SECONDS_MAX at the latest."""
         ends = self._history.now() + UP_SECONDS_MAX
-        while self._history.now() < ends:
-            with suppress(psycopg2.Error):
-                _run(self._stand, "SELECT 1")
-                return
+        while self._generation() in (None, generation) and self._history.now() < ends:
             time.sleep(POLL_SECONDS)
+
+    def _generation(self) -> Any:
+        """Tells one life of PostgreSQL from the next; None while it lets nobody in."""
+        with suppress(psycopg2.Error):
+            return ask(self._stand.superuser_url, GENERATION)
+        return None
