@@ -62,6 +62,7 @@ class Report:
             "verdict": "proven" if self.verdict.proven else "broken",
             **{name: value for name, value in vars(self).items() if name not in {"verdict", "faults"}},
             "acknowledged_per_second": self.acknowledged_per_second,
+            "longest_silence_seconds": round(self.longest_silence_seconds, 3),
             "faults_count": self.faults_count,
             "faults": {
                 kind: {
