@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.cli.prove import TERMINATED
 from backend.db.provision import connect
 from backend.embedded import Server
 from backend.proving import Plan, prove, standing
@@ -128,13 +129,27 @@ def test_the_product_is_proven(folder: Path) -> None:
     assert done.stdout.endswith("PROVEN (seed 4, 8 s)\n")
     figures = json.loads(file.read_text())
     assert figures["verdict"] == "proven"
-    assert figures["acknowledged"] > 50
+    assert figures["seed"] == 4
+    assert {"valmed", "python", "postgresql", "system", "cores", "memory_gib"} <= figures["surroundings"].keys()
+    assert figures["acknowledged"] > 20
     assert figures["acknowledged"] + sum(figures["refused"].values()) == figures["operations"]
     assert figures["faults_count"] > 0
     assert [units["missing"] for units in figures["units"].values()] == [0, 0]
     assert figures["care_team_seats"]["missing"] == 0
     assert not re.search(r"postgresql[+:]|vmd_|Bearer", done.stdout + file.read_text())
     assert list(folder.iterdir()) == [file], "nothing is left"
+
+
+def test_who_ends_it_leaves_nothing_running(folder: Path) -> None:
+    command = [sys.executable, "-m", "backend.cli", "prove", "--seconds", "60"]
+    environment = {**clean_environment(), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as proof:
+        assert proof.stdout is not None
+        assert proof.stdout.readline().startswith("seed 1: 60 s"), "PostgreSQL runs"
+        assert list(folder.rglob("postmaster.pid"))
+        proof.terminate()
+    assert proof.returncode == TERMINATED
+    assert not list(folder.rglob("postmaster.pid"))
 
 
 def test_a_broken_product_ends_with_1_names_what_broke_and_keeps_the_evidence(folder: Path) -> None:
