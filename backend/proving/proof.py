@@ -32,7 +32,8 @@ class Plan:
     faults: int = 0  # how often the saboteur strikes; some strikes hit several times, a few nothing
     kinds: tuple[Kind, ...] = KINDS
     acts: tuple[Act, ...] = ACTS
-    replays: int = 500  # acknowledged operations that are asked for once more at the end
+    asks_again: bool = True  # whether what is uncertain at the end is asked of a new application
+    replays: int = 500  # acknowledged operations that are asked of it once more
 
 
 class NoRest(RuntimeError):
@@ -47,10 +48,13 @@ def prove(stand: Stand, plan: Plan, say: Callable[[str], None] = lambda line: No
     saboteur = Saboteur(stand, history, seed=plan.seed, seconds=plan.seconds, count=plan.faults, kinds=plan.kinds)
     _work(stand, desk, saboteur, plan, say)
     tried_again = stand.application.retries()
-    say("at rest: stopping the application, starting it again, asking for everything that is not certain")
+    say("at rest: stopping the application")
     _rest(stand)
-    _settle(desk, plan)
-    stand.application.stop()
+    if plan.asks_again:
+        say("starting it again, asking for everything that is not certain")
+        stand.application.start()
+        _settle(desk, plan)
+        stand.application.stop()
     say("checking")
     verdict = check(history, stand, saboteur.downtimes)
     return summarise(
@@ -99,14 +103,13 @@ def _progress(desk: Desk, saboteur: Saboteur) -> str:
 
 
 def _rest(stand: Stand) -> None:
-    """Ends whatever is under way, also what no client waits for any more, and starts the application anew."""
+    """Ends whatever is under way, also what no client waits for any more."""
     stand.application.stop()
     ends = time.monotonic() + REST_SECONDS_MAX
     while ask_database(stand.superuser_url, BACKENDS):
         if time.monotonic() > ends:
             raise NoRest(f"connections of the application are still open after {REST_SECONDS_MAX:.0f} s")
         time.sleep(POLL_SECONDS)
-    stand.application.start()
 
 
 def _settle(desk: Desk, plan: Plan) -> None:

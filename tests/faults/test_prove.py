@@ -31,10 +31,10 @@ pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 MUTATION = Path(__file__).parent / "mutation"
 CLIENTS, SEEDS = 8, range(5, 13)
-RACES = Plan(5, 0, replays=20)  # clients against each other: a fault would only keep them apart
-BREAKS = Plan(4, 0, faults=12, kinds=AROUND_COMMIT, replays=20)
-CONFLICTS = Plan(4, 0, faults=12, kinds=(CHANGED_ROWS,), replays=20)
-TEAMS = Plan(4, 0, acts=CARE_TEAM, replays=20)
+RACES = Plan(5, 0, asks_again=False)  # clients against each other: a fault would only keep them apart
+BREAKS = Plan(3, 0, faults=10, kinds=AROUND_COMMIT, asks_again=False)
+CONFLICTS = Plan(3, 0, faults=10, kinds=(CHANGED_ROWS,), asks_again=False)
+TEAMS = Plan(3, 0, acts=CARE_TEAM, asks_again=False)
 BETWEEN_HOSPITALS = {"without_the_hospital"}
 NO_NEGATIVE = (
     "ALTER TABLE stock_levels DROP CONSTRAINT ck_stock_levels_on_hand_units_not_negative",
