@@ -54,7 +54,7 @@ class Kind(NamedTuple):
     crashes: bool = False
 
 
-def _in_wait(moment: Moment, blow: Callable[[int], None] | None) -> Callable[[Stand, Random], int]:
+def _in_wait(moment: Moment, blow: Callable[[int], object] | None) -> Callable[[Stand, Random], int]:
     """Strikes one to three COMMITs that come next."""
 
     def strike(stand: Stand, chance: Random) -> int:
@@ -73,10 +73,12 @@ def _terminate(backend: int) -> None:
         os.kill(backend, signal.SIGTERM)
 
 
-def _kill(backend: int) -> None:
-    """PostgreSQL then ends every other backend too and recovers from its log."""
+def _kill(backend: int) -> bool:
+    """PostgreSQL then ends every other backend too and recovers from its log. Whether the backend was still there."""
     with suppress(ProcessLookupError):
         os.kill(backend, signal.SIGKILL)
+        return True
+    return False
 
 
 def _kill_worker(stand: Stand, chance: Random) -> bool:
@@ -92,9 +94,7 @@ def _kill_a_backend(stand: Stand, chance: Random) -> bool:
     with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
         cursor.execute(BACKENDS)
         backends = sorted(pid for (pid,) in cursor.fetchall())
-    if backends:
-        _kill(chance.choice(backends))
-    return bool(backends)
+    return bool(backends) and _kill(chance.choice(backends))
 
 
 def _restart(stand: Stand, _chance: Random) -> bool:

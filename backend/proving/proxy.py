@@ -36,7 +36,7 @@ class Ambush:
     """What awaits the next COMMIT: `strike` gets the backend's process id; without one the connection is cut."""
 
     moment: Moment
-    strike: Callable[[int], None] | None = None
+    strike: Callable[[int], object] | None = None
     struck: threading.Event = field(default_factory=threading.Event)
     over: bool = False  # it strikes no more, even where it waits for its moment
 
