@@ -11,7 +11,7 @@ from backend.api.tokens import ensure_password
 from backend.api.wards import WardOut
 from backend.db import Database, Session
 from backend.http.authentication import origin_of
-from backend.http.endpoint import Call, Resource
+from backend.http.endpoint import Call, Resource, read
 from backend.http.fields import Body, Code, Secret
 from backend.identity import codes, passwords, queries, second_factors, signing_in, tokens, users
 from backend.identity.attempts import TooManyAttempts
@@ -96,8 +96,10 @@ def sign_out_everywhere(session: Session, call: Call) -> Any:
 
 
 def _new_hash(database: Database, call: Call) -> str:
-    signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
-    return passwords.hash_password(call.body["new_password"], field="new_password")
+    person = signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
+    who = {"organization_id": call.organization_id, "user_id": person.user_id}
+    about = read(database, call, lambda session: users.known_of(session, **who))
+    return passwords.hash_password(call.body["new_password"], about=about, field="new_password")
 
 
 @resource.put(

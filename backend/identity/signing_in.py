@@ -9,15 +9,14 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend.actor import Actor, SecondFactorRequired
 from backend.db import Database, Session
 from backend.errors import Forbidden, NotAuthenticated
-from backend.identity import attempts, codes, second_factors
+from backend.identity import attempts, codes, passwords, second_factors
 from backend.identity.attempts import Attempt
 from backend.identity.models import User
-from backend.identity.passwords import is_password
 from backend.identity.tokens import Credentials, IssuedToken, Person, find_person, issue_token
 from backend.organizations.models import Organization
 
@@ -62,13 +61,28 @@ def check_password(database: Database, credentials: Credentials, origin: Origin)
     attempt = origin.attempt(credentials)
     attempts.ensure_allowed(database, attempt)
     person = find_person(database, credentials.organization, credentials.email)
-    if not is_password(person.password_hash if person else None, credentials.password) or person is None:
+    if not passwords.is_password(person.password_hash if person else None, credentials.password) or person is None:
         attempts.count_failure(database, attempt)
         raise NotAuthenticated(WRONG)
     attempts.ensure_allowed(database, attempt)
     if person.totp_secret is None:
         attempts.forget_failures(database, attempt)
-    return person
+    return _up_to_date(database, person, credentials.password, origin)
+
+
+def _up_to_date(database: Database, person: Person, password: str, origin: Origin) -> Person:
+    """The person, whose hash is made anew where today's figures are others than those it was made with."""
+    if not passwords.is_outdated(person.password_hash):
+        return person
+    changed = (
+        update(User)
+        .where(User.organization_id == person.organization_id, User.id == person.user_id)
+        .where(User.password_hash == person.password_hash)  # nobody has chosen another meanwhile
+        .values(password_hash=passwords.hash_again(password), version=User.version + 1)
+    )
+    actor = person.actor(origin.request_id, second_factor=False)
+    database.transact(lambda session: session.execute(changed), actor=actor)
+    return find_person(database, person.organization, person.email) or person
 
 
 def mark_of(person: Person) -> str:
