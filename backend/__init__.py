@@ -28,6 +28,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     app.ensure_sync = lambda func: func  # type: ignore[method-assign] # no view is a coroutine; 3 % of a fulfilment
     app.config["MAX_CONTENT_LENGTH"] = config.body_bytes_max
     app.config["CLAIMS_BYTES_MAX"] = config.claims_bytes_max
+    app.config["HSTS_SECONDS"] = config.hsts_seconds
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["valmed"] = Database(config.per_worker(), application_url(config))
     app.extensions["valmed_boards"] = BoardCache(config.board_cache_wards_max)

@@ -53,6 +53,7 @@ class Config:
     body_bytes_max: int = 1_048_576
     claims_bytes_max: int = 4_194_304  # an uploaded file of claims; `valmed claims import` takes any
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
+    hsts_seconds: int = 31_536_000  # for which a browser that came by HTTPS refuses plain HTTP; 0 ends it
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve a database that holds the demo's published sign-ins
     log_level: str = "INFO"
@@ -83,7 +84,7 @@ class Config:
             value = getattr(self, field.name)
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 continue
-            if value < (0 if field.name in {"pool_max_overflow", "proxies"} else 1):
+            if value < (0 if field.name in {"pool_max_overflow", "proxies", "hsts_seconds"} else 1):
                 raise ConfigError(f"{PREFIX}{field.name.upper()} is {value}; it must be at least 1")
         return self
 

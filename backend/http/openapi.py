@@ -27,7 +27,8 @@ from backend.http.problems import CONTENT_TYPE, TYPE_BASE, meaning_of
 
 DIST = Path(flask_swagger_ui.__file__).parent / "dist"
 DOCS_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _END = r"\Z"
 INIT = """window.onload = () => {

@@ -17,7 +17,12 @@ LIST = Path(__file__).with_name("leaked_passwords.txt.gz")
 DIFFERENT_MIN = 5
 OWN_MIN = 8
 NAME_LENGTH_MIN = 4
-WORDS = frozenset("valmed hospital clinic pharmacy pharmacist doctor nurse admin password secret welcome".split())
+WORDS = frozenset(
+    (
+        *("valmed", "hospital", "clinic", "pharmacy", "pharmacist", "doctor", "nurse", "admin"),
+        *("password", "secret", "welcome"),
+    )
+)
 
 
 def normalised(password: str) -> str:

@@ -19,6 +19,7 @@ from backend.http.endpoint import database_of_app
 from backend.identity import tokens
 from backend.observability import bind_contextvars
 
+COOKIE = "valmed"
 IDLE_SECONDS_MAX = 10 * 60
 CODE_SECONDS_MAX = 5 * 60
 
@@ -28,7 +29,12 @@ class ScreenLocked(NotAuthenticated):
 
 
 class _Cookie(SecureCookieSessionInterface):
-    """Secure wherever the page came by HTTPS: a ward's first trial on plain HTTP would lose a Secure cookie."""
+    """Secure and of this host alone (`__Host-`) wherever the page came by HTTPS: on plain HTTP, a ward's first trial,
+    browsers would lose such a cookie."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """The name that this request's cookie has."""
+        return f"__Host-{COOKIE}" if request.is_secure else COOKIE
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Whether this answer's cookie is for HTTPS only."""
@@ -40,7 +46,6 @@ def install_session(app: Flask, config: Config) -> None:
     app.secret_key = config.secret_key or _derived_secret(config)
     app.session_interface = _Cookie()
     app.config.update(
-        SESSION_COOKIE_NAME="valmed",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         WTF_CSRF_CHECK_DEFAULT=False,
