@@ -55,7 +55,7 @@ class Config:
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
     hsts_seconds: int = 31_536_000  # for which a browser that came by HTTPS refuses plain HTTP; 0 ends it
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
-    demo: bool = False  # serve a database that holds the demo's published sign-ins
+    demo: bool = False  # serve the demo's published sign-ins, and with secrets that can be guessed
     log_level: str = "INFO"
     log_file: str = ""  # append log lines to this file instead of standard output
     embedded_data_dir: str = ""  # the private PostgreSQL that stops together with the server (valmed demo)

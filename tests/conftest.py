@@ -32,7 +32,7 @@ from tests.hospital import Hospital, open_hospital
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
 DROP_SECONDS = 15.0
-OWNER_PASSWORD = "only-for-tests"
+OWNER_PASSWORD = "only-for-tests-kT7vQw"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from backend.cli.connection import open_database
+from backend.cli.strength import ensure_secrets
 from backend.config import Config, ConfigError
 from backend.db import migrate
 from backend.db.limits import ensure_pool_fits, read_limits
@@ -54,7 +55,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def ensure_serviceable(config: Config) -> None:
-    """Raises ConfigError unless role, migration, sign-ins and pool are fit to serve."""
+    """Raises ConfigError unless secrets, role, migration, sign-ins and pool are fit to serve."""
+    ensure_secrets(config)
     check_role(application_url(config))
     database = open_database(config)
     revision = migrate.served_revision(database)

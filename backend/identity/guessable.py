@@ -40,7 +40,7 @@ def why_guessable(password: str, about: Iterable[str] = ()) -> str | None:
     rest = folded
     for word in sorted(WORDS.union(*map(_words, about)), key=len, reverse=True):
         rest = rest.replace(word, "")
-    if rest != folded and len("".join(rest.split())) < OWN_MIN:
+    if rest != folded and sum(map(str.isalnum, rest)) < OWN_MIN:
         return "it is little more than names and words that others know or guess: yours, your hospital's, your role's"
     return None
 

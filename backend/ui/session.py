@@ -5,7 +5,6 @@ An idle screen locks itself: the cookie says when it was last used, and after ID
 """
 
 import hashlib
-import hmac
 import secrets
 import time
 
@@ -55,11 +54,14 @@ def install_session(app: Flask, config: Config) -> None:
 
 
 def _derived_secret(config: Config) -> str:
-    """The same in every process that serves this database; without a password to derive it from, a new one a start."""
+    """The same in every process that serves this database; without a password to derive it from, a new one a start.
+
+    Slowly (scrypt, 16 MiB): who has a cookie can try passwords of the database against its signature.
+    """
     password = application_url(config).password
     if not password:
         return secrets.token_hex(32)
-    return hmac.new(str(password).encode(), b"valmed pages", hashlib.sha256).hexdigest()
+    return hashlib.scrypt(str(password).encode(), salt=b"valmed pages", n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def sign_in(token: str, **about: str) -> None:

@@ -76,7 +76,7 @@ def test_wrong_credentials_are_refused_alike_and_leave_nothing(app: Flask, hospi
 
 def test_the_same_person_elsewhere_is_somebody_else(app: Flask, hospital: Hospital) -> None:
     twin = open_hospital(hospital.database)
-    email, password = f"nurse@{hospital.slug}.example", "another password"
+    email, password = f"nurse@{hospital.slug}.example", "another one of hers"
 
     def join_the_twin(session: Any) -> None:
         values = {"email": email, "name": "Nurse", "role": Role.NURSE, "password": password}

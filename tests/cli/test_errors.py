@@ -189,6 +189,22 @@ ERRORS: dict[str, Case] = {
         {"database_url": "{unmigrated}"},
         "the database stands at {before}, this code needs {newest}: valmed db upgrade",
     ),
+    "serve with a well-known password": (
+        SERVE,
+        {"database_url": "postgresql://valmed:postgres-valmed-1@127.0.0.1:1/valmed"},
+        "the password in VALMED_DATABASE_URL can be guessed: it is little more than names and words *;"
+        " `openssl rand -hex 32` makes one; VALMED_DEMO=1 serves all the same",
+    ),
+    "serve with a short key": (
+        SERVE,
+        {"secret_key": "kT7vQw-9sLmXe2"},
+        "VALMED_SECRET_KEY can be guessed: it has fewer than 32 characters; *",
+    ),
+    "choose a leaked password": (
+        (*CREATE_USER, "--password", "Password1234"),
+        {},
+        "/password: choose another: it is on the lists of leaked passwords, which are tried first",
+    ),
     "serve the demo's sign-ins": (
         SERVE,
         {"database_url": "{demo}"},
