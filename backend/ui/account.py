@@ -1,5 +1,7 @@
 """The account of who sits at the screen: who they are, their password, their second factor, their other screens."""
 
+from uuid import UUID
+
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -22,8 +24,8 @@ def show_account() -> str:
 
 def _page(refusal: DomainError | None, of: str) -> str:
     """The account; a refusal stands at the form that it is `of`."""
-    me, factor = ask("GET /me"), ask("GET /me/second-factor")
-    return render_template("account.html", me=me, factor=factor, refusal=refusal, of=of)
+    me, factor, mine = ask("GET /me"), ask("GET /me/second-factor"), ask("GET /me/tokens")["sign_ins"]
+    return render_template("account.html", me=me, factor=factor, sign_ins=mine, refusal=refusal, of=of)
 
 
 @blueprint.post("/account/password")
@@ -48,6 +50,14 @@ def sign_out_everywhere() -> AnyResponse:
     screen.sign_out()
     flash("You are signed out everywhere.")
     return redirect(url_for("signing_in.show_sign_in"))
+
+
+@blueprint.post("/account/sign-ins/<uuid:token_id>/end")
+def end_sign_in(token_id: UUID) -> AnyResponse:
+    """Ends one sign-in; whose own it was is asked to sign in again."""
+    ask("DELETE /me/tokens/<uuid:token_id>", path={"token_id": token_id})
+    flash("That sign-in has ended.")
+    return redirect(url_for(".show_account"))
 
 
 @blueprint.get("/account/second-factor")

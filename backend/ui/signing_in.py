@@ -91,6 +91,7 @@ def _enter(person: Person, done: SignedIn) -> Response:
     )
     screen.sign_in(
         done.issued.token,
+        sign_in_id=str(done.issued.id),
         name=person.name,
         role=person.role.value,
         email=person.email.lower(),

@@ -14,6 +14,7 @@ DOSE = "/administrations/<uuid:administration_id>"
 FOREIGN = {
     ("PATCH /users/<uuid:user_id>", "path", "user_id"): "user_not_found",
     ("DELETE /users/<uuid:user_id>/second-factor", "path", "user_id"): "user_not_found",
+    ("DELETE /me/tokens/<uuid:token_id>", "path", "token_id"): "sign_in_not_found",
     ("PATCH /users/<uuid:user_id>", "body", "ward_ids"): "validation_failed",
     ("POST /users", "body", "ward_ids"): "validation_failed",
     ("GET /patients", "query", "ward_id"): "nothing",
