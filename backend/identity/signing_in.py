@@ -17,6 +17,7 @@ from backend.errors import Forbidden, NotAuthenticated
 from backend.identity import attempts, codes, passwords, second_factors
 from backend.identity.attempts import Attempt
 from backend.identity.models import User
+from backend.identity.passwords import is_password
 from backend.identity.tokens import Credentials, IssuedToken, Person, find_person, issue_token
 from backend.organizations.models import Organization
 
@@ -61,7 +62,7 @@ def check_password(database: Database, credentials: Credentials, origin: Origin)
     attempt = origin.attempt(credentials)
     attempts.ensure_allowed(database, attempt)
     person = find_person(database, credentials.organization, credentials.email)
-    if not passwords.is_password(person.password_hash if person else None, credentials.password) or person is None:
+    if not is_password(person.password_hash if person else None, credentials.password) or person is None:
         attempts.count_failure(database, attempt)
         raise NotAuthenticated(WRONG)
     attempts.ensure_allowed(database, attempt)
