@@ -228,6 +228,24 @@ def locked(hospital: Hospital) -> Hospital:
     return hospital
 
 
+def test_a_password_is_shown_to_who_wants_to_see_it_and_sent_hidden(hospital: Hospital, screen: Screen) -> None:
+    screen.page.goto(screen.base_url + "/sign-in")
+    screen.page.fill("#organization", hospital.slug)
+    screen.page.fill("#email", f"nurse@{hospital.slug}.example")
+    screen.page.fill("#password", "wrong")
+    assert screen.page.get_attribute("#password", "type") == "password"
+    screen.page.click("button:has-text('Show what I type')")
+    assert screen.page.get_attribute("#password", "type") == "text"
+    screen.page.click("main button.primary")
+    screen.page.wait_for_selector("[role=alert]")
+    assert screen.page.get_attribute("#password", "type") == "password"
+    screen.page.fill("#password", PASSWORD)
+    screen.page.click("button:has-text('Show what I type')")
+    screen.page.click("button:has-text('Hide what I type')")
+    screen.page.press("#password", "Enter")
+    screen.page.wait_for_selector("nav.tabs")
+
+
 def test_a_locked_account_says_when_to_try_again(locked: Hospital, screen: Screen) -> None:
     screen.page.goto(screen.base_url + "/sign-in")
     with screen.page.expect_response(lambda answer: answer.request.method == "POST") as answered:
