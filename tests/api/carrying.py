@@ -144,6 +144,7 @@ TABLES = {
     "assignment": "care_team_assignments",
     "replaces": "care_team_assignments",
     "run": "report_runs",
+    "token": "access_tokens",
 }
 
 

@@ -276,6 +276,10 @@ PAGES: dict[str, Make] = {
     "GET /account": look(),
     "POST /account/password": _somebody(Role.NURSE, form={"password": "not it", "new_password": PASSWORD}, status=422),
     "POST /account/sign-out-everywhere": _somebody(Role.NURSE),
+    "POST /account/sign-ins/<uuid:token_id>/end": like(
+        "DELETE /me/tokens/<uuid:token_id>",
+        path=lambda h, visit: {"token_id": visit.path["token_id"][h.staff[visit.login].user_id]},
+    ),
     "GET /account/second-factor": look(),
     "POST /account/second-factor": _somebody(Role.NURSE, form={"secret": "x", "otp": "000000"}, status=403),
     "POST /account/second-factor/remove": _somebody(Role.NURSE, form={"password": "not it"}, status=403),
