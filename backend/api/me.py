@@ -7,12 +7,11 @@ from flask import request
 from marshmallow import fields
 
 from backend.actor import SecondFactorRequired
-from backend.api.tokens import ensure_password
 from backend.api.wards import WardOut
 from backend.db import Database, Session
 from backend.http.authentication import origin_of
 from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Code, Secret
+from backend.http.fields import Body, Code, Password, Secret
 from backend.identity import codes, passwords, queries, second_factors, signing_in, tokens, users
 from backend.identity.attempts import TooManyAttempts
 from backend.identity.second_factors import SecondFactorChanged
@@ -38,14 +37,14 @@ class MeOut(Body):
 class NewPasswordIn(Body):
     """The present password and the one that takes its place."""
 
-    password = fields.String(required=True, validate=ensure_password)
-    new_password = fields.String(required=True, validate=ensure_password)
+    password = Password(required=True)
+    new_password = Password(least=passwords.LENGTH_MIN, required=True)
 
 
 class PasswordIn(Body):
     """The caller's password, typed again."""
 
-    password = fields.String(required=True, validate=ensure_password)
+    password = Password(required=True)
 
 
 class SecondFactorOut(Body):
@@ -67,7 +66,7 @@ class SecondFactorIn(Body):
 
     secret = Secret(required=True)
     otp = Code(required=True)
-    password = fields.String(validate=ensure_password)
+    password = Password()
 
 
 @resource.get("/me", "Who am I", answer=MeOut())
