@@ -50,6 +50,7 @@ class Config:
     address_failures_max: int = 100  # the same from one address: a hospital may be one address
     failure_window_minutes: int = 15
     proxies: int = 0  # reverse proxies in front, whose X-Forwarded-For names the address of a client
+    request_seconds_max: float = 10.0  # for a request to arrive as a whole, then 408
     body_bytes_max: int = 1_048_576
     claims_bytes_max: int = 4_194_304  # an uploaded file of claims; `valmed claims import` takes any
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty

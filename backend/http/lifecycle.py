@@ -1,9 +1,12 @@
-"""Around every request: its id, its log line, its place in the metrics, its security headers."""
+"""Around every request: its id, its log line, its place in the metrics, its security headers, a length of its body."""
 
+import io
 import re
 import time
 
 from flask import Flask, Response, current_app, g, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest
 
 from backend.db import new_id
 from backend.observability import REQUESTS, bind_contextvars, clear_contextvars, log
@@ -32,6 +35,23 @@ def _begin() -> None:
     bind_contextvars(request_id=g.request_id)
 
 
+def _measure() -> None:
+    """Gives a body in chunks the length that it turns out to have, so that every limit is its limit too.
+
+    Werkzeug alone would cut it off at the limit and call the rest of it read. Raises BadRequest.
+    """
+    environ = request.environ
+    if "HTTP_TRANSFER_ENCODING" not in environ:
+        return
+    most = max(current_app.config["MAX_CONTENT_LENGTH"], current_app.config["CLAIMS_BYTES_MAX"])
+    try:
+        body = environ["wsgi.input"].read(most + 1)
+    except (ParseException, OSError):
+        raise BadRequest("The chunks of the body are not as HTTP has them.") from None
+    environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+    del environ["HTTP_TRANSFER_ENCODING"]
+
+
 def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.started
     route = request.url_rule.rule if request.url_rule is not None else "none"
@@ -57,4 +77,5 @@ def _end(response: Response) -> Response:
 def install(app: Flask) -> None:
     """Adds the hooks to `app`."""
     app.before_request(_begin)
+    app.before_request(_measure)
     app.after_request(_end)
