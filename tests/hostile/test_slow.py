@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from tests.api.asking import everything
-from tests.hospital import Hospital
+from tests.hospital import Hospital, sign_in
 from tests.hostile.conftest import SECONDS, WORKERS
 from tests.hostile.requests import WARDS
 from tests.hostile.talking import CLOSED, Server, chunked, hear, request, status_of
@@ -101,18 +101,23 @@ def test_a_body_in_pieces_arrives_as_it_was_sent(server: Server, ours: Hospital,
     assert b"/kind" in answer
 
 
+@pytest.mark.parametrize("limit", [1_048_576, 4_194_304])
 def test_a_file_in_chunks_above_its_limit_is_refused_and_not_cut_short(
-    server: Server, ours: Hospital, token: str
+    server: Server, ours: Hospital, token: str, limit: int
 ) -> None:
     """Its last line lies beyond the limit; what lies before it is a whole file."""
-    header = b"claim_id,payer,cpt,cpt_group,submitted_date,decided_date,outcome\n"
-    line = b"C-1,Aetna,72148,Imaging,2020-01-05,2020-01-20,PAID\n"
-    file = header + line + b"\n" * 4_194_304 + b"C-2,Aetna,72148,Imaging,2020-01-05,2020-01-20,PAID\n"
+    if limit == 4_194_304:
+        path, header = "/api/v1/claims/imports", "claim_id,payer,cpt,cpt_group,submitted_date,decided_date,outcome"
+        lines = [f"C-{number},Aetna,72148,Imaging,2020-01-05,2020-01-20,PAID" for number in (1, 2)]
+    else:
+        path, header = f"/api/v1/wards/{ours.ward_id}/deliveries", "drug_id,lot_number,expires_on,quantity_units"
+        lines = [f"{ours.drug_id},L{number},2031-05-31,10" for number in (1, 2)]
+        token = sign_in(None, ours, "pharmacist").token
+    file = f"{header}\n{lines[0]}\n".encode() + b"\n" * limit + lines[1].encode()
     pieces = [file[at : at + 65_536] for at in range(0, len(file), 65_536)]
     options = {"body": chunked(*pieces), "length": False, "kind": "text/csv", "token": token}
-    sent = request("POST", "/api/v1/claims/imports", "Transfer-Encoding: chunked", **options)
     before = everything(ours)
-    assert status_of(server.tell([sent])) == 413
+    assert status_of(server.tell([request("POST", path, "Transfer-Encoding: chunked", **options)])) == 413
     assert everything(ours) == before
 
 
