@@ -163,7 +163,7 @@ def test_right_claims_are_staged_as_they_are(rows: list[tuple[str, ...]], bom: b
         assert (file.accepted, file.rejections) == (len(rows), [])
         file.rows.seek(0)
         staged = [line.split("\t")[2:] for line in file.rows.read().decode().split("\n")[:-1]]
-    assert [[cell.replace("\\\\", "\\") for cell in line] for line in staged] == cells
+    assert staged == [[cell.replace("\\", "\\\\") for cell in row] for row in cells], "as COPY wants it"
 
 
 @pytest.mark.parametrize("header", HEADERS)
