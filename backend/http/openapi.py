@@ -174,8 +174,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses["400"] = _refusal("bad_request: the body is not JSON")
     responses["413"] = _refusal("content_too_large")
     responses["415"] = _refusal("unsupported_media_type")
-    for status, response in responses.items():
-        response["headers"] = _headers(status, operation)
+    for code, response in responses.items():
+        response["headers"] = _headers(code, operation)
     return responses
 
 
