@@ -15,6 +15,7 @@ METRICS = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix=
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS
 
 worker_class = "backend.http.worker.Worker"
+http_parser = "python"  # not the C parser where that happens to be installed: it takes a bare LF and folded headers
 workers = int(os.environ.get("VALMED_WORKERS", "4"))
 preload_app = True
 backlog = 1024

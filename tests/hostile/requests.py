@@ -12,9 +12,8 @@ WARDS = "/api/v1/wards"
 FORM = "application/x-www-form-urlencoded"
 OK, WRONG, LOST, METHOD, LARGE, KIND, INVALID = 200, 400, 404, 405, 413, 415, 422
 ADDRESS, HEAD = 414, 431  # too long
-# What gunicorn's two parsers say differently, the one in Python and the one in C where that is installed.
-STRANGE, MANY, ENDLESS, LENIENT = {WRONG, 501}, {WRONG, HEAD}, {ADDRESS, HEAD}, {OK, WRONG}
-Hostile = dict[str, tuple[Callable[[str], bytes], int | set[int]]]
+STRANGE = 501  # a way to send a body that gunicorn does not know
+Hostile = dict[str, tuple[Callable[[str], bytes], int]]
 
 
 def _ward(body: bytes, *headers: str | bytes, **options: object) -> Callable[[str], bytes]:
@@ -111,13 +110,13 @@ CHUNKS: Hostile = {
     ),
 }
 HEADERS: Hostile = {
-    "10,000 headers": (_get("/api/v1/me", *(f"X-{n}: 1" for n in range(10_000))), MANY),
+    "10,000 headers": (_get("/api/v1/me", *(f"X-{n}: 1" for n in range(10_000))), HEAD),
     "100 headers": (_get("/api/v1/me", *(f"X-{n}: 1" for n in range(100))), HEAD),
     "a header of 1 MB": (_get("/api/v1/me", "X-Long: " + "x" * 1_000_000), HEAD),
     "a header of 10 KB": (_get("/api/v1/me", "X-Long: " + "x" * 10_000), HEAD),
     "NUL in a header": (_get("/api/v1/me", b"X-Nul: a\0b"), WRONG),
-    "a line feed alone": (_get("/api/v1/me", b"X-A: 1\nX-B: 2"), LENIENT),
-    "a folded header": (_get("/api/v1/me", b"X-A: 1\r\n  2"), LENIENT),
+    "a line feed alone": (_get("/api/v1/me", b"X-A: 1\nX-B: 2"), WRONG),
+    "a folded header": (_get("/api/v1/me", b"X-A: 1\r\n  2"), WRONG),
     "no colon": (_get("/api/v1/me", b"nonsense"), WRONG),
     "a blank before the colon": (_get("/api/v1/me", b"Content-Length : 5"), WRONG),
     "a header without a name": (_get("/api/v1/me", b": 1"), WRONG),
@@ -130,7 +129,7 @@ HEADERS: Hostile = {
     "a script's environment": (_get("/api/v1/me", "X_Forwarded_For: 1.2.3.4"), OK),
     "another host": (_get("/api/v1/me", "X-Forwarded-Host: evil.example"), OK),
     "two hosts": (_get("/api/v1/me", "Host: evil.example"), WRONG),
-    "a method by header": (_get("/api/v1/me/tokens", "X-HTTP-Method-Override: DELETE"), METHOD),
+    "a method by header": (_get("/api/v1/me", "X-HTTP-Method-Override: DELETE"), OK),
     "an upgrade": (_get("/api/v1/me", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x"), OK),
 }
 TARGETS: Hostile = {
@@ -173,7 +172,7 @@ METHODS: Hostile = {
         lambda t: request("GET", "/api/v1/me", token=t, body=request("DELETE", "/api/v1/me/tokens", token=t)),
         OK,
     ),
-    "a megabyte of no HTTP": (lambda token: b"x" * 1_000_000, ENDLESS),
+    "a megabyte of no HTTP": (lambda token: b"x" * 1_000_000, ADDRESS),
     "goodbye": (lambda token: b"", CLOSED),
 }
 HOSTILE: Hostile = {**JSON, **KINDS, **LENGTHS, **CHUNKS, **HEADERS, **TARGETS, **METHODS}
