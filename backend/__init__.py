@@ -15,11 +15,11 @@ def create_app(config: "Config | None" = None) -> "Flask":
 
     from backend import api, models, ui
     from backend.administrations.board import BoardCache
-    from backend.config import Config
+    from backend.config import VERSION, Config
     from backend.db import Database
     from backend.db.provision import application_url
     from backend.http import health, lifecycle, problems
-    from backend.observability import configure_logging
+    from backend.observability import BUILD, CONNECTIONS_MAX, configure_logging
 
     config = config or Config.from_env()
     configure_logging(config.log_level, config.log_file)
@@ -28,9 +28,12 @@ def create_app(config: "Config | None" = None) -> "Flask":
     app.ensure_sync = lambda func: func  # type: ignore[method-assign] # no view is a coroutine; 3 % of a fulfilment
     app.config["MAX_CONTENT_LENGTH"] = config.body_bytes_max
     app.config["CLAIMS_BYTES_MAX"] = config.claims_bytes_max
+    app.config["HSTS_SECONDS"] = config.hsts_seconds
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["valmed"] = Database(config.per_worker(), application_url(config))
     app.extensions["valmed_boards"] = BoardCache(config.board_cache_wards_max)
+    BUILD.labels(VERSION).set(1)
+    CONNECTIONS_MAX.set(config.connections_max())
     lifecycle.install(app)
     if config.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.proxies, x_proto=0)  # type: ignore[method-assign]

@@ -52,12 +52,14 @@ class Config:
     address_failures_max: int = 100  # the same from one address: a hospital may be one address
     failure_window_minutes: int = 15
     proxies: int = 0  # reverse proxies in front, whose X-Forwarded-For names the address of a client
+    request_seconds_max: float = 10.0  # for a request to arrive as a whole, then 408
     body_bytes_max: int = 1_048_576
     claims_bytes_max: int = 4_194_304  # an uploaded file of claims; `valmed claims import` takes any
     origin: str = ""  # where the pages' browsers find them, https://name; passkeys are bound to it, and off without it
     secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
+    hsts_seconds: int = 31_536_000  # for which a browser that came by HTTPS refuses plain HTTP; 0 ends it
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
-    demo: bool = False  # serve a database that holds the demo's published sign-ins
+    demo: bool = False  # serve the demo's published sign-ins, and with secrets that can be guessed
     log_level: str = "INFO"
     log_file: str = ""  # append log lines to this file instead of standard output
     embedded_data_dir: str = ""  # the private PostgreSQL that stops together with the server (valmed demo)
@@ -86,7 +88,7 @@ class Config:
             value = getattr(self, field.name)
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 continue
-            if value < (0 if field.name in {"pool_max_overflow", "proxies"} else 1):
+            if value < (0 if field.name in {"pool_max_overflow", "proxies", "hsts_seconds"} else 1):
                 raise ConfigError(f"{PREFIX}{field.name.upper()} is {value}; it must be at least 1")
         if self.origin and not _is_origin(self.origin):
             raise ConfigError(

@@ -1,7 +1,8 @@
 """How gunicorn runs ValMed. An option file: bind and workers come from the command line or VALMED_WORKERS.
 
-Decision: sync workers. Because on few cores threads cost more than they give (each request is one short transaction,
-and the pool has a connection per worker). Cost: a connection per request, which the reverse proxy in front hides.
+Decision: sync workers, which take a request up when all of it is there (http/worker.py). Because on few cores threads
+cost more than they give (each request is one short transaction, and the pool has a connection per worker). Cost: a
+connection per request, which the reverse proxy in front hides.
 """
 
 import gc
@@ -13,7 +14,8 @@ from pathlib import Path
 METRICS = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="valmed-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS
 
-worker_class = "sync"
+worker_class = "backend.http.worker.Worker"
+http_parser = "python"  # not the C parser where that happens to be installed: it takes a bare LF and folded headers
 workers = int(os.environ.get("VALMED_WORKERS", "4"))
 preload_app = True
 backlog = 1024

@@ -34,6 +34,18 @@ CARE_TEAM_VIOLATIONS = Counter(
     "valmed_care_team_violations_total", "Changes of care teams refused because of its rules, by log event.", ["event"]
 )
 CONNECTIONS = Gauge("valmed_database_connections", "Connections that the pools hold open.", multiprocess_mode="livesum")
+CONNECTIONS_MAX = Gauge(
+    "valmed_database_connections_max", "Connections that the pools of this node may open.", multiprocess_mode="max"
+)
+SIGN_IN_FAILURES = Counter(
+    "valmed_sign_in_failures_total", "Failed sign-ins: a wrong secret was failed, another try was locked.", ["outcome"]
+)
+DRIFT_RUNS = Counter("valmed_drift_runs_total", "Runs of payer drift by outcome: finished or failed.", ["outcome"])
+for _outcome in ("failed", "locked"):  # there from the start: what appears with 1 has not increased, to Prometheus
+    SIGN_IN_FAILURES.labels(_outcome)
+for _outcome in ("finished", "failed"):
+    DRIFT_RUNS.labels(_outcome)
+BUILD = Gauge("valmed_build_info", "The running release; its value is 1.", ["version"], multiprocess_mode="max")
 BOARD_CACHE = Counter("valmed_board_cache_total", "MAR boards read, by whether the cache held them.", ["result"])
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg2.errors
 import psycopg2.extensions
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 from sqlalchemy.engine.url import URL, make_url
 
@@ -32,7 +33,12 @@ from tests.hospital import Hospital, open_hospital
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
 DROP_SECONDS = 15.0
-OWNER_PASSWORD = "only-for-tests"
+# For tests of properties that name no figure; `--hypothesis-profile=long` draws more, and other ones each time.
+_ALWAYS = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("short", max_examples=200, derandomize=True, **_ALWAYS)
+settings.register_profile("long", max_examples=5_000, derandomize=False, print_blob=True, **_ALWAYS)
+settings.load_profile("short")
+OWNER_PASSWORD = "only-for-tests-kT7vQw"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 

@@ -136,6 +136,16 @@ def test_every_guarantee_of_the_readme_names_tests_that_exist() -> None:
     assert sorted(link for link in links if not (ROOT / link).exists()) == []
 
 
+def test_every_row_of_the_security_table_has_its_test_or_its_reason() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## Security\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split(" | ") for line in section.splitlines() if line.startswith("| ")][1:]
+    assert 30 < len(rows) <= 45
+    assert [row[0] for row in rows if len(row) != 3] == []
+    assert [row[0] for row in rows if not re.search(r"`test_\w+`|\]\(tests/\S+\)|reason: \w+", row[2])] == []
+    chapters = {number for row in rows for number in re.findall(r"\b(\d+)\.\d", row[0])}
+    assert chapters >= {str(chapter) for chapter in range(2, 15)}
+
+
 def test_every_setting_is_in_the_readme() -> None:
     from backend.config import Config
 

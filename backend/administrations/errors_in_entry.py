@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from backend.actor import Actor
 from backend.administrations.doses import (
@@ -89,12 +89,16 @@ def _open_again(session: Session, actor: Actor, order: Any) -> None:
     recorded = order.doses_given - 1
     last = MedicationAdministration
     given_at = session.execute(
-        select(func.max(last.administered_at)).where(
+        select(last.administered_at)
+        .where(
             last.organization_id == actor.organization_id,
             last.order_id == order.id,
+            last.stands,
             last.outcome == Outcome.GIVEN,
             last.entered_in_error_at.is_(None),
         )
+        .order_by(last.dose_number.desc())  # not max(): PostgreSQL would go back through the hospital's doses for it
+        .limit(1)
     ).scalar()
     waits_for_nothing = order.priority is Priority.PRN and given_at is None
     due_at = order.first_due_at if waits_for_nothing else next_due(order, recorded, given_at=given_at)

@@ -25,6 +25,7 @@ from backend.api import (
     receipts,
     register,
     scans,
+    sign_ins,
     stock,
     tokens,
     transfers,
@@ -37,6 +38,7 @@ from backend.http.endpoint import Resource
 RESOURCES: tuple[Resource, ...] = (
     tokens.resource,
     me.resource,
+    sign_ins.resource,
     organization.resource,
     users.resource,
     wards.resource,

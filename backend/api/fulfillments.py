@@ -74,10 +74,7 @@ def _report(_path: dict[str, Any], _outcome: str, answer: Answer | None) -> None
 )
 def fulfil_round(session: Session, call: Call) -> Any:
     """Gives the next dose of each order in one transaction; a refused order does not stop the others."""
-    order_ids = call.body["order_ids"]
-    found = rounds.shelves_of(session, organization_id=call.organization_id, order_ids=order_ids)
-    known = set(call.shelves)  # an order placed since has no lane taken: it is not found yet
-    shelves = {order_id: shelf for order_id, shelf in found.items() if shelf in known}
     doses = {named["order_id"]: named["dose"] for named in call.body["doses"]}
-    wanted = Round(call.actor, order_ids, doses, shelves, call.prepared, call.now)
+    shelves = frozenset(call.shelves)
+    wanted = Round(call.actor, call.body["order_ids"], doses, shelves, call.prepared, call.now)
     return {"results": rounds.fulfil_round(session, wanted)}

@@ -7,12 +7,11 @@ from flask import request
 from marshmallow import fields
 
 from backend.actor import SecondFactorRequired
-from backend.api.tokens import ensure_password
 from backend.api.wards import WardOut
 from backend.db import Database, Session
 from backend.http.authentication import origin_of
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Code, Secret
+from backend.http.endpoint import Call, Resource, read
+from backend.http.fields import Body, Code, Password, Secret
 from backend.identity import codes, passkeys, passwords, queries, second_factors, signing_in, tokens, users
 from backend.identity.attempts import TooManyAttempts
 from backend.identity.passkeys import PasskeyNotFound
@@ -39,14 +38,14 @@ class MeOut(Body):
 class NewPasswordIn(Body):
     """The present password and the one that takes its place."""
 
-    password = fields.String(required=True, validate=ensure_password)
-    new_password = fields.String(required=True, validate=ensure_password)
+    password = Password(required=True)
+    new_password = Password(least=passwords.LENGTH_MIN, required=True)
 
 
 class PasswordIn(Body):
     """The caller's password, typed again."""
 
-    password = fields.String(required=True, validate=ensure_password)
+    password = Password(required=True)
 
 
 class SecondFactorOut(Body):
@@ -86,7 +85,7 @@ class SecondFactorIn(Body):
 
     secret = Secret(required=True)
     otp = Code(required=True)
-    password = fields.String(validate=ensure_password)
+    password = Password()
 
 
 @resource.get("/me", "Who am I", answer=MeOut())
@@ -115,8 +114,10 @@ def sign_out_everywhere(session: Session, call: Call) -> Any:
 
 
 def _new_hash(database: Database, call: Call) -> str:
-    signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
-    return passwords.hash_password(call.body["new_password"], field="new_password")
+    person = signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
+    who = {"organization_id": call.organization_id, "user_id": person.user_id}
+    about = read(database, call, lambda session: users.known_of(session, **who))
+    return passwords.hash_password(call.body["new_password"], about=about, field="new_password")
 
 
 @resource.put(

@@ -3,25 +3,19 @@
 from typing import Any
 
 from flask import g, request
-from marshmallow import ValidationError, fields
+from marshmallow import fields
 
 from backend.actor import Actor, SecondFactorRequired
 from backend.db import Database, Session
 from backend.errors import NotAuthenticated
 from backend.http.authentication import bearer_of, origin_of
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Line
-from backend.identity import passwords, signing_in, tokens
+from backend.http.fields import Body, Line, Password
+from backend.identity import signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
 from backend.identity.tokens import Credentials, IssuedToken, Person
 
 resource = Resource("tokens")
-
-
-def ensure_password(text: str) -> None:
-    """Raises ValidationError for what no password can be: empty, endless, with a NUL."""
-    if not 1 <= len(text) <= passwords.LENGTH_MAX or "\0" in text:
-        raise ValidationError(f"1 to {passwords.LENGTH_MAX} characters.")
 
 
 class CredentialsIn(Body):
@@ -29,7 +23,7 @@ class CredentialsIn(Body):
 
     organization = Line(required=True, length=63)
     email = Line(required=True, length=254)
-    password = fields.String(required=True, validate=ensure_password)
+    password = Password(required=True)
     otp = Line(length=6)
 
 

@@ -6,12 +6,11 @@ from uuid import UUID
 from marshmallow import fields, validate
 
 from backend.actor import Role
-from backend.api.tokens import ensure_password
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Search, Several
-from backend.identity import queries, second_factors, users
+from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several
+from backend.identity import passwords, queries, second_factors, users
 from backend.identity.queries import UserNotFound
 from backend.identity.users import EmailTaken
 
@@ -26,7 +25,7 @@ class UserChangeIn(Body):
     name = Line()
     role = Choice(Role)
     active = Flag()
-    password = fields.String(validate=ensure_password)
+    password = Password(least=passwords.LENGTH_MIN)
     ward_ids = Several(Id(), most=WARDS_MAX)
 
 
@@ -36,7 +35,7 @@ class UserIn(Body):
     email = Line(required=True, length=254, validate_also=validate.Email())
     name = Line(required=True)
     role = Choice(Role, required=True)
-    password = fields.String(required=True, validate=ensure_password)
+    password = Password(least=passwords.LENGTH_MIN, required=True)
     ward_ids = Several(Id(), most=WARDS_MAX, load_default=list)
 
 

@@ -26,7 +26,7 @@ from backend.claims.drift import Parameters, compare, events_of, read_groups
 from backend.claims.models import DriftEvent, ReportRun, RunStatus
 from backend.db import Database, Session, new_id, report_lane_of
 from backend.errors import DomainError
-from backend.observability import log
+from backend.observability import DRIFT_RUNS, log
 from backend.organizations.models import Organization
 
 ABANDONED = timedelta(hours=1)  # no run takes so long
@@ -50,8 +50,10 @@ def run_drift(database: Database, *, actor: Actor, asked_by: str, parameters: Pa
     except Exception as error:
         failure = error.code if isinstance(error, DomainError) else "internal_error"
         database.transact(lambda session: fail(session, failure=failure, **at), actor=actor, repeatable=True)
+        DRIFT_RUNS.labels("failed").inc()
         log.warning("drift_run_failed", run_id=str(run_id), code=failure)
         raise
+    DRIFT_RUNS.labels("finished").inc()
     log.info("drift_run_finished", run_id=str(run_id), events=events)
     return run_id
 

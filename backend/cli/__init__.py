@@ -6,9 +6,11 @@ import click
 import psycopg2.errors
 import sqlalchemy.exc
 
+from backend.backups.errors import BackupError
 from backend.cli import (
     alerts,
     archive,
+    backup,
     care_team,
     claims,
     db,
@@ -16,6 +18,7 @@ from backend.cli import (
     drift,
     openapi,
     prove,
+    restore,
     seed,
     serve,
     staff,
@@ -47,6 +50,8 @@ for command in (
     claims.claims,
     drift.drift,
     archive.archive,
+    backup.backup,
+    restore.restore,
     verify.verify,
     tune.tune,
     prove.prove_command,
@@ -60,7 +65,7 @@ def main() -> None:
     configure_logging("CRITICAL")  # a command speaks in lines of its own; the server that it may become logs anew
     try:
         valmed()
-    except (ConfigError, EmbeddedError) as error:
+    except (ConfigError, EmbeddedError, BackupError) as error:
         _fail(str(error))
     except DomainError as error:
         _fail(error.detail)
@@ -73,7 +78,7 @@ def _of_database(error: BaseException) -> str:
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction)):
         return "the database is not migrated: run `valmed db upgrade`"
     said = str(error).strip().splitlines()[0]
-    if isinstance(error, psycopg2.OperationalError):
+    if isinstance(error, psycopg2.OperationalError) and not error.pgcode:  # with a code it has answered
         return f"the database is out of reach: {said}"
     return f"the database refused: {said}"
 

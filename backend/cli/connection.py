@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import click
+from sqlalchemy.engine.url import make_url
 
 from backend.config import Config, ConfigError
 from backend.db import Database
-from backend.db.provision import application_url
+from backend.db.provision import application_url, create_database
 from backend.embedded import Server, default_data_dir
 from backend.organizations.organizations import OrganizationNotFound, find_organization
 
@@ -25,9 +26,12 @@ data_dir_option: Callable[[Any], Any] = click.option(
 
 
 @contextmanager
-def configured(data_dir: Path | None, *, as_owner: bool = True) -> Iterator[Config]:
+def configured(
+    data_dir: Path | None, *, as_owner: bool = True, private_user: str = OWNER, create: bool = False
+) -> Iterator[Config]:
     """The settings with a database to work on; a stopped private PostgreSQL runs for as long as this lasts.
 
+    `private_user` is who signs in to the private one, `create` makes it where there is none.
     Raises ConfigError when no database is named and there is no demo, or `as_owner` and only the role that serves is.
     """
     config = Config.from_env()
@@ -37,13 +41,15 @@ def configured(data_dir: Path | None, *, as_owner: bool = True) -> Iterator[Conf
         yield config
         return
     place = data_dir or default_data_dir()
-    if not (place / "pgdata").is_dir():
+    if not (create or (place / "pgdata").is_dir()):
         raise ConfigError("set VALMED_DATABASE_URL, or start `valmed demo` once")
     server = Server(place)
     was_running = server.is_running()
     server.start()
     try:
-        yield replace(config, database_url=server.url(DATABASE, OWNER))
+        if create:
+            create_database(make_url(server.url()), owner=OWNER, database=DATABASE)
+        yield replace(config, database_url=server.url(DATABASE, private_user))
     finally:
         if not was_running:
             server.stop()

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import click
+from prometheus_client import start_http_server
 from sqlalchemy import Row
 
 from backend.actor import Actor
@@ -20,7 +21,7 @@ from backend.claims.runs import run_drift
 from backend.claims.weekly import run_weeks
 from backend.cli.claims import REPORT_TIMEOUT_MS
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
-from backend.config import Config
+from backend.config import Config, ConfigError
 from backend.db import Database, Session, new_id
 from backend.db.paging import LIMIT_MAX, Page, PageRequest
 from backend.stock.queries import today_of
@@ -58,12 +59,17 @@ def run(organization: str, as_of: datetime | None, data_dir: Path | None, **aske
 @drift.command()
 @click.option("--adjust", is_flag=True, help="Mark the events that stand among so many comparisons.")
 @click.option("--once", is_flag=True, help="Look once and end, for cron.")
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65_535), help="Answer Prometheus on this port, on every address."
+)
 @data_dir_option
-def schedule(adjust: bool, once: bool, data_dir: Path | None) -> None:
+def schedule(adjust: bool, once: bool, metrics_port: int | None, data_dir: Path | None) -> None:
     """Make the weekly run of every hospital with claims, and stay for the weeks to come; several processes are safe."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    if metrics_port is not None:
+        _answer_prometheus(metrics_port)
     with _database(data_dir) as database:
         if not once:
             click.echo(f"Looking every {LOOK_SECONDS} s for hospitals whose week has no run yet.")
@@ -75,6 +81,13 @@ def schedule(adjust: bool, once: bool, data_dir: Path | None) -> None:
             if once:
                 break
             stop.wait(LOOK_SECONDS)
+
+
+def _answer_prometheus(port: int) -> None:
+    try:
+        start_http_server(port)
+    except OSError as error:
+        raise ConfigError(f"cannot answer Prometheus on port {port}: {error.strerror}") from None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`valmed prove`: the proof that anyone can run."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,26 +11,35 @@ from backend.proving import Plan, prove, standing
 from backend.proving.stand import private_postgresql, temporary_folder
 
 CLIENTS = 32
+FAULTS_MAX, FAULT_SECONDS = 200, 1.5
+TERMINATED = 143  # what a shell calls an end by SIGTERM
 
 
 @click.command("prove")
 @click.option("--seconds", type=click.IntRange(1, 86_400), default=60, show_default=True, help="How long clients work.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the operations and the faults.")
+@click.option(
+    "--faults",
+    type=click.IntRange(0, 100_000),
+    help=f"How often something breaks, spread over the time. [default: {FAULTS_MAX}, but not above 2 in 3 s]",
+)
 @click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here as well.")
-def prove_command(seconds: int, seed: int, file: Path | None) -> None:
+def prove_command(seconds: int, seed: int, faults: int | None, file: Path | None) -> None:
     """Prove that no fault loses, doubles or invents a change; exit 0 proven, 1 broken.
 
-    A private PostgreSQL, the application and 32 clients over HTTP work in a made-up hospital, while workers and
+    A private PostgreSQL, the application and 32 clients over HTTP work in two made-up hospitals, while workers and
     database backends are killed, PostgreSQL crashes and recovers, connections stall and break around COMMIT, and
     clients hang up and ask again. Then everything that any client was told is held against the database. The seed draws
     what is done and what breaks; timing is the machine's, so no two runs are the same.
     """
     if file is not None:
         file.touch()  # before the work, not after it, if it cannot be written
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that what was started is stopped
     with temporary_folder() as folder, private_postgresql(folder) as server:
-        click.echo(f"seed {seed}: {seconds} s, {CLIENTS} clients, in {folder}")
+        count = min(FAULTS_MAX, round(seconds / FAULT_SECONDS)) if faults is None else faults
+        click.echo(f"seed {seed}: {seconds} s, {CLIENTS} clients, {count} faults, in {folder}")
         with standing(server, folder, clients=CLIENTS) as stand:
-            report = prove(stand, Plan(seconds, seed), lambda line: click.echo(f"  {line}"))
+            report = prove(stand, Plan(seconds, seed, faults=count), lambda line: click.echo(f"  {line}"))
         click.echo()
         for line in report.lines():
             click.echo(line)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from backend.cli.connection import open_database
+from backend.cli.strength import ensure_secrets
 from backend.config import Config, ConfigError
 from backend.db import migrate
 from backend.db.limits import ensure_pool_fits, read_limits
@@ -54,12 +55,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def ensure_serviceable(config: Config) -> None:
-    """Raises ConfigError unless role, migration, sign-ins and pool are fit to serve."""
+    """Raises ConfigError unless secrets, role, migration, sign-ins and pool are fit to serve."""
+    ensure_secrets(config)
     check_role(application_url(config))
     database = open_database(config)
     revision = migrate.served_revision(database)
-    if revision != migrate.newest():
+    if revision is None or not migrate.can_serve(revision):
         raise ConfigError(f"the database stands at {revision}, this code needs {migrate.newest()}: valmed db upgrade")
+    if migrate.is_newer(revision):
+        click.echo(
+            f"valmed: the database stands at {revision}, of a later release; this code brings {migrate.newest()} and "
+            "serves on",
+            err=True,
+        )
     with closing(connect(application_url(config))) as connection:
         ensure_pool_fits(config, read_limits(connection, application_role(config)))
     if not config.demo and has_demo_sign_ins(database):

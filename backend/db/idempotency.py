@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, PrimaryKeyConstraint, SmallInteger, insert, select, text
+from sqlalchemy import LargeBinary, PrimaryKeyConstraint, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, belongs_to, of_organization
+from backend.db.prepared import Prepared
 from backend.db.session import Session
 from backend.errors import Invalid
 
@@ -64,28 +65,27 @@ def replayed(key: IdempotencyKey, fingerprint: bytes, status: int, body: bytes) 
     return Answer(status, bytes(body), replayed=True)
 
 
+_FIND = Prepared(
+    "find_answer",
+    ("uuid", "text"),
+    "SELECT fingerprint, status, answer FROM idempotency_keys WHERE organization_id = $1 AND key = $2",
+)
+_STORE = Prepared(
+    "store_answer",
+    ("uuid", "text", "uuid", "bytea", "smallint", "bytea"),
+    """INSERT INTO idempotency_keys (organization_id, key, user_id, fingerprint, status, answer)
+    VALUES ($1, $2, $3, $4, $5, $6)""",
+)
+
+
 def find_answer(session: Session, *, organization_id: UUID, key: IdempotencyKey) -> Answer | None:
     """The answer stored under `key`, or None. Raises IdempotencyKeyReused."""
-    record = IdempotencyRecord
-    row = session.execute(
-        select(record.fingerprint, record.status, record.answer).where(
-            record.organization_id == organization_id, record.key == key.key
-        )
-    ).one_or_none()
-    return None if row is None else replayed(key, row.fingerprint, row.status, row.answer)
+    rows = session.run(_FIND, (organization_id, key.key))
+    return replayed(key, *rows[0]) if rows else None
 
 
 def store_answer(
     session: Session, *, organization_id: UUID, user_id: UUID | None, key: IdempotencyKey, answer: Answer
 ) -> None:
     """Stores `answer` under `key` in the caller's transaction."""
-    session.execute(
-        insert(IdempotencyRecord).values(
-            organization_id=organization_id,
-            key=key.key,
-            user_id=user_id,
-            fingerprint=key.fingerprint,
-            status=answer.status,
-            answer=answer.body,
-        )
-    )
+    session.run(_STORE, (organization_id, key.key, user_id, key.fingerprint, answer.status, answer.body))

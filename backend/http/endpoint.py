@@ -308,6 +308,5 @@ def _response(operation: Operation, answer: Answer) -> Response:
         response.headers["Idempotent-Replayed"] = "true"
     if answer.etag is not None:
         response.set_etag(answer.etag)
-        response.headers["Cache-Control"] = "private, no-cache"
         response.make_conditional(request)
     return response

@@ -8,9 +8,12 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
+from backend.identity import passwords
 
 UNITS_MAX = 1_000_000
 YEAR_MIN, YEAR_MAX = 1900, 2200
@@ -18,6 +21,12 @@ YEAR_MIN, YEAR_MAX = 1900, 2200
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
 NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categories
+
+# What `described` of a field tells JSON Schema beyond its type and length (http/openapi.py). The characters of
+# NOT_IN_A_LINE and of a blank edge are those that a pattern can name; what Unicode has not assigned it cannot.
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff"
+_EDGE = rf"[^{_CONTROLS}\x20\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+_YEAR = r"(?:190[1-9]|19[1-9][0-9]|2[01][0-9]{2})"
 
 
 class Body(Schema):
@@ -31,6 +40,8 @@ class Body(Schema):
 
 class Line(fields.String):
     """One line of text: no control characters, no blank edges, `length` characters at most."""
+
+    described: ClassVar[dict[str, Any]] = {"pattern": rf"^{_EDGE}(?:[^{_CONTROLS}]*{_EDGE})?$"}
 
     def __init__(self, *, length: int = 200, validate_also: Any = None, **kwargs: Any) -> None:
         checks = [validate.Length(min=1, max=length)] + ([validate_also] if validate_also else [])
@@ -65,6 +76,8 @@ class Count(fields.Integer):
 class Change(Count):
     """A signed whole number of units, not 0."""
 
+    described: ClassVar[dict[str, Any]] = {"not": {"const": 0}}
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(low=-UNITS_MAX, high=UNITS_MAX, **kwargs)
 
@@ -77,6 +90,8 @@ class Change(Count):
 
 class Moment(fields.AwareDateTime):
     """A time with its offset from UTC."""
+
+    described: ClassVar[dict[str, Any]] = {"pattern": f"^{_YEAR}-.*$"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", default_timezone=None, **kwargs)
@@ -91,6 +106,8 @@ class Moment(fields.AwareDateTime):
 
 class Day(fields.Date):
     """A calendar day."""
+
+    described: ClassVar[dict[str, Any]] = {"pattern": f"^{_YEAR}-[0-9]{{2}}-[0-9]{{2}}$"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", **kwargs)
@@ -125,15 +142,34 @@ class Choice(fields.Enum[StrEnum]):
         super().__init__(kind, by_value=fields.String, **kwargs)
 
 
-class PageQuery(Body):
-    """The parameters of a keyset list; read by http/cursors.py."""
+class PageLimit(fields.String):
+    """How many rows at most; read by http/cursors.py."""
 
-    limit = fields.String(metadata={"description": "1 to 200, 50 if not given"})
-    cursor = fields.String(metadata={"description": "`next_cursor` of the page before"})
+    described: ClassVar[dict[str, Any]] = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": LIMIT_MAX,
+        "default": LIMIT_DEFAULT,
+    }
+
+
+class PageCursor(fields.String):
+    """Where a page begins; read by http/cursors.py."""
+
+    described: ClassVar[dict[str, Any]] = {"minLength": 1, "maxLength": 2_000, "pattern": "^[A-Za-z0-9_-]+$"}
+
+
+class PageQuery(Body):
+    """The parameters of a keyset list."""
+
+    limit = PageLimit()
+    cursor = PageCursor(metadata={"description": "`next_cursor` of the page before"})
 
 
 class Search(Line):
     """What somebody types to find something: blanks at the edges do not count, nothing at all finds everything."""
+
+    described: ClassVar[dict[str, Any]] = {"minLength": 0, "pattern": rf"^[^{_CONTROLS}]*$"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         return super()._deserialize(value.strip() if isinstance(value, str) else value, attr, data, **kwargs)
@@ -176,6 +212,7 @@ class ScannedCode(fields.String):
     """What a scanner read: printable ASCII, and the separator GS (ASCII 29) of GS1."""
 
     length = 200
+    described: ClassVar[dict[str, Any]] = {"minLength": 1, "maxLength": length, "pattern": r"^[ -~\x1d]+$"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -184,6 +221,16 @@ class ScannedCode(fields.String):
         if not all(" " <= character <= "~" or character == "\x1d" for character in text):
             raise ValidationError("Only printable ASCII characters and the separator GS.")
         return text
+
+
+class Password(fields.String):
+    """A password of `least` characters or more: 1 for one that is known, LENGTH_MIN for a new one."""
+
+    def __init__(self, *, least: int = 1, **kwargs: Any) -> None:
+        most = passwords.LENGTH_MAX
+        told = f"between {least} and {most} characters, without NUL"
+        checks = [validate.Length(least, most, error=told), validate.Regexp(r"[^\x00]*\Z", error=told)]
+        super().__init__(validate=checks, **kwargs)
 
 
 class Secret(fields.String):

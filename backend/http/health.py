@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, current_app
 
 from backend.db import Database
-from backend.db.migrate import newest, served_revision
+from backend.db.migrate import can_serve, served_revision
 from backend.errors import Busy
 from backend.http.metrics import exposition
 from backend.http.problems import of_domain
@@ -19,13 +19,13 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """The database is within reach and stands at the migration that this code needs; else 503."""
+    """The database is within reach and stands at the migration that this code needs or a later one; else 503."""
     database: Database = current_app.extensions["valmed"]
     try:
         revision = served_revision(database)
     except Busy as error:
         return of_domain(error)
-    if revision != newest():
+    if not can_serve(revision):
         return of_domain(Busy("The database is not migrated to the version this code needs: valmed db upgrade."))
     return Response('{"status":"ready"}', content_type="application/json")
 

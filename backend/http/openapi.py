@@ -22,12 +22,13 @@ from backend.db.idempotency import IdempotencyKeyReused
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
 from backend.errors import Busy, DomainError, Forbidden, NotAuthenticated, NotFound, ValidationFailed
 from backend.http.endpoint import JSON, Operation, Resource
-from backend.http.fields import Choice
+from backend.http.fields import Choice, Several
 from backend.http.problems import CONTENT_TYPE, TYPE_BASE, meaning_of
 
 DIST = Path(flask_swagger_ui.__file__).parent / "dist"
 DOCS_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _END = r"\Z"
 INIT = """window.onload = () => {
@@ -70,8 +71,8 @@ def document(resources: Iterable[Resource]) -> dict[str, Any]:
         servers=[{"url": "/api/v1"}],
         plugins=[plugin],
     )
-    plugin.converter.add_attribute_function(_choice)  # type: ignore[union-attr]
-    plugin.converter.add_attribute_function(_pattern)  # type: ignore[union-attr]
+    for tell in (_choice, _described, _once, _pattern):
+        plugin.converter.add_attribute_function(tell)  # type: ignore[union-attr]
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Problem", schema=ProblemOut)
     for resource in resources:
@@ -79,16 +80,33 @@ def document(resources: Iterable[Resource]) -> dict[str, Any]:
             path = re.sub(r"<uuid:(\w+)>", r"{\1}", operation.path)
             spec.path(path=path, operations={operation.method.lower(): _operation(resource, operation)})
     whole: dict[str, Any] = spec.to_dict()
+    for name, schema in whole["components"]["schemas"].items():
+        if name.endswith("Out"):  # an answer has every field that it promises, null where there is nothing to say
+            schema["required"] = sorted(schema["properties"])
     return whole
 
 
 def _choice(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-    return {"enum": [member.value for member in field.enum], "type": "string"} if isinstance(field, Choice) else {}
+    if not isinstance(field, Choice):
+        return {}
+    values = [member.value for member in field.enum]
+    return {"enum": [*values, None], "type": ["string", "null"]} if field.allow_none else {"enum": values}
+
+
+def _described(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """What the field's own class says of its values."""
+    return getattr(field, "described", {})
+
+
+def _once(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    return {"uniqueItems": True} if isinstance(field, Several) and field.once else {}
 
 
 def _pattern(_converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
     r"""The pattern as JSON Schema means it: searched for, not matched from the start, and without Python's \Z."""
     for check in field.validators:
+        if isinstance(check, validate.Email):
+            return {"format": "email"}
         if isinstance(check, validate.Regexp):
             return {"pattern": f"^(?:{str(check.regex.pattern).removesuffix(_END)})$"}
     return {}
@@ -106,7 +124,7 @@ def _operation(resource: Resource, operation: Operation) -> dict[str, Any]:
     if operation.identify is None:
         described["security"] = [{"token": []}]
     if operation.body is not None:
-        required = any(promised.required for promised in operation.body.fields.values())
+        required = operation.media != JSON or any(promised.required for promised in operation.body.fields.values())
         described["requestBody"] = {"required": required, "content": {operation.media: _body(operation)}}
     return described
 
@@ -156,7 +174,28 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses["400"] = _refusal("bad_request: the body is not JSON")
     responses["413"] = _refusal("content_too_large")
     responses["415"] = _refusal("unsupported_media_type")
+    for code, response in responses.items():
+        response["headers"] = _headers(code, operation)
     return responses
+
+
+def _headers(status: str, operation: Operation) -> dict[str, Any]:
+    """What an answer says beside its body."""
+    headers = {"X-Request-ID": _header("^[A-Za-z0-9._:-]{1,64}$", "The caller's, else one of ours.")}
+    if status == "401":
+        headers["WWW-Authenticate"] = _header("^Bearer .*$", "")
+    if status in {"429", "503"}:
+        headers["Retry-After"] = _header("^[0-9]+$", "Seconds.")
+    if status == str(operation.status) and operation.writes and operation.keyed:
+        headers["Idempotent-Replayed"] = {
+            **_header("^true$", "The stored answer of the same request."),
+            "required": False,
+        }
+    return headers
+
+
+def _header(pattern: str, description: str) -> dict[str, Any]:
+    return {"required": True, "schema": {"type": "string", "pattern": pattern}, "description": description}
 
 
 def _refusal(description: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from backend.config import Config
 from backend.db import Database, Prepared
 from backend.errors import DomainError
+from backend.observability import SIGN_IN_FAILURES
 
 _TYPES = ("bytea[]", "integer[]")
 _WAIT = Prepared("sign_in_wait", _TYPES, "SELECT sign_in_wait($1, $2)")
@@ -63,6 +64,7 @@ def ensure_allowed(database: Database, attempt: Attempt) -> None:
 
 def count_failure(database: Database, attempt: Attempt) -> None:
     """Counts a failure, in a transaction of its own. Raises TooManyAttempts where it came too late to count."""
+    SIGN_IN_FAILURES.labels("failed").inc()
     seconds = database.config.failure_window_minutes * 60
     _refuse(database.tally(_COUNT, (*attempt.limits(database.config), seconds))[0][0])
 
@@ -74,6 +76,7 @@ def forget_failures(database: Database, attempt: Attempt) -> None:
 
 def _refuse(seconds: int) -> None:
     if seconds > 0:
+        SIGN_IN_FAILURES.labels("locked").inc()
         raise TooManyAttempts(seconds)
 
 

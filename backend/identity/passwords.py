@@ -1,25 +1,44 @@
 """Passwords: argon2id with OWASP's figures (19 MiB, two passes, one lane), never on the path of an API call."""
 
+from collections.abc import Iterable
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from backend.errors import ValidationFailed
+from backend.identity.guessable import normalised, why_guessable
 
 LENGTH_MIN, LENGTH_MAX = 12, 128
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NOBODY = _HASHER.hash("nobody's password, checked so that an unknown name takes as long as a known one")
 
 
-def hash_password(password: str, *, field: str = "password") -> str:
-    """The hash to store. Raises ValidationFailed, at `field` of the body, for one that is too short or too long."""
-    if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
+def hash_password(password: str, *, about: Iterable[str] = (), field: str = "password") -> str:
+    """The hash to store. `about` are names and addresses of the person and the hospital.
+
+    Raises ValidationFailed, at `field` of the body, for one that is too short, too long or easily guessed.
+    """
+    if not LENGTH_MIN <= len(password) <= LENGTH_MAX or not LENGTH_MIN <= len(normalised(password)) <= LENGTH_MAX:
         raise ValidationFailed.of(field, f"between {LENGTH_MIN} and {LENGTH_MAX} characters")
-    return _HASHER.hash(password)
+    if reason := why_guessable(password, about):
+        raise ValidationFailed.of(field, f"choose another: {reason}")
+    return hash_again(password)
+
+
+def hash_again(password: str) -> str:
+    """The hash of a password that was found right: what it must be was asked when it was chosen."""
+    return _HASHER.hash(normalised(password))
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether the hash `stored` was made with other figures than today's."""
+    return _HASHER.check_needs_rehash(stored)
 
 
 def is_password(stored: str | None, password: str) -> bool:
     """Whether `password` belongs to the hash `stored`; takes as long where there is none."""
+    typed = normalised(password) if len(password) <= LENGTH_MAX else ""  # which is nobody's
     try:
-        return _HASHER.verify(stored or _NOBODY, password) and stored is not None
+        return _HASHER.verify(stored or _NOBODY, typed) and stored is not None
     except (VerificationError, InvalidHashError):
         return False

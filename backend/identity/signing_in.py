@@ -9,12 +9,12 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend.actor import Actor, SecondFactorRequired
 from backend.db import Database, Session
 from backend.errors import Forbidden, NotAuthenticated
-from backend.identity import attempts, codes, second_factors
+from backend.identity import attempts, codes, passwords, second_factors
 from backend.identity.attempts import Attempt
 from backend.identity.models import User
 from backend.identity.passwords import is_password
@@ -69,7 +69,22 @@ def check_password(database: Database, credentials: Credentials, origin: Origin)
     attempts.ensure_allowed(database, attempt)
     if person.totp_secret is None:
         attempts.forget_failures(database, attempt)
-    return person
+    return _up_to_date(database, person, credentials.password, origin)
+
+
+def _up_to_date(database: Database, person: Person, password: str, origin: Origin) -> Person:
+    """The person, whose hash is made anew where today's figures are others than those it was made with."""
+    if not passwords.is_outdated(person.password_hash):
+        return person
+    changed = (
+        update(User)
+        .where(User.organization_id == person.organization_id, User.id == person.user_id)
+        .where(User.password_hash == person.password_hash)  # nobody has chosen another meanwhile
+        .values(password_hash=passwords.hash_again(password), version=User.version + 1)
+    )
+    actor = person.actor(origin.request_id, second_factor=False)
+    database.transact(lambda session: session.execute(changed), actor=actor)
+    return find_person(database, person.organization, person.email) or person
 
 
 def has_second_factor(database: Database, person: Person) -> bool:

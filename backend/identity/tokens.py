@@ -50,8 +50,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """The token, shown once, and whose it is."""
+    """The token, shown once, and whose it is; `id` is that of the sign-in."""
 
+    id: UUID
     token: str
     expires_at: datetime
     user_id: UUID
@@ -88,10 +89,11 @@ def issue_token(session: Session, *, actor: Actor, now: datetime, hours: int) ->
     assert actor.user_id is not None  # noqa: S101 - an operator has no sign-in
     token = "vmd_" + secrets.token_urlsafe(32)
     expires_at = now + timedelta(hours=hours)
+    token_id = new_id()
     session.execute(
         insert(AccessToken).values(
             organization_id=actor.organization_id,
-            id=new_id(),
+            id=token_id,
             user_id=actor.user_id,
             token_sha256=_sha256(token),
             second_factor=actor.second_factor,
@@ -99,7 +101,7 @@ def issue_token(session: Session, *, actor: Actor, now: datetime, hours: int) ->
             expires_at=expires_at,
         )
     )
-    return IssuedToken(token, expires_at, actor.user_id, actor.name, actor.role)
+    return IssuedToken(token_id, token, expires_at, actor.user_id, actor.name, actor.role)
 
 
 def revoke_token(session: Session, *, actor: Actor, token: str, now: datetime) -> None:

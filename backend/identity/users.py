@@ -14,7 +14,7 @@ from backend.identity.models import User, WardMembership
 from backend.identity.passwords import hash_password
 from backend.identity.queries import get_user
 from backend.identity.tokens import revoke_tokens_of
-from backend.organizations.models import Ward
+from backend.organizations.models import Organization, Ward
 
 
 class EmailTaken(Conflict):
@@ -42,7 +42,7 @@ def add_user(
             email=email.lower(),
             name=name,
             role=role,
-            password_hash=hash_password(password),
+            password_hash=hash_password(password, about=(name, email, *_names(session, organization_id))),
             totp_secret=totp_secret,
         )
     )
@@ -66,7 +66,8 @@ def change_user(
     """
     before = get_user(session, organization_id=organization_id, user_id=user_id)
     if password is not None:
-        changes["password_hash"] = hash_password(password)
+        known = known_of(session, organization_id=organization_id, user_id=user_id)
+        changes["password_hash"] = hash_password(password, about=known)
     if changes:
         session.execute(
             update(User)
@@ -78,6 +79,12 @@ def change_user(
     other_role = changes.get("role", before.role) != before.role
     if password is not None or other_role or changes.get("active") is False:
         revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
+
+
+def known_of(session: Session, *, organization_id: UUID, user_id: UUID) -> list[str]:
+    """What everybody knows of a user, and so tries for a password: names and addresses. Raises UserNotFound."""
+    user = get_user(session, organization_id=organization_id, user_id=user_id)
+    return [user.name, user.email, *_names(session, organization_id)]
 
 
 def set_own_password(session: Session, *, actor: Actor, password_hash: str, now: datetime) -> None:
@@ -109,6 +116,11 @@ def set_wards(session: Session, *, organization_id: UUID, user_id: UUID, ward_id
     ]
     if rows:
         session.execute(insert(member), rows)
+
+
+def _names(session: Session, organization_id: UUID) -> list[str]:
+    names = select(Organization.name, Organization.slug).where(Organization.id == organization_id)
+    return list(session.execute(names).one())
 
 
 def _ensure_free(session: Session, organization_id: UUID, email: str) -> None:

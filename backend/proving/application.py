@@ -1,6 +1,7 @@
 """The application under proof: `valmed serve` as an operator starts it, its workers, and how they are killed."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ from random import Random
 from backend.proving.exchange import Exchange
 
 HOST = "127.0.0.1"
-START_SECONDS, STOP_SECONDS, POLL_SECONDS = 120.0, 60.0, 0.1
+START_SECONDS, STOP_SECONDS, POLL_SECONDS, METRICS_SECONDS_MAX = 120.0, 60.0, 0.1, 10.0
+RETRIED = re.compile(r'valmed_transaction_retries_total\{reason="([^"]+)"\} ([0-9.e+]+)')
 
 
 class NotStarted(RuntimeError):
@@ -62,6 +64,13 @@ class Application:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def retries(self) -> dict[str, int]:
+        """How often it ran a transaction again since it was started, by reason, as its metrics tell."""
+        reply = Exchange(self.port, "GET", "/metrics", {}, None, seconds=METRICS_SECONDS_MAX).hear()
+        lines = reply.body.decode().splitlines() if reply is not None else []
+        found = (RETRIED.fullmatch(line) for line in lines)
+        return {match[1]: int(float(match[2])) for match in found if match is not None}
 
     def kill_worker(self, chance: Random) -> bool:
         """Kills one worker without warning; whether there was one."""

@@ -7,6 +7,7 @@ import threading
 from itertools import islice
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from backend.proving.hospital import Hospital
 from backend.stock.ledger import Shelf
@@ -60,6 +61,13 @@ class Board:
         self.discrepancies = Pool()  # -> kind, variance
         self.lots = Pool()  # available
         self.held = Pool()  # lots on hold
+        self.members = Pool()  # assignment to a care team -> patient, provider, role
+        self.primaries = Pool()  # patient -> the PRIMARY's assignment and provider
+
+    def patient(self, chance: Random) -> UUID:
+        """A patient; often one of the few that others go for too."""
+        patients = [patient_id for some in self.hospital.patients.values() for patient_id in some]
+        return chance.choice(patients[:CROWD] if chance.random() < CROWDED else patients)
 
     def shelf(self, chance: Random) -> Shelf:
         """A shelf; the first ones more often than the last."""

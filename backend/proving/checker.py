@@ -4,15 +4,20 @@ The audit trail says which request each transaction belonged to, the ledger whic
 rows what was answered. None of the three is asked by the clients, so the history and the database are two witnesses.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+from backend.config import Config
 from backend.models import Base
+from backend.proving import teams
 from backend.proving.exchange import Reply
-from backend.proving.history import BUSY, UNDERSTANDING, History, Operation
-from backend.proving.stand import Stand, ask
+from backend.proving.faults import Downtime
+from backend.proving.history import BUSY, UNDERSTANDING, Attempt, History, Operation
+from backend.proving.isolation import NOT_FOUND, admitted, leaks
+from backend.proving.stand import Stand, ask, read
 from backend.reports.verification import Finding, verify
 
 EXAMPLES_MAX = 10
@@ -27,12 +32,16 @@ BUGS = frozenset(
         "constraint_violated",
         "value_out_of_range",
         "bad_request",
-        "not_found",
     }
 )
-TRANSACTIONS = """SELECT split_part(request_id, '.', 1), count(DISTINCT transaction_id) FROM audit_events
-  WHERE request_id ~ '^[0-9]+-[0-9]+(-2)?[.]' GROUP BY 1"""
-ANSWERS = "SELECT key, answer FROM idempotency_keys"
+# The application tries for so long before it says 503, whatever the reason, but where it cannot connect at all; a
+# tenth is for clocks. Nothing that is slow makes an answer come sooner, so there is no false alarm on a busy machine.
+TRIES_SECONDS = 0.9 * min(Config.retry_seconds_max, Config.lock_timeout_ms / 1000)
+GAVE_UP = f"503 only after the application tried for {TRIES_SECONDS:.1f} s, or while PostgreSQL let nobody in"
+AFTERMATH_SECONDS = 1.0  # after PostgreSQL is up a connection may fail that was asked for before
+TRANSACTIONS = """SELECT organization_id::text, split_part(request_id, '.', 1), count(DISTINCT transaction_id)
+  FROM audit_events WHERE request_id ~ '^[0-9]+-[0-9]+(-2)?[.]' GROUP BY 1, 2"""
+ANSWERS = "SELECT organization_id::text, key, sha256(answer) FROM idempotency_keys"
 LEDGER = """SELECT reference_id::text, reason::text, sum(units) FROM stock_movements
   WHERE actor_id IS NOT NULL GROUP BY 1, 2 HAVING sum(units) <> 0"""
 TWICE = """SELECT 'order ' || order_id || ' dose ' || dose_number || ': ' || count(*) || ' times'
@@ -42,9 +51,12 @@ NEGATIVE = """SELECT 'level ' || id || ': ' || on_hand_units FROM stock_levels W
   UNION ALL SELECT 'lot ' || id || ': ' || quantity_units FROM stock_lots WHERE quantity_units < 0
   UNION ALL SELECT 'movement ' || id || ': balance ' || balance_after_units FROM stock_movements
     WHERE balance_after_units < 0"""
-HELD = """SELECT (SELECT coalesce(sum(on_hand_units), 0) FROM stock_levels),
-  (SELECT coalesce(sum(dispatched_units - received_units - returned_units - lost_units), 0) FROM stock_transfer_lots),
-  (SELECT coalesce(sum(lost_units), 0) FROM stock_transfer_lots)"""
+HELD = """SELECT o.id::text,
+    (SELECT coalesce(sum(on_hand_units), 0) FROM stock_levels WHERE organization_id = o.id),
+    (SELECT coalesce(sum(dispatched_units - received_units - returned_units - lost_units), 0)
+      FROM stock_transfer_lots WHERE organization_id = o.id),
+    (SELECT coalesce(sum(lost_units), 0) FROM stock_transfer_lots WHERE organization_id = o.id)
+  FROM organizations AS o"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Where all units went: `came` and `went` by the clients' answers, the rest as the database holds it."""
+    """Where all units of a hospital went: `moved` by the clients' answers, the rest as the database holds it."""
 
     initial: int
     moved: dict[str, int]  # by reason of the ledger, transfers left out
@@ -74,10 +86,11 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All checks and the balance of units."""
+    """All checks, the balance of units of each hospital, and the places on care teams."""
 
     checks: Sequence[Check]
-    units: Units
+    units: dict[str, Units]
+    seats: teams.Seats
 
     @property
     def proven(self) -> bool:
@@ -85,36 +98,49 @@ class Verdict:
         return not any(check.broken for check in self.checks)
 
 
-def check(history: History, stand: Stand) -> Verdict:
+def check(history: History, stand: Stand, downtimes: Sequence[Downtime] = ()) -> Verdict:
     """Every check, on a stand at rest: no client asks and no request is under way."""
-    changes = history.changes
-    units = _units(changes, stand)
+    operations, changes = history.operations, history.changes
+    units, (unlike_seats, seats) = _units(changes, stand), teams.compare(changes, stand)
     told = [
         _check("Every operation was answered in the end", (op for op in changes if not op.ended)),
-        _check("No answer is a 5xx but 503", _failures(history.operations)),
-        _check("No refusal speaks of a bug", (op for op in changes if op.refusal in BUGS - {op.wish.excused})),
+        _check("No answer is a 5xx but 503", _failures(operations)),
+        _check(GAVE_UP, _given_up(operations, downtimes)),
+        _check("No refusal speaks of a bug", (op for op in changes if _speaks_of_a_bug(op))),
     ]
-    there = _check_transactions(changes, dict(_rows(stand, TRANSACTIONS)))
-    answers = {str(key): bytes(answer) for key, answer in _rows(stand, ANSWERS)}
+    there = _check_transactions(changes, _transactions(stand))
     repeats = [
         _check(
             "An operation was done for one request, every other one was told so",
             (op for op in changes if _done_twice(op)),
         ),
-        _check("Every repeat got the same bytes, those that are stored", _other_bytes(changes, answers)),
+        _check("Every repeat got the same bytes, those that are stored", _other_bytes(changes, _answers(stand))),
     ]
     stock = [
         _check("The ledger moved the units that were acknowledged, and no other", _unlike(changes, stand)),
-        _check("No dose is given twice", (what for (what,) in _rows(stand, TWICE))),
-        _check("Nothing is negative", (what for (what,) in _rows(stand, NEGATIVE))),
+        _check("No dose is given twice", (what for (what,) in ask(stand.superuser_url, TWICE))),
+        _check("Nothing is negative", (what for (what,) in ask(stand.superuser_url, NEGATIVE))),
         _check("All units are on hand, on their way, or went as acknowledged", _missing(units)),
     ]
+    care = [
+        _check("A patient has one PRIMARY at a time", teams.primaries_at_once(stand)),
+        _check("Care teams changed as was acknowledged, and not otherwise", unlike_seats),
+        _check("All places on care teams are those that were acknowledged", [str(seats)] if seats.missing else []),
+    ]
+    apart = [
+        _check("No answer holds an id of another hospital", leaks(operations, stand)),
+        _check("Who asks with an id of another hospital finds nothing and changes nothing", admitted(changes)),
+    ]
     verified = _checks_of_verify(verify(stand.owner_url, Base.metadata))
-    return Verdict([*told, *there, *repeats, *stock, *verified], units)
+    return Verdict([*told, *there, *repeats, *stock, *care, *apart, *verified], units, seats)
 
 
-def _rows(stand: Stand, query: str) -> list[Any]:
-    return ask(stand.superuser_url, query)
+def _transactions(stand: Stand) -> dict[tuple[str, str], int]:
+    return {(owner, name): count for owner, name, count in read(stand.superuser_url, TRANSACTIONS)}
+
+
+def _answers(stand: Stand) -> dict[tuple[str, str], bytes]:
+    return {(owner, key): bytes(digest) for owner, key, digest in read(stand.superuser_url, ANSWERS)}
 
 
 def _check(title: str, broken: Iterator[Operation | str] | Any) -> Check:
@@ -142,11 +168,36 @@ def _failures(operations: Sequence[Operation]) -> Iterator[Operation]:
             yield operation
 
 
-def _check_transactions(changes: Sequence[Operation], transactions: dict[str, int]) -> list[Check]:
+def _given_up(operations: Sequence[Operation], downtimes: Sequence[Downtime]) -> Iterator[Operation]:
+    for operation in operations:
+        busy = (each for each in operation.attempts if each.reply is not None and each.reply.status == BUSY)
+        if any(_too_soon(attempt, downtimes) for attempt in busy):
+            yield operation
+
+
+def _too_soon(attempt: Attempt, downtimes: Sequence[Downtime]) -> bool:
+    excused = any(
+        down.begins <= attempt.answered_at and attempt.sent_at <= down.ends + AFTERMATH_SECONDS for down in downtimes
+    )
+    return attempt.answered_at - attempt.sent_at < TRIES_SECONDS and not excused
+
+
+def _speaks_of_a_bug(operation: Operation) -> bool:
+    """A probe may be told that there is no such thing, nobody else: nothing is ever taken away."""
+    if operation.refusal and not operation.probe and operation.replies[-1].status == NOT_FOUND:
+        return True
+    return operation.refusal in BUGS - {operation.wish.excused}
+
+
+def _check_transactions(changes: Sequence[Operation], transactions: dict[tuple[str, str], int]) -> list[Check]:
     """An operation's transactions by the audit trail: one where it was acknowledged, none where it was not."""
-    lost = (op for op in changes if op.changed and not transactions.get(op.name))
-    twice = (op for op in changes if transactions.get(op.name, 0) > 1)
-    unasked = (op for op in changes if not op.changed and transactions.get(op.name))
+    lost, twice, unasked = list[Operation](), list[Operation](), list[Operation | str]()
+    for operation in changes:
+        count, changed = transactions.pop(operation.key, 0), operation.changed
+        lost += [operation] if changed and not count else []
+        twice += [operation] if count > 1 else []
+        unasked += [operation] if count and not changed else []
+    unasked += [f"{name}: a change that nobody asked for" for _, name in transactions]
     return [
         _check("Every acknowledged change is there", lost),
         _check("No change is there twice", twice),
@@ -158,13 +209,13 @@ def _done_twice(operation: Operation) -> bool:
     return sum(reply.status in UNDERSTANDING and not reply.replayed for reply in operation.replies) > 1
 
 
-def _other_bytes(changes: Sequence[Operation], answers: dict[str, bytes]) -> Iterator[Operation | str]:
+def _other_bytes(changes: Sequence[Operation], answers: dict[tuple[str, str], bytes]) -> Iterator[Operation | str]:
     for operation in changes:
-        bodies = {reply.body for reply in operation.replies if reply.status in UNDERSTANDING}
-        stored = answers.pop(operation.name, None)
+        bodies = {sha256(reply.body).digest() for reply in operation.replies if reply.status in UNDERSTANDING}
+        stored = answers.pop(operation.key, None)
         if bodies != ({stored} if stored is not None else set()):
             yield operation
-    yield from (f"key {key}: stored for nobody" for key in answers)
+    yield from (f"key {key}: stored for nobody" for _, key in answers)
 
 
 def _unlike(changes: Sequence[Operation], stand: Stand) -> Iterator[str]:
@@ -172,25 +223,28 @@ def _unlike(changes: Sequence[Operation], stand: Stand) -> Iterator[str]:
     for operation in changes:
         for posted in operation.posted:
             told[posted.reference_id, posted.reason] += posted.units
-    found = {(reference, reason): int(units) for reference, reason, units in _rows(stand, LEDGER)}
+    found = {(reference, reason): int(units) for reference, reason, units in read(stand.superuser_url, LEDGER)}
     for key in sorted({key for key, units in told.items() if units} | set(found)):
         if told[key] != found.get(key, 0):
             yield f"{key[1]} {key[0]}: acknowledged {told[key]}, ledger {found.get(key, 0)}"
 
 
-def _units(changes: Sequence[Operation], stand: Stand) -> Units:
-    moved: Counter[str] = Counter()
+def _units(changes: Sequence[Operation], stand: Stand) -> dict[str, Units]:
+    moved: dict[str, Counter[str]] = defaultdict(Counter)
     for operation in changes:
         for posted in operation.posted:
             if not posted.reason.startswith("transfer"):
-                moved[posted.reason] += posted.units
-    ((on_hand, on_the_way, lost),) = _rows(stand, HELD)
-    return Units(stand.hospital.initial_units, dict(moved), int(on_hand), int(on_the_way), int(lost))
+                moved[operation.key[0]][posted.reason] += posted.units
+    held = {owner: [int(units) for units in rest] for owner, *rest in ask(stand.superuser_url, HELD)}
+    owners = {hospital.slug: (hospital, str(hospital.organization_id)) for hospital in stand.hospitals}
+    return {
+        slug: Units(hospital.initial_units, dict(moved[owner]), *held[owner])
+        for slug, (hospital, owner) in owners.items()
+    }
 
 
-def _missing(units: Units) -> Iterator[str]:
-    if units.missing:
-        yield f"{units.missing} units are missing"
+def _missing(units: dict[str, Units]) -> Iterator[str]:
+    yield from (f"{slug}: {each.missing} units missing" for slug, each in units.items() if each.missing)
 
 
 def _checks_of_verify(findings: Sequence[Finding]) -> list[Check]:

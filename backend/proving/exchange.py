@@ -5,6 +5,7 @@ answer; an HTTP library hides both behind retries and exceptions of its own.
 """
 
 import contextlib
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import orjson
 
 READ_BYTES = 65_536
+ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as they are written in paths and bodies
+NO_CONTENT = b"204"  # has no body, and need not say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def _parse(answer: bytes) -> Reply | None:
     first, *lines = head.split(b"\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
     words = first.split(b" ", 2)
-    if not found or len(words) < 2 or len(body) != int(headers.get(b"content-length", b"-1")):
+    if not found or len(words) < 2:
+        return None
+    if len(body) != int(headers.get(b"content-length", b"0" if words[1] == NO_CONTENT else b"-1")):
         return None
     return Reply(int(words[1]), headers.get(b"idempotent-replayed") == b"true", body)

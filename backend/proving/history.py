@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
-from backend.proving.acts import Posted, Wish
+from backend.proving.acts import Posted, Seat, Wish
 from backend.proving.exchange import Reply
+from backend.proving.hospital import Person
 
 BUSY = 503
 UNDERSTANDING = range(200, 300)
@@ -32,14 +34,21 @@ class Attempt:
 class Operation:
     """One change that a client wanted, under one key, with every attempt at it.
 
-    `name` is the stem of the key and of the request ids, which the audit trail keeps.
+    `name` is the stem of the key and of the request ids, which the audit trail keeps; every hospital has the same
+    names. A `probe` asks with what another hospital has.
     """
 
     name: str
     act: str
-    client: int
+    person: Person
     wish: Wish
+    probe: bool = False
     attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The organization and the name: what tells it from every other."""
+        return str(self.person.actor.organization_id), self.name
 
     @property
     def replies(self) -> list[Reply]:
@@ -77,21 +86,33 @@ class Operation:
     @property
     def changed(self) -> bool:
         """Whether the answer says that something was changed: a round may have been refused order by order."""
-        return self.acknowledged is not None and self.wish.changes(orjson.loads(self.acknowledged.body))
+        return self.acknowledged is not None and self.wish.changes(_content(self.acknowledged))
 
     @property
     def posted(self) -> list[Posted]:
         """The units that the answer says have moved."""
         if self.acknowledged is None:
             return []
-        return [posted for posted in self.wish.posts(orjson.loads(self.acknowledged.body)) if posted.units]
+        return [posted for posted in self.wish.posts(_content(self.acknowledged)) if posted.units]
+
+    @property
+    def seats(self) -> list[Seat]:
+        """The places on care teams that the answer says have begun or ended."""
+        return [] if self.acknowledged is None else list(self.wish.seats(_content(self.acknowledged)))
 
     def conclude(self) -> None:
-        """Tells the board what came of it."""
+        """Tells the board what came of it. What a probe asked with was another board's, which learns nothing."""
+        if self.probe:
+            return
         if self.acknowledged is None:
             self.wish.forget()
         else:
-            self.wish.learn(orjson.loads(self.acknowledged.body))
+            self.wish.learn(_content(self.acknowledged))
+
+
+def _content(reply: Reply) -> Any:
+    """What an answer says; None where it has no body."""
+    return orjson.loads(reply.body) if reply.body else None
 
 
 class History:
@@ -101,6 +122,7 @@ class History:
         self._lock = threading.Lock()
         self._operations: list[Operation] = []
         self._began = time.monotonic()
+        self.concluded = self.acknowledged = 0  # so far: changes that have ended, and those that were done
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -110,6 +132,14 @@ class History:
         """From now on it counts, whatever becomes of it."""
         with self._lock:
             self._operations.append(operation)
+
+    def conclude(self, operation: Operation) -> None:
+        """It has been answered: the board is told, and it is counted."""
+        operation.conclude()
+        if not operation.wish.reads:
+            with self._lock:
+                self.concluded += 1
+                self.acknowledged += operation.acknowledged is not None
 
     @property
     def operations(self) -> Sequence[Operation]:

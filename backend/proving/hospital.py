@@ -1,6 +1,7 @@
-"""The hospital of a proof: three wards, a few drugs, patients, and a person with a token for every client.
+"""The hospitals of a proof: three wards, a few drugs, patients, and a person with a token for every client.
 
-Made by the use cases, like everything that happens to it later.
+All have the same shape: the same names, record numbers and e-mails, so that nothing but the organization tells what is
+whose. Made by the use cases, like everything that happens to them later.
 """
 
 import secrets
@@ -21,19 +22,22 @@ from backend.patients.patients import add_patient
 from backend.stock import receipts
 from backend.stock.ledger import Shelf
 
-SLUG = "proof"
+SLUGS = ("north", "south")
 WARDS = (("3 West", WardKind.WARD), ("4 East", WardKind.WARD), ("Pharmacy", WardKind.PHARMACY))
 DRUGS = ("Amoxicillin", "Furosemide", "Heparin", "Metoprolol")
 PATIENTS_PER_WARD, ORDERS_PER_SHELF = 8, 4
 INITIAL_UNITS = 6  # of each drug on each ward: short at once, so that clients fight for the last of it
 TOKEN_HOURS = 48
-ROLES = (Role.NURSE, Role.PHARMACIST, Role.NURSE, Role.DOCTOR, Role.NURSE, Role.PHARMACIST, Role.NURSE, Role.PHARMACIST)
+ROLES = (Role.NURSE, Role.PHARMACIST, Role.NURSE, Role.DOCTOR, Role.NURSE, Role.DOCTOR, Role.NURSE, Role.PHARMACIST)
+CONSULTANTS = 2  # doctors who are on care teams and no clients
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who one client is."""
+    """Who one client is: the `number`th of `hospital`."""
 
+    hospital: str
+    number: int
     actor: Actor
     token: str
 
@@ -42,10 +46,12 @@ class Person:
 class Hospital:
     """Where everything is."""
 
+    slug: str
     organization_id: UUID
     shelves: list[Shelf]
     patients: dict[UUID, list[UUID]]  # by ward
     people: list[Person]
+    doctors: list[UUID]  # who may be on a care team
     orders: list[UUID]  # of which no dose has been given
 
     @property
@@ -54,15 +60,15 @@ class Hospital:
         return INITIAL_UNITS * len(self.shelves)
 
 
-def open_hospital(database: Database, clients: int) -> Hospital:
-    """A new hospital with stock, patients, orders and a person for each of `clients`, of whom one in eight is a doctor:
+def open_hospital(database: Database, slug: str, clients: int) -> Hospital:
+    """A new hospital with stock, patients, orders and a person for each of `clients`, of whom one in four is a doctor:
     there must be at least four."""
     organization_id = new_id()
     operator = Actor.operator(organization_id)
 
     def furnish(session: Session) -> tuple[dict[UUID, list[UUID]], list[UUID]]:
         organizations.open_organization(
-            session, organization_id=organization_id, slug=SLUG, name="Proof", time_zone="Europe/Berlin"
+            session, organization_id=organization_id, slug=slug, name="Proof", time_zone="Europe/Berlin"
         )
         wards = [
             organizations.add_ward(session, organization_id=organization_id, name=name, kind=kind)
@@ -80,24 +86,37 @@ def open_hospital(database: Database, clients: int) -> Hospital:
             )
             for name in DRUGS
         ]
-        return {ward_id: _admit(session, organization_id, ward_id) for ward_id in wards}, drugs
+        admitted = [_admit(session, organization_id, ward_id, number) for number, ward_id in enumerate(wards)]
+        return dict(zip(wards, admitted, strict=True)), drugs
 
     patients, drugs = database.transact(furnish, actor=operator)
-    people = [_hire(database, organization_id, number, list(patients)) for number in range(clients)]
+    wards = list(patients)
+    people = [
+        _hire(database, slug, organization_id, number, ROLES[number % len(ROLES)], wards) for number in range(clients)
+    ]
+    others = [_hire(database, slug, organization_id, clients + each, Role.DOCTOR, wards) for each in range(CONSULTANTS)]
     shelves = [Shelf(organization_id, ward_id, drug_id) for ward_id in patients for drug_id in drugs]
-    doctor = next(person.actor for person in people if person.actor.role is Role.DOCTOR)
-    orders = [_stock(database, shelf, patients[shelf.ward_id], doctor) for shelf in shelves]
-    return Hospital(organization_id, shelves, patients, people, [order_id for some in orders for order_id in some])
+    doctors = [person.actor for person in (*people, *others) if person.actor.role is Role.DOCTOR]
+    orders = [_stock(database, shelf, patients[shelf.ward_id], doctors[0]) for shelf in shelves]
+    return Hospital(
+        slug,
+        organization_id,
+        shelves,
+        patients,
+        people,
+        [doctor.user_id for doctor in doctors if doctor.user_id is not None],
+        [order_id for some in orders for order_id in some],
+    )
 
 
-def _admit(session: Session, organization_id: UUID, ward_id: UUID) -> list[UUID]:
+def _admit(session: Session, organization_id: UUID, ward_id: UUID, number: int) -> list[UUID]:
     return [
         add_patient(
             session,
             organization_id=organization_id,
             ward_id=ward_id,
             name=f"Patient {bed}",
-            mrn=f"{ward_id}-{bed}",
+            mrn=f"{number}-{bed}",
             date_of_birth=date(1980, 1, bed),
             bed=str(bed),
             allergies=[],
@@ -106,8 +125,9 @@ def _admit(session: Session, organization_id: UUID, ward_id: UUID) -> list[UUID]
     ]
 
 
-def _hire(database: Database, organization_id: UUID, number: int, wards: list[UUID]) -> Person:
-    role, name = ROLES[number % len(ROLES)], f"Client {number}"
+def _hire(database: Database, slug: str, organization_id: UUID, number: int, role: Role, wards: list[UUID]) -> Person:
+    """A member of staff, signed in with a second factor, which changes of a care team ask for."""
+    name = f"Client {number}"
 
     def hire(session: Session) -> Person:
         user_id = add_user(
@@ -119,8 +139,9 @@ def _hire(database: Database, organization_id: UUID, number: int, wards: list[UU
             password=secrets.token_urlsafe(12),
             ward_ids=wards,
         )
-        actor = Actor(organization_id, user_id, role, name, "proof")
-        return Person(actor, issue_token(session, actor=actor, now=datetime.now(UTC), hours=TOKEN_HOURS).token)
+        actor = Actor(organization_id, user_id, role, name, "proof", second_factor=True)
+        issued = issue_token(session, actor=actor, now=datetime.now(UTC), hours=TOKEN_HOURS)
+        return Person(slug, number, actor, issued.token)
 
     return database.transact(hire, actor=Actor.operator(organization_id))
 

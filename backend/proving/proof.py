@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
+from backend.proving.acts import ACTS, Act
 from backend.proving.board import Board
 from backend.proving.checker import check
-from backend.proving.clients import Client, Desk, ask, settle
+from backend.proving.clients import SETTLE_SECONDS_MAX, Client, Desk, ask, settle
 from backend.proving.faults import BACKENDS, KINDS, Kind, Saboteur
 from backend.proving.history import History
 from backend.proving.report import Report, summarise
 from backend.proving.stand import Stand
 from backend.proving.stand import ask as ask_database
+from backend.proving.surroundings import surroundings
 
 PROGRESS_SECONDS = 10.0
 ASKED_AT_THE_END = "answered, asked for again of a new application"
@@ -27,9 +29,11 @@ class Plan:
 
     seconds: float
     seed: int
-    pause_seconds: float = 1.0  # between two faults, on average
+    faults: int = 0  # how often the saboteur strikes; some strikes hit several times, a few nothing
     kinds: tuple[Kind, ...] = KINDS
-    replays: int = 500  # acknowledged operations that are asked for once more at the end
+    acts: tuple[Act, ...] = ACTS
+    asks_again: bool = True  # whether what is uncertain at the end is asked of a new application
+    replays: int = 500  # acknowledged operations that are asked of it once more
 
 
 class NoRest(RuntimeError):
@@ -39,27 +43,44 @@ class NoRest(RuntimeError):
 def prove(stand: Stand, plan: Plan, say: Callable[[str], None] = lambda line: None) -> Report:
     """What came of `plan` on a fresh stand. `say` gets a line now and then. Raises NoRest, NotStarted."""
     history, tricks = History(), list[str]()
-    desk = Desk(stand.application.port, history, Board(stand.hospital), tricks)
-    saboteur = Saboteur(stand, history, plan.seed, plan.pause_seconds, plan.kinds)
-    _work(desk, saboteur, plan, say)
-    say("at rest: stopping the application, starting it again, asking for everything that is not certain")
+    boards = {hospital.slug: Board(hospital) for hospital in stand.hospitals}
+    desk = Desk(stand.application.port, history, boards, tricks)
+    saboteur = Saboteur(stand, history, seed=plan.seed, seconds=plan.seconds, count=plan.faults, kinds=plan.kinds)
+    _work(stand, desk, saboteur, plan, say)
+    tried_again = stand.application.retries()
+    say("at rest: stopping the application")
     _rest(stand)
-    _settle(desk, plan)
-    stand.application.stop()
+    if plan.asks_again:
+        say("starting it again, asking for everything that is not certain")
+        stand.application.start()
+        _settle(desk, plan)
+        stand.application.stop()
     say("checking")
-    verdict = check(history, stand)
-    clients = len(stand.hospital.people)
-    return summarise(history, saboteur.faults, tricks, verdict, seed=plan.seed, seconds=plan.seconds, clients=clients)
+    verdict = check(history, stand, saboteur.downtimes)
+    return summarise(
+        history,
+        saboteur.faults,
+        tricks,
+        verdict,
+        seed=plan.seed,
+        seconds=plan.seconds,
+        hospitals=len(stand.hospitals),
+        clients=len(stand.people),
+        tried_again=tried_again,
+        surroundings=surroundings(stand),
+    )
 
 
-def _work(desk: Desk, saboteur: Saboteur, plan: Plan, say: Callable[[str], None]) -> None:
+def _work(stand: Stand, desk: Desk, saboteur: Saboteur, plan: Plan, say: Callable[[str], None]) -> None:
     """For the plan's seconds; then the faults end first, and every client until it has its last answer."""
     closing, calm = threading.Event(), threading.Event()
-    people = desk.board.hospital.people
-    with ThreadPoolExecutor(len(people) + 1) as pool:
+    clients = []
+    for person in stand.people:
+        acts = [act for act in plan.acts if act.role is person.actor.role]
+        clients += [Client(person, acts, plan.seed, desk, closing)] if acts else []
+    with ThreadPoolExecutor(len(clients) + 1) as pool:
         try:
             sabotage = pool.submit(saboteur.work, calm)
-            clients = [Client(number, person, plan.seed, desk, closing) for number, person in enumerate(people)]
             at_work = [pool.submit(client.run) for client in clients]
             while (left := plan.seconds - desk.history.now()) > 0:
                 time.sleep(min(left, PROGRESS_SECONDS))
@@ -74,20 +95,21 @@ def _work(desk: Desk, saboteur: Saboteur, plan: Plan, say: Callable[[str], None]
 
 
 def _progress(desk: Desk, saboteur: Saboteur) -> str:
-    operations = desk.history.changes
-    done = sum(operation.acknowledged is not None for operation in operations)
-    return f"{desk.history.now():6.0f} s  {done:,} of {len(operations):,} acknowledged, {len(saboteur.faults):,} faults"
+    history = desk.history
+    return (
+        f"{history.now():6.0f} s  {history.acknowledged:,} of {history.concluded:,} acknowledged,"
+        f" {len(saboteur.faults):,} faults"
+    )
 
 
 def _rest(stand: Stand) -> None:
-    """Ends whatever is under way, also what no client waits for any more, and starts the application anew."""
+    """Ends whatever is under way, also what no client waits for any more."""
     stand.application.stop()
     ends = time.monotonic() + REST_SECONDS_MAX
     while ask_database(stand.superuser_url, BACKENDS):
         if time.monotonic() > ends:
             raise NoRest(f"connections of the application are still open after {REST_SECONDS_MAX:.0f} s")
         time.sleep(POLL_SECONDS)
-    stand.application.start()
 
 
 def _settle(desk: Desk, plan: Plan) -> None:
@@ -95,15 +117,14 @@ def _settle(desk: Desk, plan: Plan) -> None:
 
     A refusal is the last word only now: before, an attempt without an answer might still have come after it.
     """
-    people = desk.board.hospital.people
-    acknowledged = []
+    acknowledged, ends = [], desk.history.now() + SETTLE_SECONDS_MAX
     for operation in desk.history.changes:
         if operation.acknowledged is not None:
             acknowledged.append(operation)
         elif operation.uncertain:
-            ask(operation, desk, people[operation.client])
-            settle(operation, desk, people[operation.client])
+            ask(operation, desk)
+            settle(operation, desk, ends=ends)
     chance = Random(f"{plan.seed}/replays")
     for operation in chance.sample(acknowledged, min(plan.replays, len(acknowledged))):
         desk.tricks.append(ASKED_AT_THE_END)
-        ask(operation, desk, people[operation.client])
+        ask(operation, desk)

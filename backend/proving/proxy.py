@@ -36,8 +36,9 @@ class Ambush:
     """What awaits the next COMMIT: `strike` gets the backend's process id; without one the connection is cut."""
 
     moment: Moment
-    strike: Callable[[int], None] | None = None
+    strike: Callable[[int], object] | None = None
     struck: threading.Event = field(default_factory=threading.Event)
+    over: bool = False  # it strikes no more, even where it waits for its moment
 
 
 class Proxy:
@@ -65,9 +66,11 @@ class Proxy:
         """The next COMMITs are struck, one by each of `ambushes`."""
         self._ambushes.extend(ambushes)
 
-    def call_off(self) -> None:
+    def call_off(self, *ambushes: Ambush) -> None:
         """No further COMMIT is struck."""
         self._ambushes.clear()
+        for ambush in ambushes:
+            ambush.over = True
 
     def stall(self, seconds: float) -> None:
         """Nothing passes for `seconds`, in either direction."""
@@ -171,6 +174,8 @@ class _Link:
             self._strike(ambush)
 
     def _strike(self, ambush: Ambush) -> None:
+        if ambush.over:
+            return
         if ambush.strike is not None and self.backend:
             ambush.strike(self.backend)
         else:

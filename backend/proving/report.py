@@ -3,12 +3,12 @@
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
 
-from backend.proving.checker import Verdict
+from backend.proving.checker import Units, Verdict
 from backend.proving.faults import Fault
 from backend.proving.history import BUSY, Attempt, History
 
@@ -28,7 +28,9 @@ class Report:
 
     seed: int
     seconds: float
+    hospitals: int
     clients: int
+    surroundings: dict[str, Any]  # versions and machine
     operations: int  # changes that clients wanted
     attempts: int  # requests for them
     acknowledged: int
@@ -37,11 +39,17 @@ class Report:
     retried: int  # requests after the first, for whatever reason
     busy: int  # answers 503
     unanswered: int  # requests whose outcome was unknown
+    tried_again: dict[str, int]  # transactions that the application ran again by itself, by reason
     acts: dict[str, int]  # acknowledged changes by what was done
     tricks: dict[str, int]  # faults of the clients themselves
     faults: dict[str, Recovery]
     longest_silence_seconds: float  # between two acknowledged changes
     verdict: Verdict
+
+    @property
+    def acknowledged_per_second(self) -> float:
+        """Over the whole run, faults and all."""
+        return round(self.acknowledged / self.seconds, 1)
 
     @property
     def faults_count(self) -> int:
@@ -53,6 +61,8 @@ class Report:
         return {
             "verdict": "proven" if self.verdict.proven else "broken",
             **{name: value for name, value in vars(self).items() if name not in {"verdict", "faults"}},
+            "acknowledged_per_second": self.acknowledged_per_second,
+            "longest_silence_seconds": round(self.longest_silence_seconds, 3),
             "faults_count": self.faults_count,
             "faults": {
                 kind: {
@@ -62,14 +72,8 @@ class Report:
                 }
                 for kind, felt in self.faults.items()
             },
-            "units": {
-                "initial": self.verdict.units.initial,
-                **self.verdict.units.moved,
-                "on_hand": self.verdict.units.on_hand,
-                "on_the_way": self.verdict.units.on_the_way,
-                "lost_on_the_way": self.verdict.units.lost_on_the_way,
-                "missing": self.verdict.units.missing,
-            },
+            "units": {slug: _as_plain(units) for slug, units in self.verdict.units.items()},
+            "care_team_seats": {**asdict(self.verdict.seats), "missing": self.verdict.seats.missing},
             "checks": [
                 {"title": check.title, "broken": check.broken, "examples": list(check.examples)}
                 for check in self.verdict.checks
@@ -81,33 +85,46 @@ class Report:
         yield (
             f"{self.attempts:,} requests for {self.operations:,} changes: {self.acknowledged:,} acknowledged,"
             f" {sum(self.refused.values()):,} refused, {self.replayed:,} replayed, {self.retried:,} retried"
-            f" ({self.busy:,} answers 503, {self.unanswered:,} without an answer)"
+            f" ({self.busy:,} answers 503, {self.unanswered:,} without an answer);"
+            f" {self.acknowledged_per_second:,} acknowledged a second"
         )
         yield ""
         yield from _table("acknowledged", self.acts)
         yield from _table("refused", self.refused)
-        yield from _table("faults of the clients", self.tricks)
+        yield from _table("tricks of the clients", self.tricks)
+        yield from _table("run again by the application", self.tried_again)
         yield f"  {'faults':<58} {'count':>7} {'recovery, median':>27} {'longest':>9}"
         for kind, felt in self.faults.items():
             yield f"    {kind:<56} {felt.count:>7,} {felt.median_seconds:>25.3f} s {felt.longest_seconds:>7.3f} s"
         yield f"    {'all':<56} {self.faults_count:>7,} {'longest silence':>27} {self.longest_silence_seconds:>7.3f} s"
         yield ""
-        yield self._balance()
+        for slug, units in self.verdict.units.items():
+            yield _balance(slug, units)
+        seats = self.verdict.seats
+        yield f"  care teams: {seats.begun:,} places begun, {seats.ended:,} ended" + (
+            f", {seats.missing:,} NOT THE SAME IN THE DATABASE" if seats.missing else ""
+        )
         yield ""
         for check in self.verdict.checks:
             yield f"  {check.title:<90} {f'BROKEN {check.broken}' if check.broken else 'ok'}"
             yield from (f"      {example}" for example in check.examples)
         yield ""
+        yield "  " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.surroundings.items())
         yield f"{'PROVEN' if self.verdict.proven else 'BROKEN'} (seed {self.seed}, {self.seconds:g} s)"
 
-    def _balance(self) -> str:
-        units = self.verdict.units
-        moved = " ".join(f"{value:+,} {reason}" for reason, value in sorted(units.moved.items()))
-        return (
-            f"  units: {units.initial:,} initial {moved} = {units.on_hand:,} on hand"
-            f" + {units.on_the_way:,} on their way + {units.lost_on_the_way:,} lost there"
-            + (f", {units.missing:,} MISSING" if units.missing else "")
-        )
+
+def _balance(slug: str, units: Units) -> str:
+    moved = " ".join(f"{value:+,} {reason}" for reason, value in sorted(units.moved.items()))
+    return (
+        f"  units of {slug}: {units.initial:,} initial {moved} = {units.on_hand:,} on hand"
+        f" + {units.on_the_way:,} on their way + {units.lost_on_the_way:,} lost there"
+        + (f", {units.missing:,} MISSING" if units.missing else "")
+    )
+
+
+def _as_plain(units: Units) -> dict[str, int]:
+    held = {"on_hand": units.on_hand, "on_the_way": units.on_the_way, "lost_on_the_way": units.lost_on_the_way}
+    return {"initial": units.initial, **units.moved, **held, "missing": units.missing}
 
 
 def _table(title: str, counted: dict[str, int]) -> Iterator[str]:
@@ -123,7 +140,7 @@ def _by_frequency(names: Sequence[str]) -> dict[str, int]:
 def summarise(
     history: History, faults: Sequence[Fault], tricks: Sequence[str], verdict: Verdict, **plan: Any
 ) -> Report:
-    """The report of a run; `plan` says with which seed, seconds and clients."""
+    """The report of a run; `plan` gives the fields that are not counted here."""
     changes = history.changes
     attempts = [attempt for operation in changes for attempt in operation.attempts]
     replies = [attempt.reply for attempt in attempts if attempt.reply is not None]

@@ -6,10 +6,11 @@ PostgreSQL runs with its durable defaults (fsync, synchronous_commit) unless the
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine.url import URL, make_url
 
@@ -19,12 +20,14 @@ from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect, create_database
 from backend.embedded import Server
 from backend.proving.application import Application
-from backend.proving.hospital import Hospital, open_hospital
+from backend.proving.hospital import SLUGS, Hospital, Person, open_hospital
 from backend.proving.proxy import Proxy
+from backend.stock.ledger import Shelf
 
 OWNER = "valmed_owner"
 PORT = 5432  # of the proxy's socket's name only
 WORKERS = 4
+ROWS_READ = 5_000
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,18 @@ class Stand:
     server: Server
     proxy: Proxy
     application: Application
-    hospital: Hospital
+    hospitals: tuple[Hospital, ...]
     owner_url: URL  # of the database, past the proxy
+
+    @property
+    def people(self) -> list[Person]:
+        """Everybody who is a client."""
+        return [person for hospital in self.hospitals for person in hospital.people]
+
+    @property
+    def shelves(self) -> list[Shelf]:
+        """Every shelf."""
+        return [shelf for hospital in self.hospitals for shelf in hospital.shelves]
 
     @property
     def superuser_url(self) -> URL:
@@ -64,8 +77,8 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def standing(server: Server, folder: Path, *, clients: int) -> Iterator[Stand]:
-    """A stand on a database of its own on `server`, with a person for each of `clients`.
+def standing(server: Server, folder: Path, *, clients: int, hospitals: int = len(SLUGS)) -> Iterator[Stand]:
+    """A stand on a database of its own on `server`, with a person for each of `clients` in one of the `hospitals`.
 
     Logs and the proxy's socket are in `folder`. Raises NotStarted, ConfigError, EmbeddedError.
     """
@@ -82,9 +95,9 @@ def standing(server: Server, folder: Path, *, clients: int) -> Iterator[Stand]:
     }
     application = Application(settings, folder / f"{name}.log")
     try:
-        hospital = _open(config, clients)
+        opened = _open(config, SLUGS[:hospitals], clients // hospitals)
         application.start()
-        yield Stand(server, proxy, application, hospital, normalised_url(config.database_url))
+        yield Stand(server, proxy, application, opened, normalised_url(config.database_url))
     finally:
         application.stop()
         proxy.close()
@@ -97,16 +110,24 @@ def _through(url: URL, place: Path) -> str:
     return through.render_as_string(hide_password=False)
 
 
-def _open(config: Config, clients: int) -> Hospital:
+def _open(config: Config, slugs: Sequence[str], clients: int) -> tuple[Hospital, ...]:
     database = Database(replace(config, pool_size=1, pool_max_overflow=0), application_url(config))
     try:
-        return open_hospital(database, clients)
+        return tuple(open_hospital(database, slug, clients) for slug in slugs)
     finally:
         database.engine.dispose()
 
 
-def ask(url: URL, query: str) -> list[tuple[object, ...]]:
+def ask(url: URL, query: str) -> list[tuple[Any, ...]]:
     """The rows of `query` on a connection of its own."""
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(query)
         return cursor.fetchall()
+
+
+def read(url: URL, query: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of `query` as they come, however many: they are never here all at once."""
+    with closing(connect(url)) as connection, connection.cursor("rows", withhold=True) as cursor:
+        cursor.itersize = ROWS_READ
+        cursor.execute(query)
+        yield from cursor

@@ -28,15 +28,16 @@ def verify(
     metadata: MetaData,
     *,
     organization: str = "",
+    snapshot: str = "",
     report: Callable[[Finding], None] = lambda finding: None,
 ) -> list[Finding]:
     """Every invariant on the database at `url`, which signs in as the owner; `metadata` names its foreign keys.
 
     `organization` is the slug of the only hospital to look at; of an unknown one the guards of the schema alone are
-    found.
+    found. `snapshot` is one that another transaction has exported and still holds.
     """
     every = (*INVARIANTS, *references(metadata))
-    return prove(url, [guards(metadata)], every, organization=organization, report=report)
+    return prove(url, [guards(metadata)], every, organization=organization, snapshot=snapshot, report=report)
 
 
 def prove(
@@ -45,6 +46,7 @@ def prove(
     of_hospital: Sequence[Invariant],
     *,
     organization: str = "",
+    snapshot: str = "",
     report: Callable[[Finding], None] = lambda finding: None,
     rows_max: int | None = ROWS_SHOWN_MAX,
 ) -> list[Finding]:
@@ -56,6 +58,8 @@ def prove(
     findings = []
     with engine.connect() as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
+        if snapshot:
+            connection.execute(text(f"SET TRANSACTION SNAPSHOT '{snapshot}'"))
         for slug, organization_id, invariant in _asked(connection, of_schema, of_hospital, organization):
             finding = _check(connection, slug, organization_id, invariant, rows_max)
             report(finding)

@@ -95,6 +95,41 @@ POSTING_TYPES = (
     *("movement_reason", "uuid", "uuid", "timestamptz", "uuid", "uuid[]", "text"),
 )
 
+# The same for many shelves at once, with nothing corrected: $1 organization, $2 actor, $3 time it happened, $4 witness,
+# $5 reason; of each line $6 movement id, $7 reference, $8 ward, $9 drug, $10 lot, $11 units.
+POSTINGS = """
+lines AS (
+  SELECT *, row_number() OVER shelf AS place, sum(units) OVER shelf AS running
+  FROM unnest($6, $7, $8, $9, $10, $11) WITH ORDINALITY
+    AS line (id, reference_id, ward_id, drug_id, lot_id, units, number)
+  WINDOW shelf AS (PARTITION BY ward_id, drug_id ORDER BY number)
+), levels AS (
+  UPDATE stock_levels l SET
+    on_hand_units = l.on_hand_units + shelf.units,
+    sequence = l.sequence + shelf.lines,
+    version = l.version + 1
+  FROM (SELECT ward_id, drug_id, count(*) AS lines, sum(units) AS units FROM lines GROUP BY ward_id, drug_id) shelf
+  WHERE l.organization_id = $1 AND l.ward_id = shelf.ward_id AND l.drug_id = shelf.drug_id
+  RETURNING l.ward_id, l.drug_id,
+    l.on_hand_units - shelf.units AS units_before, l.sequence - shelf.lines AS sequence_before
+), taken AS (
+  UPDATE stock_lots s SET quantity_units = s.quantity_units + lot.units, version = s.version + 1
+  FROM (SELECT ward_id, drug_id, lot_id, sum(units) AS units FROM lines GROUP BY ward_id, drug_id, lot_id) lot
+  WHERE s.organization_id = $1 AND s.ward_id = lot.ward_id AND s.drug_id = lot.drug_id AND s.lot_id = lot.lot_id
+  RETURNING 1
+), movements AS (
+  INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units, balance_after_units,
+    reason, reference_id, actor_id, occurred_at, witness_id)
+  SELECT $1, lines.id, ward_id, drug_id, lines.lot_id, sequence_before + place, lines.units, units_before + running,
+    $5, lines.reference_id, $2, $3, $4
+  FROM lines JOIN levels USING (ward_id, drug_id)
+  RETURNING 1
+)"""
+POSTINGS_TYPES = (
+    *("uuid", "uuid", "timestamptz", "uuid", "movement_reason"),
+    *("uuid[]", "uuid[]", "uuid[]", "uuid[]", "uuid[]", "int[]"),
+)
+
 _POST = Prepared(
     "post",
     POSTING_TYPES,

@@ -31,8 +31,16 @@ def show_account() -> str:
 
 def _page(refusal: DomainError | None, of: str) -> str:
     """The account; a refusal stands at the form that it is `of`."""
-    me, factor, mine = ask("GET /me"), ask("GET /me/second-factor"), ask("GET /me/passkeys")["items"]
-    return render_template("account.html", me=me, factor=factor, passkeys=mine, refusal=refusal, of=of)
+    me, factor = ask("GET /me"), ask("GET /me/second-factor")
+    return render_template(
+        "account.html",
+        me=me,
+        factor=factor,
+        passkeys=ask("GET /me/passkeys")["items"],
+        sign_ins=ask("GET /me/tokens")["sign_ins"],
+        refusal=refusal,
+        of=of,
+    )
 
 
 @blueprint.post("/account/password")
@@ -57,6 +65,14 @@ def sign_out_everywhere() -> AnyResponse:
     screen.sign_out()
     flash("You are signed out everywhere.")
     return redirect(url_for("signing_in.show_sign_in"))
+
+
+@blueprint.post("/account/sign-ins/<uuid:token_id>/end")
+def end_sign_in(token_id: UUID) -> AnyResponse:
+    """Ends one sign-in; whose own it was is asked to sign in again."""
+    ask("DELETE /me/tokens/<uuid:token_id>", path={"token_id": token_id})
+    flash("That sign-in has ended.")
+    return redirect(url_for(".show_account"))
 
 
 @blueprint.get("/account/second-factor")

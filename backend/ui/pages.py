@@ -24,6 +24,8 @@ CSP = (
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _KEY = re.compile(r"[0-9a-f]{32}")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OURS = frozenset({"same-origin", "none"})  # "none": the person themselves, by reloading a form
 csrf = CSRFProtect()
 
 
@@ -39,6 +41,7 @@ def blueprint_of(name: str, *, signed_in: bool = True, body_max: str = "MAX_CONT
         if signed_in:
             identify()
         request.max_content_length = current_app.config[body_max]
+        _refuse_from_elsewhere()
         csrf.protect()
         if signed_in and not request.headers.get("X-Poll"):
             touch()
@@ -48,6 +51,12 @@ def blueprint_of(name: str, *, signed_in: bool = True, body_max: str = "MAX_CONT
     blueprint.register_error_handler(Exception, _broken)
     blueprint.after_request(_with_headers)
     return blueprint
+
+
+def _refuse_from_elsewhere() -> None:
+    """Raises CSRFError where the browser says that another site's page makes this change."""
+    if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site", "same-origin") not in _OURS:
+        raise CSRFError("another site")
 
 
 def install(app: Flask) -> None:
@@ -140,6 +149,4 @@ def _broken(error: Exception) -> tuple[str, int] | AnyResponse:
 
 def _with_headers(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = CSP
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["X-Frame-Options"] = "DENY"
     return response

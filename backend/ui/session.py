@@ -5,7 +5,6 @@ An idle screen locks itself: the cookie says when it was last used, and after ID
 """
 
 import hashlib
-import hmac
 import secrets
 import time
 
@@ -20,6 +19,7 @@ from backend.identity import ceremonies, tokens
 from backend.identity.ceremonies import CHALLENGE_SECONDS, PasskeyWrong
 from backend.observability import bind_contextvars
 
+COOKIE = "valmed"
 IDLE_SECONDS_MAX = 10 * 60
 CODE_SECONDS_MAX = 5 * 60
 
@@ -29,7 +29,12 @@ class ScreenLocked(NotAuthenticated):
 
 
 class _Cookie(SecureCookieSessionInterface):
-    """Secure wherever the page came by HTTPS: a ward's first trial on plain HTTP would lose a Secure cookie."""
+    """Secure and of this host alone (`__Host-`) wherever the page came by HTTPS: on plain HTTP, a ward's first trial,
+    browsers would lose such a cookie."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """The name that this request's cookie has."""
+        return f"__Host-{COOKIE}" if request.is_secure else COOKIE
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Whether this answer's cookie is for HTTPS only."""
@@ -41,7 +46,6 @@ def install_session(app: Flask, config: Config) -> None:
     app.secret_key = config.secret_key or _derived_secret(config)
     app.session_interface = _Cookie()
     app.config.update(
-        SESSION_COOKIE_NAME="valmed",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         WTF_CSRF_CHECK_DEFAULT=False,
@@ -51,11 +55,14 @@ def install_session(app: Flask, config: Config) -> None:
 
 
 def _derived_secret(config: Config) -> str:
-    """The same in every process that serves this database; without a password to derive it from, a new one a start."""
+    """The same in every process that serves this database; without a password to derive it from, a new one a start.
+
+    Slowly (scrypt, 16 MiB): who has a cookie can try passwords of the database against its signature.
+    """
     password = application_url(config).password
     if not password:
         return secrets.token_hex(32)
-    return hmac.new(str(password).encode(), b"valmed pages", hashlib.sha256).hexdigest()
+    return hashlib.scrypt(str(password).encode(), salt=b"valmed pages", n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def sign_in(token: str, **about: str) -> None:

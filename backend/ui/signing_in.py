@@ -5,10 +5,10 @@ five minutes, and holds no token. Who must have a second factor and has none set
 for by a script, which takes the question from `.../options` and sends the answer like any form.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from flask import flash, g, redirect, render_template, request, session, url_for
 from sqlalchemy import Row
@@ -34,13 +34,14 @@ from backend.ui.pages import blueprint_of
 blueprint = blueprint_of("signing_in", signed_in=False)
 Page = tuple[str, int, dict[str, str]]
 T = TypeVar("T")
+# One slash, and nothing that a browser reads as another or leaves out: //elsewhere and ///elsewhere are other hosts.
+_OURS = re.compile(r"/(?!/)[^\\\x00-\x20\x7f]*")
 
 
 def _target() -> str:
     """Where to go on: a path of ours, else the start."""
     wanted = request.values.get("next", "/")
-    parts = urlsplit(wanted)
-    return wanted if wanted.startswith("/") and not (parts.scheme or parts.netloc or "\\" in wanted) else "/"
+    return wanted if _OURS.fullmatch(wanted) else "/"
 
 
 def _again(template: str, refusal: DomainError, **values: Any) -> Page:
@@ -93,6 +94,7 @@ def _enter(person: Person, done: SignedIn) -> Response:
     )
     screen.sign_in(
         done.issued.token,
+        sign_in_id=str(done.issued.id),
         name=person.name,
         role=person.role.value,
         email=person.email.lower(),
@@ -101,7 +103,7 @@ def _enter(person: Person, done: SignedIn) -> Response:
         time_zone=hospital.time_zone,
     )
     response = redirect(_target())
-    response.set_cookie("organization", person.organization, max_age=31_536_000, httponly=True, samesite="Strict")
+    _keep(response, "organization", person.organization)
     return response
 
 
@@ -298,5 +300,11 @@ def change_theme() -> Response:
     """Light, dark or as the device says."""
     response = redirect(_target())
     wanted = request.form.get("theme", "")
-    response.set_cookie("theme", wanted if wanted in {"light", "dark"} else "", max_age=31_536_000, samesite="Strict")
+    _keep(response, "theme", wanted if wanted in {"light", "dark"} else "")
     return response
+
+
+def _keep(response: Response, name: str, value: str) -> None:
+    """A cookie of this device for a year."""
+    options: dict[str, Any] = {"httponly": True, "samesite": "Strict", "secure": request.is_secure}
+    response.set_cookie(name, value, max_age=31_536_000, **options)

@@ -10,6 +10,7 @@ Contestants:
 - `valmed`: `POST /api/v1/orders/<id>/fulfill` through gunicorn with sync workers, every order once.
 - `valmed_round`: `POST /api/v1/fulfillments` with 20 orders, counted in orders; its latency is the round's.
 - `baseline`: the design that ValMed succeeds (load/baseline), through the same gunicorn and the same clients.
+- `board`, `stock`, `movements`, `orders`, `patient_search`: reads (reads.py), after all that; counted in answers.
 
 Loads: `spread` over all drugs of one ward, `skewed` with 80 % of the orders on 1 % of them, `one_drug`. Sizes: how many
 orders, and as many movements, lie around; each has a database of its own, and all of them take turns.

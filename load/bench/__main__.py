@@ -14,6 +14,8 @@ from load.bench.invariants import broken_invariants
 from load.bench.machine import describe_machine, describe_versions
 from load.bench.measuring import STARTERS, Measurement, measure_rounds
 from load.bench.orders import stocked
+from load.bench.reads import LOAD as READS
+from load.bench.reads import NoOrders, asking
 from load.bench.samples import Sample
 from load.bench.smoke import regressions
 from load.bench.stand import Stand, standing
@@ -46,17 +48,35 @@ def _measure(stands: list[Stand], asked: Asked) -> dict[str, Any]:
         ):
             samples[setting].append(sample)
             print(_line(number, setting, sample), flush=True)
+    looks = _look(stands, asked) if asked.reads else {}
     return {
         "machine": describe_machine(),
         "versions": describe_versions(stands[0]),
         "results": results_of(samples),
         "ratios": ratios_of(samples),
-        "growth": growth_of(samples),
+        "growth": growth_of({**samples, **looks}),
+        "reads": results_of(looks),
         "broken": [
             *(line for measurement in measurements for line in measurement.discrepancies),
             *(line for stand in stands for line in broken_invariants(stand)),
         ],
     }
+
+
+def _look(stands: list[Stand], asked: Asked) -> dict[Setting, list[Sample]]:
+    """The samples of the reads."""
+    samples: dict[Setting, list[Sample]] = defaultdict(list)
+    with ExitStack() as stack:
+        measurements = [
+            Measurement(stand, NoOrders(), stack.enter_context(asking(stand)), seconds=asked.seconds, quiet=asked.quiet)
+            for stand in stands
+        ]
+        for number, setting, sample in measure_rounds(
+            measurements, rounds=asked.rounds, loads=[READS], clients=asked.clients
+        ):
+            samples[setting].append(sample)
+            print(_line(number, setting, sample), flush=True)
+    return samples
 
 
 def _prepare(stand: Stand, asked: Asked, stack: ExitStack) -> Measurement:
@@ -78,6 +98,8 @@ def _print(report: dict[str, Any]) -> None:
     print("\nCPU milliseconds for one fulfilment\n" + cpu_table(report["results"]))
     if report["ratios"]:
         print("\nHow many times as fast\n" + ratios_table(report["ratios"]))
+    if report["reads"]:
+        print("\nReads: answers per second\n" + results_table(report["reads"]))
     if report["growth"]:
         print("\nLatency on more data\n" + growth_table(report["growth"]))
 

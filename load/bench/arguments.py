@@ -25,6 +25,7 @@ class Asked(argparse.Namespace):
     drugs: int
     json: Path | None
     chart: Path | None
+    reads: bool
     smoke: bool
 
 
@@ -46,6 +47,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Asked:
     add("--drugs", type=int, default=1_000)
     add("--json", type=Path, metavar="FILE", help="where the results are written")
     add("--chart", type=Path, metavar="FILE", help="where they are drawn, as SVG")
+    add("--no-reads", dest="reads", action="store_false", help="measure fulfilments only")
     add("--smoke", action="store_true", help="within a minute, exits with 1 on a gross regression; other options go")
     asked = parser.parse_args(arguments, Asked())
     if asked.smoke:

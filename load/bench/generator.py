@@ -23,18 +23,20 @@ from typing import Any
 from load.bench.samples import Completion, Interval
 
 READ_BYTES = 65_536
-FULFILLED = b'"status":"completed"'  # once for each order that an answer says is fulfilled: the bench's have one dose
+FULFILLED = '"status":"completed"'  # once for each order that an answer says is fulfilled: the bench's have one dose
 PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sends: `head`, the ids of `size` orders with `separator` between them, `tail`."""
+    """What a client sends: `head`, the ids of `size` orders with `separator` between them, `tail`. A right answer holds
+    `mark` once for each of them. A read has something else in the place of the order."""
 
     head: str
     tail: str
     size: int = 1
     separator: str = ""
+    mark: str = FULFILLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class _Clients:
         request, size = job.request, job.request.size
         chosen = (job.orders[start : start + size] for start in range(0, len(job.orders) - size + 1, size))
         self._requests = iter([(request.head + request.separator.join(ids) + request.tail).encode() for ids in chosen])
+        self._mark = request.mark.encode()
         self._poll = select.epoll()
         self._open: dict[int, tuple[socket.socket, int, float, list[bytes]]] = {}
         self._began = 0.0
@@ -117,7 +120,7 @@ class _Clients:
         if part and not _is_complete(answer):
             return None
         now = time.perf_counter()
-        fulfilled = answer.count(FULFILLED) if answer[9:12] == b"200" else 0
+        fulfilled = answer.count(self._mark) if answer[9:12] == b"200" else 0
         failed = self._job.request.size - fulfilled
         self.completions.append(Completion(client, now - self._began, (now - asked_at) * 1000, fulfilled, failed))
         connection.close()  # which takes it out of the poll as well

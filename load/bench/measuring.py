@@ -9,7 +9,6 @@ from uuid import UUID
 
 from load.bench.figures import Setting
 from load.bench.machine import busy_seconds, count_cores, cpu_seconds_of, find_postmaster
-from load.bench.orders import OrderStock
 from load.bench.pgbench import Pgbench
 from load.bench.requests import in_rounds, one_by_one
 from load.bench.samples import Interval, Sample, length_of, sample_of
@@ -35,6 +34,16 @@ class Contestant(Protocol):
         """Fulfils `orders` in their order, each at most once, for longer than `seconds`."""
 
 
+class Orders(Protocol):
+    """What the contestants of a measurement are given to do."""
+
+    def provide(self, load: str, number: int) -> Sequence[UUID]:
+        """At least `number` orders to fulfil."""
+
+    def settle(self, load: str) -> int | None:
+        """How many of them were fulfilled since; None where nothing is changed."""
+
+
 STARTERS: Mapping[str, Callable[[Stand, ExitStack], Contestant]] = {
     "pgbench_prepared": lambda stand, stack: Pgbench(stand, prepared=True),
     "pgbench_simple": lambda stand, stack: Pgbench(stand, prepared=False),
@@ -52,7 +61,7 @@ class Measurement:
     """What is measured on one stand."""
 
     def __init__(
-        self, stand: Stand, orders: OrderStock, contestants: Sequence[Contestant], *, seconds: float, quiet: float
+        self, stand: Stand, orders: Orders, contestants: Sequence[Contestant], *, seconds: float, quiet: float
     ) -> None:
         """An interval in which others used more than `quiet` of the processors is measured again."""
         self.contestants = contestants
@@ -87,7 +96,7 @@ class Measurement:
         other = spent.pop("machine") - sum(spent.values())
         other_share = max(0.0, other) / (time.monotonic() - began) / count_cores()
         completed = self._orders.settle(load)
-        if completed != interval.acknowledged:
+        if completed is not None and completed != interval.acknowledged:
             told = f"{interval.acknowledged} orders were told to be fulfilled, {completed} are"
             self.discrepancies.append(f"{contestant.name}, {load}, {clients} clients: {told}")
         sample = sample_of(

@@ -1,4 +1,4 @@
-"""The requests that clients send, but for the ids of the orders."""
+"""The requests that clients send, but for the ids in them."""
 
 from load.bench.generator import Request
 
@@ -15,6 +15,11 @@ def in_rounds(path: str, size: int, token: str) -> Request:
     opening, separator, closing = '{"order_ids":["', '","', '"]}'
     length = len(opening) + size * ID_LENGTH + (size - 1) * len(separator) + len(closing)
     return Request(f"POST {path} HTTP/1.1\r\n{_header(token, length)}{opening}", closing, size, separator)
+
+
+def reading(path: str, token: str, mark: str) -> Request:
+    """`GET <path>` with a value at its end, signed in with `token`; every right answer holds `mark` once."""
+    return Request(f"GET {path}", f" HTTP/1.1\r\n{_header(token, 0)}", mark=mark)
 
 
 def _header(token: str | None, length: int) -> str:

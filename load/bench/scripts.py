@@ -82,7 +82,7 @@ def _lane_tree(first: int, end: int) -> list[str]:
 
 def _statements(stand: Stand, quote: Callable[[str], str]) -> tuple[str, str, str]:
     """Look-up, lock and write with pgbench's variables for values."""
-    lock = [":organization_id", ":order_id", ":ward_id", ":drug_id", ":user_id", ":key", ":now"]
+    lock = [":organization_id", ":user_id", ":order_id", ":ward_id", ":drug_id", ":key", ":now"]
     write = [
         *(":organization_id", ":ward_id", ":drug_id", "ARRAY[:movement_id]", "ARRAY[:lot_id]", "'{-1}'", "'{-1}'"),
         *("'fulfilment'", ":administration_id", ":user_id", ":now", "NULL", "ARRAY[NULL]", "NULL"),

@@ -41,13 +41,13 @@ class Served:
     def __init__(self, name: str, port: int, master: int, request: Request) -> None:
         self.name = name
         self.master = master
-        self._port = port
+        self.port = port
         self._request = request
 
     def run(self, orders: Sequence[UUID], *, clients: int, seconds: float) -> Interval:
         """Fulfils `orders` in their order."""
         ids = [str(order_id) for order_id in orders]
-        return generate(Job(HOST, self._port, clients, length_of(seconds), self._request, ids))
+        return generate(Job(HOST, self.port, clients, length_of(seconds), self._request, ids))
 
 
 class Valmed(Served):
@@ -60,7 +60,7 @@ class Valmed(Served):
         return Interval(interval.completions, interval.client_cpu_seconds, self._retries() - before)
 
     def _retries(self) -> int:
-        lines = _get(self._port, "/metrics").splitlines()
+        lines = _get(self.port, "/metrics").splitlines()
         return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(RETRIES + "{")))
 
 

@@ -15,6 +15,7 @@ SMOKE = {
     "drugs": 200,
     "loads": ["spread", "one_drug"],
     "contestants": ["pgbench_prepared", "valmed"],
+    "reads": False,
 }
 
 # 0.33 in long runs with 16 clients, 0.26 in a smoke on a machine of which others used four fifths. What takes it below

@@ -6,17 +6,20 @@ The tables of tests in this folder walk `OPERATIONS`: a new route without an ent
 import re
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from backend.actor import Role
+from backend.actor import Actor, Role
 from backend.api import RESOURCES
 from backend.http.endpoint import JSON, Operation
 from backend.identity import codes, passkeys
 from backend.identity.ceremonies import Made
+from backend.identity.tokens import IssuedToken, issue_token
 from backend.models import Base
 from tests.api.claiming import VALID as CLAIMING
 from tests.api.custody import VALID as CUSTODY
@@ -31,6 +34,20 @@ WRITES = [name for name, operation in OPERATIONS.items() if operation.writes]
 WITH_BODY = [name for name in WRITES if OPERATIONS[name].body is not None and OPERATIONS[name].media == JSON]
 WITH_KEY = [name for name in WRITES if OPERATIONS[name].keyed]
 LISTS = [name for name in READS if OPERATIONS[name].page]
+
+
+class OneEach(dict[UUID, UUID]):
+    """An id for each who may send the request, by who they are."""
+
+
+def _another_sign_in(hospital: Hospital) -> OneEach:
+    """A further sign-in of each role's first."""
+    return OneEach({hospital.staff[role.value].user_id: _issue(hospital, hospital.staff[role.value]) for role in Role})
+
+
+def _issue(hospital: Hospital, actor: Actor) -> UUID:
+    issued: IssuedToken = hospital.run(lambda session: issue_token(session, actor=actor, now=now(), hours=1), actor)
+    return issued.id
 
 
 def _credentials(hospital: Hospital) -> dict[str, Any]:
@@ -141,6 +158,8 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "DELETE /tokens/current": lambda h: Ask(),
     "GET /me": lambda h: Ask(),
     "DELETE /me/tokens": lambda h: Ask(),
+    "GET /me/tokens": lambda h: Ask(),
+    "DELETE /me/tokens/<uuid:token_id>": lambda h: Ask(path={"token_id": _another_sign_in(h)}),
     "PUT /me/password": lambda h: Ask(body={"password": PASSWORD, "new_password": PASSWORD}),
     "GET /me/second-factor": lambda h: Ask(),
     "POST /me/second-factor": lambda h: Ask(),
@@ -258,11 +277,14 @@ def least(name: str, hospital: Hospital, **query: Any) -> Ask:
 
 def url_of(name: str, ask: Ask) -> str:
     """The path of the request below /api/v1."""
-    return re.sub(r"<uuid:(\w+)>", lambda found: str(ask.path[found[1]]), name.split(" ", 1)[1])
+    ids = {key: next(iter(value.values())) if isinstance(value, OneEach) else value for key, value in ask.path.items()}
+    return re.sub(r"<uuid:(\w+)>", lambda found: str(ids[found[1]]), name.split(" ", 1)[1])
 
 
 def send(client: Client, name: str, ask: Ask, **options: Any) -> TestResponse:
     """The answer to the request."""
+    own = {key: value[client.actor.user_id] for key, value in ask.path.items() if isinstance(value, OneEach)}
+    ask = replace(ask, path=ask.path | own)
     if ask.body is not None:
         options.setdefault("json", ask.body)
     if ask.data is not None:

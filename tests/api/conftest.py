@@ -1,23 +1,28 @@
 """Hospitals that several tests of the API share; who needs exact counts opens one of their own."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 
 import pytest
 from flask import Flask
+from sqlalchemy.engine.url import URL, make_url
 
 from backend import create_app
 from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
+from backend.db.provision import connect
 from backend.patients.patients import add_patient
 from tests.api.asking import everything
 from tests.api.claiming import a_run
 from tests.api.custody import an_alert, an_open_count, listed_drug
+from tests.api.foreign import Foreign, mark
 from tests.claims.filing import run
 from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
+from tests.migrations.catalogue import needs_superuser
 
 
 @pytest.fixture(scope="session")
@@ -65,13 +70,57 @@ def theirs(standing_database: Database) -> Hospital:
     listed_drug(hospital)
     an_alert(hospital)
     an_alert(hospital)
+    mark(hospital)
     return hospital
+
+
+@pytest.fixture(scope="session")
+def spies(standing_app: Flask, theirs: Hospital) -> dict[str, Client]:
+    """Staff there, who hand us what they see."""
+    return {login: sign_in(standing_app, theirs, login) for login in theirs.staff}
+
+
+@pytest.fixture(scope="session")
+def foreign(theirs: Hospital, spies: dict[str, Client]) -> Foreign:
+    """What only the other hospital knows."""
+    assert spies
+    return Foreign(theirs)
+
+
+@pytest.fixture
+def nothing_changes_there(theirs: Hospital, foreign: Foreign) -> Iterator[None]:
+    """Whatever we try, the other hospital stays as it is."""
+    before = everything(theirs)
+    yield
+    assert everything(theirs) == before
 
 
 @pytest.fixture(scope="session")
 def staff(standing_app: Flask, ours: Hospital) -> dict[str, Client]:
     """Our staff, signed in."""
     return {login: sign_in(standing_app, ours, login) for login in ours.staff}
+
+
+@pytest.fixture(scope="session")
+def unfenced_app(config: Config, server_url: URL) -> Iterator[Flask]:
+    """The application as a user whom no policy binds: what it leaves out, its own queries leave out."""
+    url = server_url.set(database=make_url(config.database_url).database)
+    with closing(connect(url)) as connection:
+        needs_superuser(connection)
+    alone = replace(config, pool_size=4, application_database_url=url.render_as_string(hide_password=False))
+    made = create_app(replace(alone, claims_bytes_max=2_097_152))
+    yield made
+    made.extensions["valmed"].engine.dispose()
+
+
+@pytest.fixture(params=["query and policy", "query alone"])
+def fenced_staff(request: pytest.FixtureRequest) -> dict[str, Client]:
+    """Our staff: at the application as it is, and where row-level security does not hold."""
+    staff: dict[str, Client] = request.getfixturevalue("staff")
+    if request.param == "query and policy":
+        return staff
+    app: Flask = request.getfixturevalue("unfenced_app")
+    return {login: Client(app, client.actor, client.token) for login, client in staff.items()}
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 """What holds for every operation: request ids, idempotency keys, HEAD; enumerated, so that none is left out."""
 
 import uuid
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
+from backend import create_app
 from backend.actor import Role
+from backend.config import Config
 from tests.api.asking import (
     OPERATIONS,
     READS,
@@ -18,6 +22,7 @@ from tests.api.asking import (
     send,
     url_of,
 )
+from tests.db.leftovers import state_of
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 
@@ -149,3 +154,21 @@ def test_reads_answer_head_and_change_nothing(staff: dict[str, Client], ours: Ho
     assert (head.status_code, head.data) == (read.status_code, b"") == (200, b"")
     assert read.headers["X-Content-Type-Options"] == "nosniff"
     assert everything(ours) == before
+
+
+@pytest.fixture(scope="module")
+def lone(config: Config) -> Iterator[Flask]:
+    """The application with one connection."""
+    made = create_app(replace(config, pool_size=1, pool_max_overflow=0, claims_bytes_max=2_097_152))
+    yield made
+    made.extensions["valmed"].engine.dispose()
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_nothing_of_a_request_stays_on_its_pooled_connection(lone: Flask, ours: Hospital, name: str) -> None:
+    """No setting, role, lock, temporary table or cursor, nor a prepared statement that holds an id."""
+    clean = state_of(lone.extensions["valmed"])
+    assert clean[2][2:5] == ("", "", "")
+    client = arrive(lone, ours, name, login_for(name))
+    assert send(client, name, VALID[name](ours)).status_code == OPERATIONS[name].status
+    assert state_of(lone.extensions["valmed"]) == clean

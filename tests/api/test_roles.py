@@ -15,6 +15,8 @@ MAY = {
     "DELETE /tokens/current": EVERYBODY,
     "GET /me": EVERYBODY,
     "DELETE /me/tokens": EVERYBODY,
+    "GET /me/tokens": EVERYBODY,
+    "DELETE /me/tokens/<uuid:token_id>": EVERYBODY,
     "PUT /me/password": EVERYBODY,
     "GET /me/second-factor": EVERYBODY,
     "POST /me/second-factor": EVERYBODY,

@@ -1,7 +1,7 @@
 """Signing in and out over HTTP: who gets a token, what it is worth, what ends it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyotp
@@ -76,7 +76,7 @@ def test_wrong_credentials_are_refused_alike_and_leave_nothing(app: Flask, hospi
 
 def test_the_same_person_elsewhere_is_somebody_else(app: Flask, hospital: Hospital) -> None:
     twin = open_hospital(hospital.database)
-    email, password = f"nurse@{hospital.slug}.example", "another password"
+    email, password = f"nurse@{hospital.slug}.example", "another one of hers"
 
     def join_the_twin(session: Any) -> None:
         values = {"email": email, "name": "Nurse", "role": Role.NURSE, "password": password}
@@ -156,3 +156,37 @@ def test_a_new_password_another_role_and_leaving_end_every_token(
     changed = clients["admin"].patch(f"/users/{hospital.nurse.user_id}", change)
     assert changed.status_code == 200
     assert [screen.get("/me").status_code for screen in screens] == [401 if ends else 200] * 2
+
+
+def test_the_sign_ins_of_a_person_are_listed_and_each_is_ended_alone(
+    app: Flask, hospital: Hospital, clients: dict[str, Client]
+) -> None:
+    before = now()
+    tokens_of_hers = [sign_in_over_http(app, hospital).get_json()["token"] for _ in range(3)]
+    last, middle, first = (Client(app, hospital.nurse, token) for token in reversed(tokens_of_hers))
+
+    def listed() -> list[dict[str, Any]]:
+        answer = first.get("/me/tokens")
+        assert not any(token[:12] in answer.text for token in tokens_of_hers)
+        return answer.get_json()["sign_ins"]
+
+    everyone = listed()
+    assert len(everyone) == 4, "and the one of the fixture"
+    assert everyone == sorted(everyone, key=lambda each: each["created_at"], reverse=True)
+    assert set(everyone[0]) == {"id", "created_at", "expires_at", "second_factor"}
+    assert datetime.fromisoformat(everyone[0]["created_at"]) >= before
+    path = f"/me/tokens/{everyone[1]['id']}"
+    assert [first.delete(path).status_code for _ in range(2)] == [204, 204]
+    assert [client.get("/me").status_code for client in (first, middle, last)] == [200, 401, 200]
+    assert [each["id"] for each in listed()] == [each["id"] for each in everyone if each is not everyone[1]]
+    hospital.change("UPDATE access_tokens SET expires_at = now() WHERE id = :p1", everyone[0]["id"])
+    assert everyone[0]["id"] not in {each["id"] for each in listed()}
+
+
+def test_nobody_ends_the_sign_in_of_a_colleague(hospital: Hospital, clients: dict[str, Client]) -> None:
+    (hers,) = clients["nurse"].get("/me/tokens").get_json()["sign_ins"]
+    before = everything(hospital)
+    for login in ("doctor", "admin"):
+        assert_problem(clients[login].delete(f"/me/tokens/{hers['id']}"), 404, "sign_in_not_found")
+    assert everything(hospital) == before
+    assert clients["nurse"].get("/me").status_code == 200

@@ -20,6 +20,7 @@ from backend.claims.runs import ABANDONED, fail, lock_hospital, start, write_eve
 from backend.db import Database, Session
 from backend.db.provision import application_url
 from backend.errors import Busy
+from backend.observability import DRIFT_RUNS
 from tests.claims.filing import AS_OF, an_event, claims, drift, events_of, file_claims, run, states
 from tests.hospital import Hospital, now, open_hospital
 from tests.migrations.catalogue import ask
@@ -175,10 +176,16 @@ def test_a_run_that_fails_leaves_no_event_and_says_so(
             raise error
         finish(session, **values)
 
+    def counted() -> float:
+        (family,) = DRIFT_RUNS.collect()
+        return sum(s.value for s in family.samples if s.name.endswith("_total") and s.labels["outcome"] == "failed")
+
+    before = counted()
     monkeypatch.setattr(runs, "_finish", fail_at_the_end)
     with pytest.raises(type(error)):
         run(drifting, "again")
     failure = "busy" if isinstance(error, Busy) else "internal_error"
+    assert counted() - before == 1
     assert states(drifting) == [("failed", None, None, failure, 0)]
     monkeypatch.undo()
     run(drifting, "again")

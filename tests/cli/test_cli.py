@@ -1,7 +1,9 @@
 """`valmed` from the outside: setting a hospital up, migrations, verify, and errors that say in a line what to do."""
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -196,8 +198,16 @@ def test_serve_serves_until_it_is_told_to_stop(config: Config) -> None:
             assert time.monotonic() < deadline
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as response:
                 answer = response.read().decode()
+                assert not re.search("[0-9]", response.headers["Server"])
             time.sleep(0.05)
         assert json.loads(answer) == {"status": "ready"}
+        smuggled = b"Content-Length: 1\r\nTransfer-Encoding: chunked"
+        for wrong in (b"/ HTTP/1.1\r\nno colon", b"/" + b"x" * 9_000 + b" HTTP/1.1", b"/ HTTP/1.1\r\n" + smuggled):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+                line.sendall(b"GET " + wrong + b"\r\n\r\n")
+                refusal = b"".join(iter(lambda: line.recv(65_536), b""))
+            assert refusal.startswith(b"HTTP/1.1 4")
+            assert not re.search(rb"Traceback|gunicorn/[0-9]|Python|/backend/|File ", refusal)
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=20) == 0
     finally:

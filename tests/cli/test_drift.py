@@ -1,8 +1,10 @@
 """`valmed claims` and `valmed drift` from the outside."""
 
+import re
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from backend.config import Config
 from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
-from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment
+from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now
 
 Succeed = Callable[..., str]
@@ -82,10 +84,30 @@ def test_two_schedules_make_one_run_a_week_and_end_when_told(
     assert states(hospital) == [("success", 0, 0, None, 0)]
 
 
-def _schedule(config: Config, output: Path) -> "subprocess.Popen[bytes]":
+def test_a_schedule_answers_prometheus_where_it_is_told_to(
+    hospital: Hospital, config: Config, valmed: Loaded, tmp_path: Path
+) -> None:
+    file_claims(hospital, claims(1, ago=1))
+    port = str(free_port())
+    process = _schedule(config, tmp_path / "out", "--metrics-port", port)
+    try:
+        wait_until(lambda: [state[0] for state in states(hospital)] == ["success"])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            runs = re.search(r'valmed_drift_runs_total\{outcome="finished"\} (\S+)', answer.read().decode())
+        assert runs is not None
+        assert float(runs[1]) >= 1
+        done = valmed("drift", "schedule", "--metrics-port", port, database_url=config.database_url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"valmed: cannot answer Prometheus on port {port}: ")
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _schedule(config: Config, output: Path, *options: str) -> "subprocess.Popen[bytes]":
     with output.open("wb") as file:
         return subprocess.Popen(
-            [*COMMAND, "drift", "schedule"],
+            [*COMMAND, "drift", "schedule", *options],
             cwd=ROOT,
             env=clean_environment(database_url=config.database_url),
             stdout=file,

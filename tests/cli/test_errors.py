@@ -19,7 +19,7 @@ from backend.identity.users import add_user
 from tests.cli.running import Loaded, free_port
 from tests.conftest import create_database, drop_database
 from tests.hospital import PASSWORD, open_hospital
-from tests.migrations.catalogue import needs_superuser
+from tests.migrations.catalogue import ask, needs_superuser, owner_of
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,22 @@ ERRORS: dict[str, Case] = {
         {"database_url": "{unmigrated}"},
         "the database stands at {before}, this code needs {newest}: valmed db upgrade",
     ),
+    "serve with a well-known password": (
+        SERVE,
+        {"database_url": "postgresql://valmed:postgres-valmed-1@127.0.0.1:1/valmed"},
+        "the password in VALMED_DATABASE_URL can be guessed: it is little more than names and words *;"
+        " `openssl rand -hex 32` makes one; VALMED_DEMO=1 serves all the same",
+    ),
+    "serve with a short key": (
+        SERVE,
+        {"secret_key": "kT7vQw-9sLmXe2"},
+        "VALMED_SECRET_KEY can be guessed: it has fewer than 32 characters; *",
+    ),
+    "choose a leaked password": (
+        (*CREATE_USER, "--password", "Password1234"),
+        {},
+        "/password: choose another: it is on the lists of leaked passwords, which are tried first",
+    ),
     "serve the demo's sign-ins": (
         SERVE,
         {"database_url": "{demo}"},
@@ -262,6 +278,15 @@ def test_an_error_is_one_clear_line_and_status_1(
     assert said.endswith(parts[-1])
     assert all(part in said for part in parts)
     assert "hush-hush" not in done.stderr
+
+
+def test_a_database_that_has_answered_is_not_called_out_of_reach(valmed: Loaded, empty_config: Config) -> None:
+    migrate.upgrade(empty_config, f"{int(migrate.newest()) - 1:04d}")
+    with owner_of(empty_config) as holder:
+        ask(holder, "BEGIN; LOCK TABLE alembic_version IN EXCLUSIVE MODE")
+        done = valmed("db", "upgrade", database_url=empty_config.database_url)
+    assert done.returncode == 1
+    assert done.stderr == "valmed: the database refused: canceling statement due to lock timeout\n"
 
 
 def test_a_wrong_use_of_a_command_is_status_2_and_shows_how(valmed: Loaded, config: Config) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import uuid
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import psycopg2.errors
 import pytest
@@ -20,7 +21,7 @@ from backend.db.provision import application_url
 from backend.db.session import SwallowedError
 from backend.db.transaction import ConstraintViolated
 from backend.errors import Busy, DomainError
-from backend.orders import fulfilment
+from backend.orders import fulfilment, rounds
 from backend.orders.errors import OrderAlreadyCompleted
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line
@@ -85,7 +86,7 @@ def test_a_fulfilment_holds_the_rows_it_decides_on(hospital: Hospital, superuser
     hospital.receive(5)
     order_id = hospital.place()
     shelf = hospital.shelf
-    values = (hospital.organization_id, order_id, shelf.ward_id, shelf.drug_id, hospital.nurse.user_id, "k", now())
+    values = (hospital.organization_id, hospital.nurse.user_id, order_id, shelf.ward_id, shelf.drug_id, "k", now())
 
     def lock_and_look(session: Session) -> None:
         session.run(fulfilment._LOCK, values)
@@ -95,6 +96,29 @@ def test_a_fulfilment_holds_the_rows_it_decides_on(hospital: Hospital, superuser
             )
 
     hospital.run(lock_and_look, hospital.nurse)
+
+
+@pytest.mark.parametrize("table", ["medication_orders", "stock_levels", "stock_lots"])
+def test_a_round_holds_the_rows_it_decides_on(
+    hospital: Hospital, superuser, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for the statements that lock the orders and shelves of a whole round."""
+    hospital.receive(5)
+    order_ids, write, looked = hospital.place_many(2), rounds._write, []
+
+    def look_and_write(session: Session, *values: Any) -> None:
+        with superuser.cursor() as stranger, pytest.raises(psycopg2.errors.LockNotAvailable):
+            stranger.execute(
+                f"SELECT 1 FROM {table} WHERE organization_id = %s FOR UPDATE NOWAIT", (str(hospital.organization_id),)
+            )
+        looked.append(table)
+        write(session, *values)
+
+    monkeypatch.setattr(rounds, "_write", look_and_write)
+    asked = rounds.Round(hospital.nurse, order_ids, {}, {hospital.shelf}, None, now())
+    results = hospital.run(lambda session: rounds.fulfil_round(session, asked), hospital.nurse)
+    assert [result["outcome"] for result in results] == ["fulfilled"] * 2
+    assert looked
 
 
 def test_without_lanes_and_retry_nurses_are_turned_away_but_nothing_is_oversold(

@@ -103,7 +103,7 @@ def go_round(world: World, pick: int, units: int) -> None:
     order_ids = list({world.one("medication_orders", pick + step) for step in range(units)})
     wanted = {"organization_id": hospital.organization_id, "order_ids": order_ids}
     shelves = day.look(hospital, lambda session: shelves_of(session, **wanted))
-    asked = Round(hospital.nurse, order_ids, {}, shelves, world.witness, now())
+    asked = Round(hospital.nurse, order_ids, {}, set(shelves.values()), world.witness, now())
     results = day.act(hospital, list(shelves.values()), lambda session: fulfil_round(session, asked), hospital.nurse)
     world.done["dose of a round"] += sum(result["outcome"] == FULFILLED for result in results)
 

@@ -1,8 +1,10 @@
 """Nothing of one transaction reaches the next one on the same pooled connection (mission row D4)."""
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -24,18 +26,10 @@ from backend.errors import Busy
 from backend.models import Base
 from backend.stock.picking import InsufficientStock
 from tests.db.furnishing import Pair, tenant_column
+from tests.db.leftovers import state_of
 from tests.migrations.catalogue import needs_superuser
 
 Connection = psycopg2.extensions.connection
-STATE = """SELECT current_user::text, session_user::text,
-  coalesce(current_setting('app.organization_id', true), ''), coalesce(current_setting('app.user_id', true), ''),
-  coalesce(current_setting('app.request_id', true), ''),
-  (SELECT array_agg(name || '=' || setting ORDER BY name) FROM pg_settings WHERE source = 'session'),
-  (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
-  (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR mode ~ 'Exclusive')
-    AND locktype <> 'virtualxid'),
-  (SELECT count(*) FROM pg_cursors WHERE name <> ''), (SELECT count(*) FROM pg_listening_channels()),
-  current_setting('transaction_isolation'), current_setting('transaction_read_only')"""
 
 
 @pytest.fixture
@@ -54,19 +48,6 @@ def single(config: Config) -> Iterator[Database]:
     database = Database(hasty, application_url(config))
     yield database
     database.engine.dispose()
-
-
-def state_of(database: Database) -> tuple[int, int, tuple[Any, ...]]:
-    """The backend of the one pooled connection, the state of its protocol, and what its session carries."""
-    link = database.engine.raw_connection()
-    try:
-        with link.cursor() as cursor:
-            driver: Any = link.driver_connection
-            status = driver.info.transaction_status
-            cursor.execute(STATE)
-            return driver.info.backend_pid, status, cursor.fetchone()
-    finally:
-        link.close()
 
 
 def reads(session: Session) -> None:
@@ -116,9 +97,29 @@ def sleeps_in_python(session: Session) -> None:
     reads(session)
 
 
+def is_cancelled(session: Session) -> None:
+    writes(session)
+    threading.Timer(0.05, session._driver.cancel).start()
+    session.execute(text("SELECT pg_sleep(2)"))
+
+
+def stages(session: Session) -> None:
+    session.execute(text("CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT * FROM patients"))
+
+
+def stages_and_breaks(session: Session) -> None:
+    stages(session)
+    raise KeyError("a bug")
+
+
 def reads_with_a_portal(session: Session) -> None:
     session.execute(text("DECLARE names CURSOR FOR SELECT name FROM patients"))
     session.execute(text("FETCH 1 FROM names"))
+
+
+WRITING = {
+    *(writes, refuses, breaks, interrupts, violates, sleeps_in_python, is_cancelled, stages, stages_and_breaks),
+}
 
 
 @pytest.mark.parametrize("read_only", [False, True], ids=["", "read only"])
@@ -128,6 +129,8 @@ def reads_with_a_portal(session: Session) -> None:
         (reads, None),
         (writes, None),
         (reads_with_a_portal, None),
+        (stages, None),
+        (stages_and_breaks, KeyError),
         (refuses, InsufficientStock),
         (breaks, KeyError),
         (interrupts, KeyboardInterrupt),
@@ -135,6 +138,7 @@ def reads_with_a_portal(session: Session) -> None:
         (violates, sqlalchemy.exc.ProgrammingError),
         (swallows, SwallowedError),
         (sleeps_in_sql, Busy),
+        (is_cancelled, Busy),
         (sleeps_in_python, Busy),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -144,7 +148,7 @@ def test_nothing_of_a_transaction_stays_on_its_pooled_connection(
 ) -> None:
     pid, idle, clean = state_of(single)
     assert clean[2:5] == ("", "", "")
-    read_only_refuses = read_only and work in {writes, refuses, breaks, interrupts, violates, sleeps_in_python}
+    read_only_refuses = read_only and work in WRITING
     if read_only_refuses:
         raises = sqlalchemy.exc.InternalError  # 25006, cannot execute UPDATE in a read-only transaction
     with pytest.raises(raises) if raises else nullcontext():
@@ -184,6 +188,15 @@ def test_a_killed_connection_is_replaced_by_a_clean_one(single: Database, pair: 
     assert killed == [pid]
     assert survivor != pid
     assert state_of(single) == (survivor, idle, clean)
+
+
+def test_a_thread_that_dies_leaves_a_clean_connection(single: Database, pair: Pair) -> None:
+    before = state_of(single)
+    actor = replace(pair.mine.nurse, request_id="before")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyError):
+        pool.submit(single.transact, breaks, actor=actor).result(timeout=30)
+    assert state_of(single) == before
+    assert single.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 def test_a_statement_outside_a_transaction_has_no_tenant_even_after_one_that_had(single: Database, pair: Pair) -> None:

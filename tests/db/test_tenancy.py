@@ -29,6 +29,7 @@ DENIED = "42501"  # by a grant or by a policy
 NO_COPY = "0A000"  # COPY FROM into a table with row-level security
 TENANTS = ("none was ever set", "a stale, empty one", "another hospital", "garbage")
 TABLES = sorted(Base.metadata.tables)
+READ = ("SELECT", "SELECT INTO", "COPY TO", "COPY SELECT TO")
 
 
 @pytest.fixture
@@ -96,11 +97,23 @@ def attempts(table: str, pair: Pair, owner: Connection) -> dict[str, tuple[str, 
         "SELECT": (f"SELECT * FROM {table} WHERE {column} = %s", (mine,)),
         "SELECT FOR UPDATE": (f"SELECT * FROM {table} WHERE {column} = %s FOR UPDATE", (mine,)),
         "SELECT FOR SHARE": (f"SELECT * FROM {table} WHERE {column} = %s FOR SHARE", (mine,)),
+        "SELECT FOR NO KEY UPDATE": (f"SELECT * FROM {table} WHERE {column} = %s FOR NO KEY UPDATE", (mine,)),
+        "SELECT INTO": (f"CREATE TEMPORARY TABLE stolen_{table} AS SELECT * FROM {table} WHERE {column} = %s", (mine,)),
         "INSERT": (insertion(table), (fresh,)),
+        "INSERT RETURNING": (f"{insertion(table)} RETURNING *", (fresh,)),
+        "INSERT ON CONFLICT": (f"{insertion(table)} ON CONFLICT DO NOTHING RETURNING *", (row[0],)),
         "UPDATE": (f"UPDATE {table} SET {column} = {column} WHERE {column} = %s", (mine,)),
+        "UPDATE RETURNING": (f"UPDATE {table} SET {column} = {column} WHERE {column} = %s RETURNING *", (mine,)),
+        "MERGE": (
+            f"MERGE INTO {table} t USING (SELECT %s::uuid AS tenant) AS s ON t.{column} = s.tenant"
+            f" WHEN MATCHED THEN UPDATE SET {column} = t.{column}",
+            (mine,),
+        ),
         "DELETE": (f"DELETE FROM {table} WHERE {column} = %s", (mine,)),
+        "DELETE RETURNING": (f"DELETE FROM {table} WHERE {column} = %s RETURNING *", (mine,)),
         "TRUNCATE": (f"TRUNCATE {table} CASCADE", ()),
         "COPY TO": (f"COPY {table} TO STDOUT", (mine,)),
+        "COPY SELECT TO": (f"COPY (SELECT * FROM {table}) TO STDOUT", (mine,)),
         "COPY FROM": (f"COPY {table} FROM STDIN", ()),
     }
 
@@ -132,15 +145,13 @@ def test_rows_of_a_hospital_are_out_of_reach(
 
     if tenant == "another hospital":
         allowed: dict[str, set[int | str]] = {
-            name: {0, DENIED} for name in ("SELECT FOR UPDATE", "SELECT FOR SHARE", "UPDATE", "DELETE")
+            name: {DENIED} if name.startswith("INSERT") else {0, DENIED} for name in outcomes
         }
-        allowed |= {name: {0} for name in ("SELECT", "COPY TO")}
+        allowed |= {name: {0} for name in READ}
     else:
         raised = {"none was ever set": NEVER_SET, "a stale, empty one": EMPTY, "garbage": GARBAGE}[tenant]
         allowed = {name: {raised, DENIED} for name in outcomes}
-        allowed |= {name: {raised} for name in ("SELECT", "COPY TO")}
-        allowed["INSERT"] = {raised, DENIED}
-    allowed["INSERT"] = allowed.get("INSERT", {DENIED})
+        allowed |= {name: {raised} for name in READ}
     allowed["TRUNCATE"] = {DENIED}
     allowed["COPY FROM"] = {NO_COPY, DENIED}
     assert {name: got for name, got in outcomes.items() if got not in allowed[name]} == {}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -12,11 +13,12 @@ from backend.actor import Role
 from backend.db.provision import connect
 from backend.embedded import Server
 from backend.proving import Stand, standing
-from backend.proving.acts.wish import Posted, Wish, of_shelf
+from backend.proving.acts.wish import Posted, Seat, Wish, of_shelf
 from backend.proving.board import Board
-from backend.proving.checker import check
+from backend.proving.checker import GAVE_UP, check
 from backend.proving.clients import Desk, ask
 from backend.proving.exchange import Reply
+from backend.proving.faults import Downtime
 from backend.proving.history import Attempt, History, Operation
 
 pytestmark = pytest.mark.faults
@@ -25,7 +27,7 @@ LOT = {"lot_number": "L", "expires_on": "2199-01-01", "quantity_units": 5}
 
 @pytest.fixture(scope="module")
 def stand(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with standing(server, Path(tmp_path_factory.mktemp("logs")), clients=4) as made:
+    with standing(server, Path(tmp_path_factory.mktemp("logs")), clients=8) as made:
         yield made
 
 
@@ -33,23 +35,22 @@ def stand(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def received(stand: Stand) -> History:
     """A history of one receipt, asked for twice."""
     history = History()
-    number, pharmacist = next(
-        (number, person) for number, person in enumerate(stand.hospital.people) if person.actor.role is Role.PHARMACIST
-    )
+    north = stand.hospitals[0]
+    pharmacist = next(person for person in north.people if person.actor.role is Role.PHARMACIST)
     wish = Wish(
         "/stock/receipts",
-        {**of_shelf(stand.hospital.shelves[0]), **LOT},
+        {**of_shelf(north.shelves[0]), **LOT},
         posts=lambda answer: [Posted(answer["id"], "receipt", answer["quantity_units"])],
     )
-    receipt = Operation(f"{number}-1", "receipt", number, wish)
+    receipt = Operation(f"{pharmacist.number}-1", "receipt", pharmacist, wish)
     history.add(receipt)
     for _ in range(2):
-        ask(receipt, Desk(stand.application.port, history, Board(stand.hospital), []), pharmacist)
+        ask(receipt, Desk(stand.application.port, history, {north.slug: Board(north)}, []))
     return history
 
 
-def broken(history: History, stand: Stand) -> set[str]:
-    return {found.title for found in check(history, stand).checks if found.broken}
+def broken(history: History, stand: Stand, *downtimes: Downtime) -> set[str]:
+    return {found.title for found in check(history, stand, downtimes).checks if found.broken}
 
 
 def retold(history: History, tell: Callable[[Operation], Operation]) -> History:
@@ -71,6 +72,8 @@ def test_the_truth_is_not_broken(received: History, stand: Stand) -> None:
 
 
 REFUSED = Reply(409, False, orjson.dumps({"code": "lot_not_available"}))
+NOT_THERE = Reply(404, False, orjson.dumps({"code": "ward_not_found"}))
+TOO_SOON = Reply(503, False, orjson.dumps({"code": "busy"}))
 SEEN_BY_A_BUG = Reply(409, False, orjson.dumps({"code": "constraint_violated"}))
 
 
@@ -80,7 +83,9 @@ SEEN_BY_A_BUG = Reply(409, False, orjson.dumps({"code": "constraint_violated"}))
         ((None,), "Every operation was answered in the end"),
         ((REFUSED, None), "Every operation was answered in the end"),
         ((Reply(500, False, b"{}"), REFUSED), "No answer is a 5xx but 503"),
+        ((TOO_SOON, REFUSED), GAVE_UP),
         ((SEEN_BY_A_BUG,), "No refusal speaks of a bug"),
+        ((NOT_THERE,), "No refusal speaks of a bug"),
         ((REFUSED,), "Nothing that was refused is there"),
         ((REFUSED,), "Every repeat got the same bytes, those that are stored"),
         ((REFUSED,), "The ledger moved the units that were acknowledged, and no other"),
@@ -114,12 +119,45 @@ def test_other_bytes_are_seen(received: History, stand: Stand) -> None:
     assert broken(retold(received, altered), stand) == {"Every repeat got the same bytes, those that are stored"}
 
 
+def test_503_is_excused_while_postgresql_is_down(received: History, stand: Stand) -> None:
+    told = retold(received, lambda receipt: replace(receipt, attempts=[*receipt.attempts, *heard(TOO_SOON)]))
+    assert broken(told, stand) == {GAVE_UP}
+    assert broken(told, stand, Downtime(0, 1)) == set()
+
+
+def test_an_id_of_another_hospital_is_seen(received: History, stand: Stand) -> None:
+    stranger = str(stand.hospitals[1].doctors[0]).encode()
+
+    def leaking(receipt: Operation) -> Operation:
+        return replace(receipt, attempts=[*receipt.attempts, *heard(Reply(409, False, b'{"id":"' + stranger + b'"}'))])
+
+    assert "No answer holds an id of another hospital" in broken(retold(received, leaking), stand)
+
+
+def test_a_probe_that_is_answered_is_seen(received: History, stand: Stand) -> None:
+    assert broken(retold(received, lambda receipt: replace(receipt, probe=True)), stand) == {
+        "Who asks with an id of another hospital finds nothing and changes nothing"
+    }
+
+
+def test_a_seat_that_nobody_has_is_seen(received: History, stand: Stand) -> None:
+    seat = Seat(True, str(uuid4()), str(uuid4()), "PRIMARY")
+
+    def seated(receipt: Operation) -> Operation:
+        return replace(receipt, wish=replace(receipt.wish, seats=lambda answer: [seat]))
+
+    assert broken(retold(received, seated), stand) == {
+        "Care teams changed as was acknowledged, and not otherwise",
+        "All places on care teams are those that were acknowledged",
+    }
+
+
 def test_a_second_transaction_of_one_operation_is_seen(received: History, stand: Stand) -> None:
     """Last in this file: it changes the database."""
     (receipt,) = received.operations
     with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"SET app.organization_id = '{stand.hospital.organization_id}'; SET app.user_id = '';"
-            f" SET app.request_id = '{receipt.name}.7'; UPDATE wards SET version = version + 1"
+            f"SET app.organization_id = '{receipt.key[0]}'; SET app.user_id = ''; SET app.request_id ="
+            f" '{receipt.name}.7'; UPDATE wards SET version = version + 1 WHERE organization_id = '{receipt.key[0]}'"
         )
     assert broken(received, stand) == {"No change is there twice"}

@@ -18,30 +18,48 @@ from pathlib import Path
 
 import pytest
 
+from backend.cli.prove import TERMINATED
 from backend.db.provision import connect
 from backend.embedded import Server
 from backend.proving import Plan, prove, standing
-from backend.proving.faults import AROUND_COMMIT
+from backend.proving.acts import CARE_TEAM
+from backend.proving.checker import GAVE_UP
+from backend.proving.faults import AROUND_COMMIT, CHANGED_ROWS
 from tests.cli.running import clean_environment
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 MUTATION = Path(__file__).parent / "mutation"
 CLIENTS, SEEDS = 8, range(5, 13)
-RACES = Plan(8, 0, kinds=(), replays=20)  # clients against each other: a fault would only keep them apart
-BREAKS = Plan(4, 0, pause_seconds=0.3, kinds=AROUND_COMMIT, replays=20)
+RACES = Plan(5, 0, asks_again=False)  # clients against each other: a fault would only keep them apart
+BREAKS = Plan(3, 0, faults=10, kinds=AROUND_COMMIT, asks_again=False)
+CONFLICTS = Plan(3, 0, faults=10, kinds=(CHANGED_ROWS,), asks_again=False)
+TEAMS = Plan(3, 0, acts=CARE_TEAM, asks_again=False)
+BETWEEN_HOSPITALS = {"without_the_hospital"}
 NO_NEGATIVE = (
     "ALTER TABLE stock_levels DROP CONSTRAINT ck_stock_levels_on_hand_units_not_negative",
     "ALTER TABLE stock_lots DROP CONSTRAINT ck_stock_lots_quantity_units_not_negative",
     "ALTER TABLE stock_movements DROP CONSTRAINT ck_stock_movements_balance_after_units_not_negative",
 )
 UNIQUE_DOSE = ("DROP INDEX uq_administration_dose",)
+NO_UNIQUE_PRIMARY = ("DROP INDEX uq_care_team_primary", "DROP INDEX uq_care_team_active")
+NO_ROW_SECURITY = (
+    """DO $$ DECLARE name regclass; BEGIN
+      FOR name IN SELECT oid FROM pg_class WHERE relrowsecurity AND relkind IN ('r', 'p') LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', name);
+      END LOOP; END $$""",
+)
 OVERSOLD = {"Nothing is negative"}
 TWICE = {
     "No dose is given twice",
     "verify: An order has as many administrations as doses given, exactly all when completed",
 }
 LOST, FAILED = {"Every acknowledged change is there"}, {"No answer is a 5xx but 503"}
+TWO_PRIMARIES = {"A patient has one PRIMARY at a time"}
+LEAKED = {
+    "No answer holds an id of another hospital",
+    "Who asks with an id of another hospital finds nothing and changes nothing",
+}
 DOUBLED = "No change is there twice"
 
 
@@ -54,7 +72,8 @@ def broken_by(
     def run(mutation: str, statements: tuple[str, ...], plan: Plan) -> set[str]:
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(MUTATION), str(ROOT)]))
         monkeypatch.setenv("PROOF_MUTATION", mutation)
-        with standing(server, folder, clients=CLIENTS) as stand:
+        hospitals = 2 if mutation in BETWEEN_HOSPITALS else 1  # all in one meet more often
+        with standing(server, folder, clients=CLIENTS, hospitals=hospitals) as stand:
             with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
@@ -69,6 +88,9 @@ def broken_by(
     [
         pytest.param("without_row_locks", NO_NEGATIVE, RACES, OVERSOLD | FAILED, id="FOR UPDATE"),
         pytest.param("without_retry", (), BREAKS, FAILED, id="retry"),
+        pytest.param("with_503_for_a_conflict", (), CONFLICTS, {GAVE_UP}, id="retry that answers 503"),
+        pytest.param("without_one_primary", NO_UNIQUE_PRIMARY, TEAMS, TWO_PRIMARIES, id="one PRIMARY"),
+        pytest.param("without_the_hospital", NO_ROW_SECURITY, RACES, LEAKED, id="tenancy"),
         pytest.param("without_the_look_at_the_stock", NO_NEGATIVE, RACES, OVERSOLD, id="CHECK"),
         pytest.param("without_the_dose_in_order", UNIQUE_DOSE, RACES, TWICE, id="unique dose"),
         pytest.param("without_waiting_for_the_commit", (), BREAKS, LOST, id="after the commit"),
@@ -107,12 +129,27 @@ def test_the_product_is_proven(folder: Path) -> None:
     assert done.stdout.endswith("PROVEN (seed 4, 8 s)\n")
     figures = json.loads(file.read_text())
     assert figures["verdict"] == "proven"
-    assert figures["acknowledged"] > 50
+    assert figures["seed"] == 4
+    assert {"valmed", "python", "postgresql", "system", "cores", "memory_gib"} <= figures["surroundings"].keys()
+    assert figures["acknowledged"] > 20
     assert figures["acknowledged"] + sum(figures["refused"].values()) == figures["operations"]
     assert figures["faults_count"] > 0
-    assert figures["units"]["missing"] == 0
+    assert [units["missing"] for units in figures["units"].values()] == [0, 0]
+    assert figures["care_team_seats"]["missing"] == 0
     assert not re.search(r"postgresql[+:]|vmd_|Bearer", done.stdout + file.read_text())
     assert list(folder.iterdir()) == [file], "nothing is left"
+
+
+def test_who_ends_it_leaves_nothing_running(folder: Path) -> None:
+    command = [sys.executable, "-m", "backend.cli", "prove", "--seconds", "60"]
+    environment = {**clean_environment(), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as proof:
+        assert proof.stdout is not None
+        assert proof.stdout.readline().startswith("seed 1: 60 s"), "PostgreSQL runs"
+        assert list(folder.rglob("postmaster.pid"))
+        proof.terminate()
+    assert proof.returncode == TERMINATED
+    assert not list(folder.rglob("postmaster.pid"))
 
 
 def test_a_broken_product_ends_with_1_names_what_broke_and_keeps_the_evidence(folder: Path) -> None:

@@ -16,7 +16,7 @@ from psycopg2 import sql
 from sqlalchemy.engine.url import URL, make_url
 
 from backend import create_app
-from backend.config import Config
+from backend.config import VERSION, Config
 from backend.db import Database, migrate
 from backend.db.provision import application_url, connect
 from backend.http.metrics import WorkersMemory
@@ -151,6 +151,27 @@ def test_a_database_out_of_reach_is_counted(nowhere: Flask, count: Sample) -> No
     before = count("valmed_busy_total", reason="no_connection")
     nowhere.test_client().get("/readyz")
     assert count("valmed_busy_total", reason="no_connection") == before + 1
+
+
+def test_a_failed_sign_in_is_counted_and_one_that_is_locked_out(
+    config: Config, hospital: Hospital, count: Sample
+) -> None:
+    strict = create_app(replace(config, account_failures_max=2))
+    outcomes = ("failed", "locked")
+    before = [count("valmed_sign_in_failures_total", outcome=outcome) for outcome in outcomes]
+    body = {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": "not this one"}
+    said = [strict.test_client().post("/api/v1/tokens", json=body).status_code for _ in range(3)]
+    after = [count("valmed_sign_in_failures_total", outcome=outcome) for outcome in outcomes]
+    strict.extensions["valmed"].engine.dispose()
+    assert said == [401, 401, 429]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1]
+
+
+def test_the_most_connections_and_the_release_are_told(config: Config, count: Sample) -> None:
+    node = create_app(replace(config, workers=2, pool_size=7, pool_max_overflow=3))
+    assert count("valmed_database_connections_max") == 2 * (3 + 1)
+    assert count("valmed_build_info", version=VERSION) == 1
+    node.extensions["valmed"].engine.dispose()
 
 
 def test_no_path_of_a_request_becomes_a_label(app: Flask, count: Sample) -> None:

@@ -251,3 +251,44 @@ def test_a_bug_is_logged_with_its_request_and_without_what_the_request_held(
     ]
     assert all(line["exception"] for line in errors)
     assert secrets_in(text, facts["token"]) == []
+
+
+WALK = (
+    BEGIN
+    + """
+import re
+from backend.actor import Role
+from tests.api.asking import OPERATIONS, VALID, arrive, login_for, post_raw, send
+
+hospital.change("UPDATE organizations SET witness_required = false")
+for login in ("witness", "spare"):
+    hospital.add_staff(login, Role.NURSE, (hospital.ward_id,))
+hospital.receive(20)
+statuses, cookies = [], []
+for name in sorted(OPERATIONS):
+    client = arrive(app, hospital, name, login_for(name))
+    statuses.append(send(client, name, VALID[name](hospital)).status_code)
+    post_raw(client, name, VALID[name](hospital), b'{"name": "Geheimrat"}')
+for login in ("pharmacist", "admin"):
+    tab = app.test_client()
+    form = {**credentials, "email": f"{login}@{hospital.slug}.example"}
+    form["csrf_token"] = re.search(r'name="csrf_token" value="([^"]+)"', tab.get("/sign-in").text)[1]
+    assert tab.post("/sign-in", data={**form, "password": "hunter2-hunter2"}).status_code == 401
+    assert tab.post("/sign-in", data=form).status_code == 302
+    cookies += [tab.get_cookie("valmed").value, form["csrf_token"]]
+    for rule in app.url_map.iter_rules():
+        if not rule.arguments and not rule.rule.startswith("/api") and "GET" in rule.methods:
+            tab.get(rule.rule + "?q=Geheimrat")
+tell(statuses=statuses, cookies=cookies)
+"""
+)
+WALKED_SECRETS = ("Okafor", "Grace", "Ada Osei", "Sam Weir", "long enough for a ward", "csrf")
+
+
+def test_a_walk_through_every_operation_and_page_logs_no_secret_and_no_patient(config: Config, tmp_path: Path) -> None:
+    facts, lines, text = run(WALK, config, tmp_path / "valmed.log")
+    assert sum(status < 300 for status in facts["statuses"]) > 0.9 * len(facts["statuses"])
+    routes = {line["route"] for line in lines if line["event"] == "request"}
+    assert len(routes) > 110
+    assert not any(line["level"] in {"error", "critical"} for line in lines)
+    assert secrets_in(text, *WALKED_SECRETS, *facts["cookies"]) == []

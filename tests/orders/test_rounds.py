@@ -14,7 +14,7 @@ from backend.db import Session, new_id
 from backend.orders import rounds
 from backend.orders.models import Priority
 from backend.orders.rounds import Round
-from backend.stock.ledger import Shelf
+from backend.stock.ledger import PostingIncomplete, Shelf
 from tests import day
 from tests.concurrency.crowd import together
 from tests.hospital import Hospital, now, sign_in
@@ -32,7 +32,7 @@ def _round(
     nurse = actor or hospital.nurse
     wanted = {"organization_id": hospital.organization_id, "order_ids": order_ids}
     shelves = day.look(hospital, lambda session: rounds.shelves_of(session, **wanted))
-    asked = Round(nurse, order_ids, doses or {}, shelves, None, at or now())
+    asked = Round(nurse, order_ids, doses or {}, set(shelves.values()), None, at or now())
     return day.act(hospital, list(shelves.values()), lambda session: rounds.fulfil_round(session, asked), nurse)
 
 
@@ -121,21 +121,18 @@ def test_orders_of_another_ward_are_refused(hospital: Hospital) -> None:
     assert hospital.on_hand(elsewhere) == 5
 
 
-def test_a_failure_in_the_middle_leaves_nothing(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_after_the_write_leaves_nothing(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     hospital.receive(5)
     order_ids = hospital.place_many(3)
-    before, give, given = hospital.counts(), rounds.give, []
+    before, write = hospital.counts(), rounds._write
 
-    def give_twice_and_fail(session: Session, *values: Any) -> Any:
-        if len(given) == 2:
-            raise OSError("the machine is gone")
-        given.append(give(session, *values))
-        return given[-1]
+    def write_and_fail(*values: Any) -> None:
+        write(*values)
+        raise OSError("the machine is gone")
 
-    monkeypatch.setattr(rounds, "give", give_twice_and_fail)
+    monkeypatch.setattr(rounds, "_write", write_and_fail)
     with pytest.raises(OSError, match="gone"):
         _round(hospital, order_ids)
-    assert len(given) == 2
     assert hospital.counts() == before
     assert hospital.on_hand() == 5
 
@@ -146,20 +143,54 @@ def test_a_database_error_of_one_order_is_no_refusal_of_it_alone(
     """A session that lost its connection halfway: the whole round is gone and runs again."""
     hospital.receive(5)
     order_ids = hospital.place_many(3)
-    give, calls = rounds.give, []
+    decide, calls = rounds.decide, []
 
     def cut_off_once(session: Session, *values: Any) -> Any:
         calls.append(1)
-        done = give(session, *values)
         if len(calls) == 2:
             session.run(rounds.Prepared("end_me", (), "SELECT pg_terminate_backend(pg_backend_pid())"), ())
-        return done
+        return decide(session, *values)
 
-    monkeypatch.setattr(rounds, "give", cut_off_once)
+    monkeypatch.setattr(rounds, "decide", cut_off_once)
     assert _outcomes(hospital, order_ids) == ["fulfilled"] * 3
     assert len(calls) == 5
     assert hospital.on_hand() == 2
     assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(3,)]
+
+
+def test_a_round_whose_order_changed_under_its_lock_is_not_written(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write looks once more whether each dose is still the next; what it does not find stops everything."""
+    hospital.receive(5)
+    order_ids = hospital.place_many(3)
+    before, write = hospital.counts(), rounds._write
+
+    def change_and_write(session: Session, *values: Any) -> None:
+        given = "UPDATE medication_orders SET doses_given = 1, status = 'completed', completed_at = now() WHERE id = $1"
+        session.run(rounds.Prepared("give_behind_its_back", ("uuid",), given), (order_ids[1],))
+        write(session, *values)
+
+    monkeypatch.setattr(rounds, "_write", change_and_write)
+    with pytest.raises(PostingIncomplete):
+        _round(hospital, order_ids)
+    assert hospital.counts() == before
+    assert hospital.on_hand() == 5
+
+
+def test_a_dose_of_several_lots_and_several_doses_of_one_lot_are_numbered_in_the_ledger(hospital: Hospital) -> None:
+    today = now().date()
+    hospital.receive(2, lot="A1", expires_on=today + timedelta(days=10))
+    hospital.receive(9, lot="A2", expires_on=today + timedelta(days=20))
+    results = _round(hospital, [hospital.place(units=1), hospital.place(units=3), hospital.place(units=2)])
+    assert [result["outcome"] for result in results] == ["fulfilled"] * 3
+    ledger = "SELECT sequence, units, balance_after_units FROM stock_movements WHERE reason = 'fulfilment' ORDER BY 1"
+    movements = hospital.rows(ledger)
+    assert [sequence for sequence, _, _ in movements] == [3, 4, 5, 6]
+    assert sorted(units for _, units, _ in movements) == [-2, -2, -1, -1]
+    assert [balance for _, _, balance in movements][-1] == hospital.on_hand() == 5
+    assert sorted(result["remaining_stock"] for result in results)[0] == 5
+    assert hospital.rows("SELECT sequence FROM stock_levels WHERE drug_id = :p1", hospital.drug_id) == [(6,)]
 
 
 def test_the_same_key_replays_the_round_and_a_new_one_finds_it_done(app: Flask, hospital: Hospital) -> None:

@@ -157,6 +157,29 @@ def test_signing_out_everywhere_ends_the_screen_elsewhere(
     context.close()
 
 
+def test_a_sign_in_elsewhere_is_seen_and_ended_alone(
+    hospital: Hospital, screen: Screen, browser: Any, base_url: str
+) -> None:
+    context = browser.new_context()
+    elsewhere = watch(context.new_page(), base_url)
+    for tab in (elsewhere, screen):
+        tab.sign_in(hospital, "nurse")
+        tab.page.wait_for_selector("nav.tabs")
+    screen.page.goto(base_url + "/account")
+    rows = screen.page.locator(".sign-ins li")
+    assert [("This screen" in text, "End it" in text) for text in rows.all_inner_texts()] == [
+        (True, False),
+        (False, True),
+    ]
+    screen.page.click("button:has-text('End it')")
+    screen.page.wait_for_selector("text=That sign-in has ended")
+    assert rows.count() == 1
+    assert len(tokens_of(hospital)) == 1
+    elsewhere.page.goto(base_url + "/account")
+    elsewhere.page.wait_for_selector("h1:has-text('Sign in')")
+    context.close()
+
+
 def test_ones_own_password_is_changed_and_every_screen_signs_in_again(hospital: Hospital, screen: Screen) -> None:
     screen.sign_in(hospital, "nurse")
     screen.page.wait_for_selector("nav.tabs")
@@ -203,6 +226,24 @@ def locked(hospital: Hospital) -> Hospital:
     for number in range(hospital.database.config.account_failures_max):
         count_failure(hospital.database, Attempt(hospital.slug, f"nurse@{hospital.slug}.example", f"192.0.2.{number}"))
     return hospital
+
+
+def test_a_password_is_shown_to_who_wants_to_see_it_and_sent_hidden(hospital: Hospital, screen: Screen) -> None:
+    screen.page.goto(screen.base_url + "/sign-in")
+    screen.page.fill("#organization", hospital.slug)
+    screen.page.fill("#email", f"nurse@{hospital.slug}.example")
+    screen.page.fill("#password", "wrong")
+    assert screen.page.get_attribute("#password", "type") == "password"
+    screen.page.click("button:has-text('Show what I type')")
+    assert screen.page.get_attribute("#password", "type") == "text"
+    screen.page.click("main button.primary")
+    screen.page.wait_for_selector("[role=alert]")
+    assert screen.page.get_attribute("#password", "type") == "password"
+    screen.page.fill("#password", PASSWORD)
+    screen.page.click("button:has-text('Show what I type')")
+    screen.page.click("button:has-text('Hide what I type')")
+    screen.page.press("#password", "Enter")
+    screen.page.wait_for_selector("nav.tabs")
 
 
 def test_a_locked_account_says_when_to_try_again(locked: Hospital, screen: Screen) -> None:

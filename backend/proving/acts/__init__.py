@@ -5,12 +5,18 @@ depends on who was faster. To add an act, write its `wish_...` and put it into A
 """
 
 from backend.actor import Role
-from backend.proving.acts import custody, doses, shelves
-from backend.proving.acts.wish import Act, Posted, Wish
+from backend.proving.acts import custody, doses, shelves, teams
+from backend.proving.acts.wish import Act, Posted, Seat, Wish
 
-__all__ = ["ACTS", "Act", "Posted", "Wish"]
+__all__ = ["ACTS", "CARE_TEAM", "Act", "Posted", "Seat", "Wish"]
 
+CARE_TEAM = (
+    Act("assign to a care team", Role.DOCTOR, 10, teams.wish_assignment),
+    Act("change the PRIMARY", Role.DOCTOR, 12, teams.wish_primary),
+    Act("remove from a care team", Role.DOCTOR, 8, teams.wish_removal),
+)
 ACTS = (
+    *CARE_TEAM,
     Act("place an order", Role.DOCTOR, 92, doses.wish_order),
     Act("discontinue an order", Role.DOCTOR, 8, doses.wish_end),
     Act("fulfil", Role.NURSE, 50, doses.wish_dose),

@@ -17,7 +17,7 @@ def wish_receipt(board: Board, chance: Random, number: int) -> Wish:
         **of_shelf(board.shelf(chance)),
         "lot_number": f"L{lot}",
         "expires_on": (datetime.now(UTC).date() + timedelta(days=100 + lot % 50)).isoformat(),
-        "quantity_units": chance.randint(1, 16),
+        "quantity_units": chance.randint(1, 10),
     }
     return Wish(
         "/stock/receipts",

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
+import orjson
+
 from backend.actor import Role
 from backend.proving.board import Board, Pool
+from backend.proving.exchange import ID
 from backend.stock.ledger import Shelf
 
 
@@ -18,12 +21,22 @@ class Posted(NamedTuple):
     units: int
 
 
+class Seat(NamedTuple):
+    """A place on a care team that an answer says has begun or ended."""
+
+    begins: bool
+    patient_id: str
+    provider_id: str
+    role: str
+
+
 Known = tuple[Pool, str, Any]
 Learn = Callable[[Any], None]
 Posts = Callable[[Any], Iterable[Posted]]
+Seats = Callable[[Any], Iterable[Seat]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """A request that somebody wants to make. `about` is what it was picked from and goes if it is refused."""
 
@@ -32,6 +45,7 @@ class Wish:
     method: str = "POST"
     learn: Learn = lambda answer: None
     posts: Posts = lambda answer: ()
+    seats: Seats = lambda answer: ()
     excused: str = ""  # the problem code that is no bug, whatever the checker thinks of it elsewhere
     about: list[Known] = field(default_factory=list)
     changes: Callable[[Any], bool] = lambda answer: True  # whether this answer says that anything was changed
@@ -40,6 +54,11 @@ class Wish:
     def reads(self) -> bool:
         """Whether it only looks."""
         return self.method == "GET"
+
+    @property
+    def ids(self) -> set[bytes]:
+        """The ids that it asks with."""
+        return {*ID.findall(self.path.encode()), *ID.findall(orjson.dumps(self.body))}
 
     def forget(self) -> None:
         """What it was about is no longer worked on as it was known."""

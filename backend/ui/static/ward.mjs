@@ -51,10 +51,26 @@ async function send(event) {
   }
 }
 
+// Whoever is alone with the screen may look at what they type; what is sent is hidden again first.
+function offerToShow(input) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn quiet show";
+  const show = (shown) => {
+    input.type = shown ? "text" : "password";
+    button.textContent = shown ? "Hide what I type" : "Show what I type";
+  };
+  show(false);
+  button.addEventListener("click", () => show(input.type === "password"));
+  input.form.addEventListener("submit", () => show(false));
+  input.after(button);
+}
+
 // document.open() takes the listeners away, and a module runs once: a page that was written in begins here too.
 function begin() {
   document.addEventListener("submit", send);
   if (document.querySelector("[data-passkey]")) import("./passkeys.mjs").then(({ offer }) => offer());
+  document.querySelectorAll('input[type="password"]').forEach(offerToShow);
   if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
     document.documentElement.dataset.bsTheme = "dark";
     const button = document.querySelector('button[name="theme"]');

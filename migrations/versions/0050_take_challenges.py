@@ -9,8 +9,8 @@ from alembic import op
 
 from backend.db import ddl
 
-revision = "0052"
-down_revision = "0051"
+revision = "0050"
+down_revision = "0049"
 branch_labels = None
 depends_on = None
 

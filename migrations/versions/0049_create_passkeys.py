@@ -5,8 +5,8 @@ from alembic import op
 
 from backend.db import ddl
 
-revision = "0051"
-down_revision = "0046"
+revision = "0049"
+down_revision = "0048"
 branch_labels = None
 depends_on = None
 

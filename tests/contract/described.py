@@ -1,0 +1,42 @@
+"""The API's own document with a populated hospital's ids in it: what Schemathesis needs to get past 404."""
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from backend.api import RESOURCES
+from backend.http import cursors, openapi
+from tests.api.asking import OPERATIONS, VALID
+from tests.hospital import Hospital
+
+# A value of each part of a cursor: a cursor can be had from a list only, which no JSON Schema can say.
+PARTS: dict[cursors.KeyPart, Any] = {
+    cursors.text_part: "a",
+    cursors.mode_part: "all",
+    cursors.time_part: "2026-01-01T00:00:00Z",
+    cursors.day_part: "2026-01-01",
+    cursors.id_part: "00000000-0000-7000-8000-000000000000",
+    cursors.number_part: 1,
+    cursors.share_part: 0.5,
+}
+
+
+def described(hospital: Hospital) -> dict[str, Any]:
+    """The OpenAPI document; each operation with an example that succeeds for who may ask it, each list with the one
+    cursor that is right, so that any other must be refused."""
+    document: dict[str, Any] = json.loads(orjson.dumps(openapi.document(RESOURCES)))
+    for name, promised in OPERATIONS.items():
+        method, path = re.sub(r"<uuid:(\w+)>", r"{\1}", name).split(" ", 1)
+        operation, ask = document["paths"][path][method.lower()], VALID[name](hospital)
+        known = {**ask.path, **ask.query}
+        for parameter in operation["parameters"]:
+            if parameter["name"] in known:
+                parameter["example"] = str(known[parameter["name"]])
+            if parameter["name"] == "cursor":
+                cursor = cursors.encode(tuple(PARTS[part] for part in promised.page))
+                parameter["schema"] = {"type": "string", "enum": [cursor]}
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            media["example"] = ask.body if ask.data is None else ask.data.decode()
+    return document

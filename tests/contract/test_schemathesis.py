@@ -1,0 +1,76 @@
+"""Schemathesis over the whole API: no 5xx, answers as the document says, wrong requests refused, as each role.
+
+`pytest tests/contract --hypothesis-profile=long` asks 25 times as much, and other things each time.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from backend.actor import Role
+from backend.api import RESOURCES
+from backend.http.endpoint import Operation
+from tests.contract.described import described
+from tests.contract.running import Found, run
+from tests.hospital import Hospital, sign_in
+
+OPERATIONS: dict[str, Operation] = {
+    f"{resource.name}_{operation.route.__name__}": operation
+    for resource in RESOURCES
+    for operation in resource.operations
+}
+SIGN_IN = "tokens_sign_in"
+ENDING = {"tokens_sign_out", "me_sign_out_everywhere", "me_change_password"}  # the sign-in that they came with
+pytestmark = pytest.mark.timeout(3_600)  # the long profile
+
+
+def chosen(which: Callable[[Operation], bool]) -> list[str]:
+    """The operations that `which` says yes to, but for those that end the sign-in."""
+    return [name for name, operation in OPERATIONS.items() if which(operation) and name not in ENDING]
+
+
+def labels(names: list[str]) -> set[str]:
+    """The operations as the document writes them."""
+    found = (OPERATIONS[name] for name in names)
+    return {f"{operation.method} {operation.path.replace('<uuid:', '{').replace('>', '}')}" for operation in found}
+
+
+def ensure_nothing_found(found: Found) -> None:
+    """Every check of every answer passed."""
+    assert not found.failures, "\n\n".join([f"{len(found.failures)} failures", *found.failures[:20]])
+
+
+@pytest.mark.parametrize("role", Role)
+def test_what_a_role_may_do(served: str, furnished: Hospital, role: Role) -> None:
+    """Every operation of the role is asked rightly and wrongly, and each does what it is for at least once."""
+    only = chosen(lambda operation: role in operation.roles)
+    token = sign_in(None, furnished, role.value).token
+    found = run(described(furnished), f"{served}/api/v1", token, only=only)
+    ensure_nothing_found(found)
+    assert found.succeeded == labels(only)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_what_a_role_may_not_do(served: str, furnished: Hospital, role: Role) -> None:
+    only = chosen(lambda operation: role not in operation.roles)
+    token = sign_in(None, furnished, role.value).token
+    found = run(described(furnished), f"{served}/api/v1", token, only=only, phases=["examples", "fuzzing"])
+    ensure_nothing_found(found)
+    assert set(found.requests) == labels(only)
+    assert found.succeeded == set()
+
+
+def test_without_a_sign_in(served: str, furnished: Hospital) -> None:
+    only = chosen(lambda operation: True) + sorted(ENDING)
+    found = run(described(furnished), f"{served}/api/v1", "", only=only, phases=["examples", "fuzzing"])
+    ensure_nothing_found(found)
+    assert set(found.requests) == labels(only)
+    assert found.succeeded == labels([SIGN_IN])
+
+
+@pytest.mark.parametrize("name", sorted(ENDING))
+def test_what_ends_the_sign_in(served: str, furnished: Hospital, name: str) -> None:
+    token = sign_in(None, furnished, "nurse").token
+    found = run(described(furnished), f"{served}/api/v1", token, only=[name])
+    ensure_nothing_found(found)
+    assert found.succeeded == labels([name])
