@@ -2,7 +2,7 @@
 
 A seal's text is one line each for
 
-    organization, number, table, form, sealed_at, through, transaction, previous
+    organization, number, table, form, sealed_at, through, transaction, horizon, previous
 
 and for each of its rows, in order, `<row id> <row hash>`. Every line ends with a newline; ids are as PostgreSQL prints
 them, hashes are lower-case hex, `sealed_at` is UTC with microseconds. Its hash is the SHA-256 of that text. `previous`
@@ -41,6 +41,7 @@ class Seal:
     sealed_at: datetime
     through: int
     transaction: int
+    horizon: int
     previous: bytes
     rows: list[tuple[str, bytes]]
 
@@ -63,6 +64,7 @@ def stored(row: Row[Any]) -> tuple[Seal, bytes]:
         sealed_at=row.sealed_at,
         through=row.through,
         transaction=row.transaction_id,
+        horizon=row.horizon,
         previous=bytes(row.previous_hash),
         rows=list(zip(row.row_ids, hashes, strict=False)),
     )
@@ -99,6 +101,7 @@ def _read(number: int, line: str) -> tuple[Seal, bytes]:
             sealed_at=datetime.fromisoformat(told["sealed_at"]),
             through=int(told["through"]),
             transaction=int(told["transaction"]),
+            horizon=int(told["horizon"]),
             previous=bytes.fromhex(told["previous"]),
             rows=[(str(row), bytes.fromhex(row_hash)) for row, row_hash in told["rows"]],
         )

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, select, text
 from backend.audit.chain import BEGINNING, Seal, stored
 from backend.audit.models import AuditSeal
 from backend.audit.rendering import BY_VERSION, NEWEST, Form
-from backend.audit.sealing import Floor, floor_of, moment_of, not_sealed
+from backend.audit.sealing import Floor, floors_of, not_sealed
 
 FETCHED_SEALS = 10
 LAST = 2**63 - 1
@@ -54,7 +54,7 @@ def check(connection: Connection, *, organization_id: UUID, kept: Kept) -> Check
     """
     checked = Checked()
     counted = dict.fromkeys(NEWEST, 0)
-    floors = _floors(connection, organization_id)
+    floors = floors_of(connection, organization_id)
     previous, number = BEGINNING, 0
     for seal, found in _seals(connection, organization_id):
         for missing in range(number + 1, seal.number):
@@ -76,11 +76,6 @@ def check(connection: Connection, *, organization_id: UUID, kept: Kept) -> Check
             _look_below(connection, checked, form, floors[form.table], counted[form.table], organization_id)
         _look_above(connection, checked, form, floors[form.table], organization_id)
     return checked
-
-
-def _floors(connection: Connection, organization_id: UUID) -> dict[str, Floor]:
-    moment = moment_of(connection)
-    return {table: floor_of(connection, form, organization_id, moment) for table, form in NEWEST.items()}
 
 
 def _seals(connection: Connection, organization_id: UUID) -> Iterator[tuple[Seal, bytes]]:

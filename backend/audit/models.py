@@ -39,7 +39,7 @@ class AuditSeal(Base):
     """What rows of one table were when they were sealed: the next link of their organization's chain. Insert-only.
 
     `id` counts the links from 1. `form` says how a row is rendered (rendering.py), chain.py what `hash` is the hash of,
-    sealing.py what `through` and `transaction_id` are for. `row_hashes` holds 32 bytes for each of `row_ids`.
+    sealing.py what `through`, `transaction_id` and `horizon` are for. `row_hashes` has 32 bytes for each of `row_ids`.
     """
 
     __tablename__ = "audit_seals"
@@ -61,6 +61,7 @@ class AuditSeal(Base):
     sealed_at: Mapped[datetime]
     through: Mapped[int] = mapped_column(BigInteger)
     transaction_id: Mapped[int] = mapped_column(BigInteger)
+    horizon: Mapped[int] = mapped_column(BigInteger)
     row_ids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     row_hashes: Mapped[bytes] = mapped_column(BYTEA)
     previous_hash: Mapped[bytes] = mapped_column(BYTEA)

@@ -16,13 +16,14 @@ checked by itself, and a row then costs some 50 bytes more and no index entry.
 A row is found by its number: audit_events.id, elsewhere `number`, from one sequence. Transactions commit in another
 order than they take numbers, so a sealer that went on after the last number would lose the rows of a slow one. But a
 transaction has its id before it takes a number (record_change runs after the change; the default of `number` sees to
-it). So when transaction T has made seals that hold all rows it saw up to `through`, and every transaction before T has
-ended, which pg_snapshot_xmin tells, no row can come at or below `through` any more. That is the **floor**.
-A round reads what lies above the floor and is in no seal since. It waits for nobody, and nobody for it: writers take
-no lock that it takes. A row that appears below the floor was put there by hand, and is reported.
+it). So, when a round in transaction T has sealed all rows it saw, up to the number `through`, whoever begins after T
+takes higher numbers; and when a round, this one or a later, sees every transaction before T ended (its `horizon`, from
+pg_snapshot_xmin, is T or higher), it seals what they left. From then on `through` is the **floor**: no row can come at
+or below it. A round reads what lies above the floor and is in no seal since. It waits for nobody, and nobody for it:
+writers take no lock that it takes. A row that appears below the floor was put there by hand, and is reported.
 
-A database that was restored has the transaction ids of another server, but nothing open of that server comes any more:
-a seal whose T lies ahead of this server's ids is a floor at once. Numbers go on, since pg_dump restores sequences.
+A database that was restored has transaction ids of another server, but nothing open of that server comes any more: a
+seal with a higher T than a later seal is of another server, and final. Numbers go on, since pg_dump restores sequences.
 
 Decision: sealers of an organization wait for each other in its report lane, before the snapshot, as concurrency.md
 says. The key (organization_id, id) holds without it: the second of two links with one number is refused and runs again.
@@ -42,15 +43,13 @@ from backend.audit.rendering import NEWEST, Form
 from backend.db import Database, Session, report_lane_of
 
 SEAL_ROWS = 1_000
-ROUND_SEALS = 50  # of one transaction: a first round over years does not hold the lane and a snapshot for minutes
 
-_MOMENT = text(
-    "SELECT now() AS now, pg_snapshot_xmin(found)::text::bigint AS xmin, pg_snapshot_xmax(found)::text::bigint AS xmax"
-    " FROM pg_current_snapshot() AS found"
-)
+_MOMENT = text("SELECT now() AS now, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon")
 _FLOOR = text(
-    "SELECT id, through FROM audit_seals WHERE organization_id = :organization AND table_name = :table AND through > 0"
-    " AND (transaction_id <= :xmin OR transaction_id >= :xmax) ORDER BY id DESC LIMIT 1"
+    "SELECT k.id, k.through FROM audit_seals k, (SELECT transaction_id, horizon FROM audit_seals"
+    " WHERE organization_id = :organization ORDER BY id DESC LIMIT 1) AS last"
+    " WHERE k.organization_id = :organization AND k.table_name = :table AND k.through > 0"
+    " AND (k.transaction_id <= last.horizon OR k.transaction_id > last.transaction_id) ORDER BY k.id DESC LIMIT 1"
 )
 _LAST = text(
     "SELECT through, row_ids[cardinality(row_ids)] AS row_id FROM audit_seals"
@@ -75,42 +74,33 @@ class Floor:
 
 
 def seal_hospital(database: Database, *, organization_id: UUID) -> Sealed:
-    """Seals whatever is committed and in no seal, in transactions of ROUND_SEALS seals. Raises Busy."""
-    seals = rows = 0
-    while True:
-        sealed = database.transact(
-            lambda session: seal_round(session, organization_id=organization_id),
-            actor=Actor.operator(organization_id),
-            repeatable=True,
-            report=True,
-        )
-        seals, rows = seals + sealed.seals, rows + sealed.rows
-        if sealed.seals < ROUND_SEALS:
-            return Sealed(seals, rows)
+    """Seals whatever is committed and in no seal, in one transaction. Raises Busy."""
+    return database.transact(
+        lambda session: seal_round(session, organization_id=organization_id),
+        actor=Actor.operator(organization_id),
+        repeatable=True,
+        report=True,
+    )
 
 
 def seal_round(session: Session, *, organization_id: UUID) -> Sealed:
-    """Appends at most ROUND_SEALS seals. Comes first in its transaction, else RuntimeError."""
+    """Appends seals over every row that this transaction sees. Comes first in it, else RuntimeError."""
     session.take_lanes([report_lane_of(organization_id)])
     chain = _Chain(session, organization_id)
+    floors = floors_of(session, organization_id)  # before this round's own seals say what it has seen
     for form in NEWEST.values():
-        for batch in _unsealed(session, form, chain):
-            if chain.seals == ROUND_SEALS:
-                return Sealed(chain.seals, chain.rows)
+        for batch in _unsealed(session, form, chain, floors[form.table]):
             chain.append(form, batch)
     return Sealed(chain.seals, chain.rows)
 
 
-def moment_of(reader: Session | Connection) -> Row[Any]:
-    """The time of this transaction, and the first transaction that is open and the first to come, as it sees them."""
-    return reader.execute(_MOMENT).one()
-
-
-def floor_of(reader: Session | Connection, form: Form, organization_id: UUID, moment: Row[Any]) -> Floor:
-    """The table's floor at `moment`."""
-    values = {"organization": organization_id, "table": form.table, "xmin": moment.xmin, "xmax": moment.xmax}
-    found = reader.execute(_FLOOR, values).one_or_none()
-    return Floor(found.id, found.through) if found else Floor(0, 0)
+def floors_of(reader: Session | Connection, organization_id: UUID) -> dict[str, Floor]:
+    """The floor of each table."""
+    floors = {}
+    for table in NEWEST:
+        found = reader.execute(_FLOOR, {"organization": organization_id, "table": table}).one_or_none()
+        floors[table] = Floor(found.id, found.through) if found else Floor(0, 0)
+    return floors
 
 
 class _Chain:
@@ -119,7 +109,7 @@ class _Chain:
     def __init__(self, session: Session, organization_id: UUID) -> None:
         self._session = session
         self.organization_id = organization_id
-        self.moment = moment_of(session)
+        self._moment = session.execute(_MOMENT).one()
         last = session.execute(
             select(AuditSeal.id, AuditSeal.hash)
             .where(AuditSeal.organization_id == organization_id)
@@ -133,15 +123,16 @@ class _Chain:
     def append(self, form: Form, batch: list[Row[Any]]) -> None:
         """The next link, over `batch` in its order."""
         (transaction,) = self._session.execute(text("SELECT txid_current()")).one()
-        before = last_of(self._session, form, self.organization_id)
+        before = _last_of(self._session, form, self.organization_id)
         seal = Seal(
             organization=self.organization_id,
             number=self.head + 1,
             table=form.table,
             form=form.version,
-            sealed_at=self.moment.now,
+            sealed_at=self._moment.now,
             through=max(batch[-1].number, before.through if before else 0),
             transaction=transaction,
+            horizon=self._moment.horizon,
             previous=self._hash,
             rows=[(row.row_id, bytes(row.hash)) for row in batch],
         )
@@ -155,6 +146,7 @@ class _Chain:
                 sealed_at=seal.sealed_at,
                 through=seal.through,
                 transaction_id=seal.transaction,
+                horizon=seal.horizon,
                 row_ids=[row for row, _ in seal.rows],
                 row_hashes=b"".join(row_hash for _, row_hash in seal.rows),
                 previous_hash=seal.previous,
@@ -166,17 +158,16 @@ class _Chain:
         self.rows += len(batch)
 
 
-def last_of(reader: Session | Connection, form: Form, organization_id: UUID) -> Row[Any] | None:
+def _last_of(session: Session, form: Form, organization_id: UUID) -> Row[Any] | None:
     """`through` and the last row's id of the table's last seal."""
-    return reader.execute(_LAST, {"organization": organization_id, "table": form.table}).one_or_none()
+    return session.execute(_LAST, {"organization": organization_id, "table": form.table}).one_or_none()
 
 
-def _unsealed(session: Session, form: Form, chain: _Chain) -> Iterator[list[Row[Any]]]:
+def _unsealed(session: Session, form: Form, chain: _Chain, floor: Floor) -> Iterator[list[Row[Any]]]:
     """The table's rows that are in no seal, by number, in batches; before them those that are older than numbers."""
-    last = last_of(session, form, chain.organization_id)
+    last = _last_of(session, form, chain.organization_id)
     if form.number == "number" and (last is None or last.through == 0):
         yield from _pages(session, _old(form), "last", last.row_id if last else _NIL, "row_id", chain.organization_id)
-    floor = floor_of(session, form, chain.organization_id, chain.moment)
     values = {"table": form.table, "seal": floor.seal, "head": chain.head}
     yield from _pages(session, _new(form), "last", floor.through, "number", chain.organization_id, **values)
 

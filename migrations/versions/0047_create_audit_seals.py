@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("through", sa.BigInteger(), nullable=False),
         sa.Column("transaction_id", sa.BigInteger(), nullable=False),
+        sa.Column("horizon", sa.BigInteger(), nullable=False),
         sa.Column("row_ids", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("row_hashes", postgresql.BYTEA(), nullable=False),
         sa.Column("previous_hash", postgresql.BYTEA(), nullable=False),
