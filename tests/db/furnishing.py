@@ -9,6 +9,7 @@ import orjson
 from backend.actor import Role
 from backend.administrations.models import RemainderKind
 from backend.alerts.alerts import acknowledge
+from backend.audit.sealing import seal_hospital
 from backend.care_team.models import CareRole
 from backend.counts.counts import Counted
 from backend.db import Session
@@ -38,7 +39,8 @@ def tenant_column(table: str) -> str:
 
 def furnish(hospital: Hospital) -> Hospital:
     """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
-    count, discrepancies, alerts, a care team, claims and their drift, a token, a one-time code that was used."""
+    count, discrepancies, alerts, a care team, claims and their drift, a token, a one-time code that was used,
+    and seals over all of it."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
@@ -60,6 +62,7 @@ def furnish(hospital: Hospital) -> Hospital:
     hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
     used = {"organization_id": actor.organization_id, "user_id": actor.user_id, "step": 1}
     hospital.run(lambda session: codes.take_step(session, **used), actor)
+    seal_hospital(hospital.database, organization_id=hospital.organization_id)
     return hospital
 
 
