@@ -11,11 +11,12 @@ import psycopg2.extensions
 from backend.audit.checking import Checked
 from backend.audit.export import export_seals
 from backend.audit.rendering import NEWEST
-from backend.audit.sealing import Sealed, seal_hospital
+from backend.audit.sealing import Sealed, floors_of, seal_hospital
 from backend.config import Config
 from backend.db.engine import normalised_url
 from backend.reports.evidence import check_seals
 from tests.hospital import Hospital
+from tests.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,24 @@ class Evidence:
     def seal(self) -> Sealed:
         """Seals what is new."""
         return seal_hospital(self.hospital.database, organization_id=self.hospital.organization_id)
+
+    def settle(self) -> None:
+        """Seals until what is there lies below the floors: at once, unless somebody else's transaction is open."""
+        there = {table: self._last(table) for table in NEWEST}
+        wait_until(lambda: self._is_below_the_floors(there))
+
+    def _last(self, table: str) -> int:
+        ((last,),) = self.hospital.rows(f"SELECT coalesce(max({NEWEST[table].number}), 0) FROM {table}")
+        return int(last)
+
+    def _is_below_the_floors(self, there: dict[str, int]) -> bool:
+        organization_id = self.hospital.organization_id
+        self.seal()
+        floors = self.hospital.run(lambda session: floors_of(session, organization_id))
+        if all(floors[table].through >= last for table, last in there.items()):
+            return True
+        self.hospital.add_ward()
+        return False
 
     def check(self, seals: Path | None = None, **settings: str) -> Checked:
         """What the check of this hospital finds, in a session with `settings`."""

@@ -182,14 +182,15 @@ def test_a_seal_is_a_floor_once_a_round_has_seen_all_before_it_ended(evidence: E
     with slow(evidence):
         evidence.seal()
         assert floor() == Floor(0, 0), "a transaction that was open then may still bring lower numbers"
-    evidence.seal()
     through = int(evidence.ids("audit_events")[-1])
-    assert floor().through == through
+    evidence.settle()
+    assert floor().through >= through
     # As on a younger server, to which the database was restored: its next seal has a lower transaction id.
     hospital.receive(1)
     evidence.seal()
     last = int(evidence.ids("audit_events")[-1])
-    newer = "UPDATE audit_seals SET transaction_id = {0}, horizon = {0} WHERE id {1} (SELECT max(id) FROM audit_seals)"
-    evidence.tamper("audit_seals", newer.format(10**12, "<"))
-    evidence.tamper("audit_seals", newer.format(700, "="))
-    assert through < floor().through <= last
+    newest = "(SELECT max(sealed_at) FROM audit_seals)"
+    for transaction, horizon, when in ((10**12, 10**12, "<"), (700, 690, "=")):
+        ids = f"transaction_id = {transaction}, horizon = {horizon}"
+        evidence.tamper("audit_seals", f"UPDATE audit_seals SET {ids} WHERE sealed_at {when} {newest}")
+    assert floor().through == int(evidence.seals_of("audit_events")[-2][1][-1]) < last

@@ -114,6 +114,7 @@ def test_rows_that_changed_places_are_named(evidence: Evidence) -> None:
 def test_a_row_that_was_given_another_number_is_missing_in_one_place_and_inserted_in_the_other(
     evidence: Evidence,
 ) -> None:
+    evidence.settle()
     row = evidence.ids("audit_events")[1]
     evidence.tamper("audit_events", "UPDATE audit_events SET id = -7 WHERE id = %s", row)
     assert evidence.findings() == [
@@ -124,7 +125,7 @@ def test_a_row_that_was_given_another_number_is_missing_in_one_place_and_inserte
 
 @pytest.mark.parametrize("table", SEALED)
 def test_a_row_that_was_put_between_sealed_ones_is_named(evidence: Evidence, table: str) -> None:
-    form = NEWEST[table]
+    evidence.settle()
     others = {
         "audit_events": {"id": -5},
         "stock_movements": {"id": FORGED, "sequence": 999, "reference_id": FORGED, "corrects_id": None},
@@ -137,7 +138,6 @@ def test_a_row_that_was_put_between_sealed_ones_is_named(evidence: Evidence, tab
             f" jsonb_populate_record(t, %s) r WHERE t.id::text = %s",
             (Json(others), evidence.ids(table)[0]),
         )
-    assert form.number in ("id", "number")
     assert evidence.findings() == [f"{table} {others['id']} was inserted after the rows around it were sealed"]
     evidence.seal()
     assert evidence.findings() != [], "a later seal does not make it genuine"

@@ -17,8 +17,8 @@ from backend.db.provision import application_url, connect
 from tests.audit.sealed import Evidence
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment
 from tests.cli.test_cli import Succeed
-from tests.cli.test_drift import wait_until
 from tests.hospital import open_hospital
+from tests.waiting import wait_until
 
 
 @pytest.fixture
