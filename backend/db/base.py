@@ -45,6 +45,12 @@ class Timestamped:
 
 
 LEDGER_NUMBERS = Sequence("ledger_numbers", metadata=Base.metadata)
+# The transaction's id first (backend/audit/sealing.py); spelled as PostgreSQL tells it, for alembic compares the text.
+_NEXT_NUMBER = """
+CASE
+    WHEN (txid_current() > 0) THEN nextval('ledger_numbers'::regclass)
+    ELSE NULL::bigint
+END"""
 
 
 class Numbered:
@@ -52,7 +58,7 @@ class Numbered:
 
     number: Mapped[int] = mapped_column(
         BigInteger,
-        server_default=text("CASE WHEN txid_current() > 0 THEN nextval('ledger_numbers') END"),
+        server_default=text(_NEXT_NUMBER),
         sort_order=92,
     )
 

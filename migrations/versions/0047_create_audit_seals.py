@@ -11,7 +11,8 @@ down_revision = "0046"
 branch_labels = None
 depends_on = None
 
-LEDGERS = ("stock_movements", "dose_remainders", "claim_records", "drift_events")
+# What an import may hold for minutes comes first: no ward waits behind a migration that waits for it.
+LEDGERS = ("claim_records", "drift_events", "dose_remainders", "stock_movements")
 
 
 def upgrade() -> None:

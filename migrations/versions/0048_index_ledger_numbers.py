@@ -7,13 +7,27 @@ down_revision = "0047"
 branch_labels = None
 depends_on = None
 
-TABLES = ("stock_movements", "dose_remainders", "claim_records", "drift_events")
+INDEXES = {
+    "stock_movements": {
+        "ix_stock_movements_number": "(organization_id, number)",
+    },
+    "dose_remainders": {
+        "ix_dose_remainders_number": "(organization_id, number)",
+    },
+    "claim_records": {
+        "ix_claim_records_number": "(organization_id, number)",
+    },
+    "drift_events": {
+        "ix_drift_events_number": "(organization_id, number)",
+    },
+}
 
 
 def upgrade() -> None:
-    for table in TABLES:
-        ddl.create_indexes(table, {f"ix_{table}_number": "(organization_id, number)"})
+    for table, indexes in INDEXES.items():
+        ddl.create_indexes(table, indexes)
 
 
 def downgrade() -> None:
-    ddl.drop_indexes(*(f"ix_{table}_number" for table in TABLES))
+    for indexes in INDEXES.values():
+        ddl.drop_indexes(*indexes)
