@@ -8,7 +8,7 @@ Decision: the sealer computes the hashes of rows, after their transactions and i
 trigger costs every writer, and lies beside what it vouches for: whoever can change a row can change both. What a writer
 does for the seals instead, a number and its index entry for a movement, was below the noise of pgbench; the trail's own
 rows take some 30 % of the speed (load/audit_cost.py). Cost: the unsealed window. Between two rounds of the sealer (60
-seconds in docker-compose.yml) what has been written rests on triggers and grants alone, and for as long as a transaction
+seconds in docker-compose.yml) what was written rests on triggers and grants alone, and for as long as a transaction
 is open, what it has written. `valmed audit verify` says how many rows that are, and since when.
 
 Decision: hashes stand in seals of at most SEAL_ROWS rows, not in a row for each. Because a seal can be exported and
