@@ -63,6 +63,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
         "migrate": {"database": "service_healthy"},
         "backend": {"database": "service_healthy", "migrate": "service_completed_successfully"},
         "drift": {"database": "service_healthy", "migrate": "service_completed_successfully"},
+        "seal": {"database": "service_healthy", "migrate": "service_completed_successfully"},
         "proxy": {"backend": "service_healthy"},
         "locust": {"backend": "service_healthy"},
     }
@@ -77,7 +78,8 @@ def test_what_runs_on_has_a_health_check_and_comes_back() -> None:
     assert SERVICES["migrate"]["command"] == ["db", "upgrade"]
     assert SERVICES["locust"]["profiles"] == ["load"]
     assert SERVICES["drift"]["command"][:2] == ["drift", "schedule"]
-    assert SERVICES["drift"]["restart"] == "unless-stopped"
+    assert SERVICES["seal"]["command"] == ["audit", "seal", "--every", "60"]
+    assert {SERVICES[name]["restart"] for name in ("drift", "seal")} == {"unless-stopped"}
 
 
 @pytest.mark.parametrize("missing", PASSWORDS)
@@ -106,7 +108,7 @@ def test_the_backend_holds_only_the_password_of_the_role_that_owns_nothing() -> 
     assert holders == {"database", "migrate"}
     assert PASSWORDS["DATABASE_APPLICATION_PASSWORD"] not in str(STARTED["locust"]) + str(STARTED["proxy"])
 
-    for service in ("backend", "drift"):
+    for service in ("backend", "drift", "seal"):
         config = Config.from_env(environment(service))
         assert config.database_url == ""
         url = application_url(config)
@@ -179,9 +181,10 @@ def test_only_the_proxy_is_reached_from_outside_and_only_by_it_the_backend() -> 
         "migrate",
         "backend",
         "drift",
+        "seal",
     }
     on_data = {name for name in SERVICES if "data" in SERVICES[name]["networks"]}
-    assert on_data == {"database", "migrate", "backend", "drift"}
+    assert on_data == {"database", "migrate", "backend", "drift", "seal"}
 
 
 def test_the_proxy_keeps_the_counters_inside_and_limits_what_comes_in() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
+from backend.db import Base, Numbered, Tenant, Timestamped, belongs_to, pg_enum
 
 
 class Outcome(StrEnum):
@@ -94,7 +94,7 @@ class MedicationAdministration(Tenant, Timestamped, Base):
     error_reason: Mapped[str | None]
 
 
-class DoseRemainder(Tenant, Base):
+class DoseRemainder(Tenant, Numbered, Base):
     """Units withdrawn for a dose and wasted or put back. Insert-only: actor and witness stay as they were."""
 
     __tablename__ = "dose_remainders"
@@ -107,6 +107,7 @@ class DoseRemainder(Tenant, Base):
         CheckConstraint("witness_id <> actor_id", name="witness_is_another"),
         Index("ix_dose_remainders_administration_id", "organization_id", "administration_id"),
         Index("ix_dose_remainders_recorded_at", "organization_id", "recorded_at", "id"),
+        Index("ix_dose_remainders_number", "organization_id", "number"),
     )
 
     administration_id: Mapped[UUID]

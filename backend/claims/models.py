@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Double, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, Tenant, Timestamped, belongs_to, of_organization, pg_enum
+from backend.db import Base, Numbered, Tenant, Timestamped, belongs_to, of_organization, pg_enum
 
 
 class ClaimOutcome(StrEnum):
@@ -33,7 +33,7 @@ class DriftType(StrEnum):
     DECISION_TIME = "DECISION_TIME"
 
 
-class ClaimRecord(Tenant, Base):
+class ClaimRecord(Tenant, Numbered, Base):
     """What an import said of a claim. Insert-only: the highest `revision` of a claim stands, without gaps from 1.
 
     Decision: a claim that is decided later is a new row. Because every table is audited or insert-only, and an audit
@@ -49,6 +49,7 @@ class ClaimRecord(Tenant, Base):
         CheckConstraint("(outcome = 'PENDING') = (decided_date IS NULL)", name="decided_date_with_outcome"),
         CheckConstraint("decided_date >= submitted_date", name="decided_after_submitted"),
         Index("ix_claim_records_submitted_date", "organization_id", "submitted_date"),
+        Index("ix_claim_records_number", "organization_id", "number"),
     )
 
     claim_id: Mapped[str] = mapped_column(Text(collation="C"))
@@ -92,7 +93,7 @@ class ReportRun(Tenant, Timestamped, Base):
     finished_at: Mapped[datetime | None]
 
 
-class DriftEvent(Tenant, Base):
+class DriftEvent(Tenant, Numbered, Base):
     """A group of claims that a run found to have drifted, with everything a reader needs to judge it. Insert-only.
 
     Values are rates from 0 to 1, or days. A window begins with its first day and ends before its `end`. `low` and
@@ -106,6 +107,7 @@ class DriftEvent(Tenant, Base):
             "organization_id", "report_run_id", "payer", "cpt_group", "drift_type", name="driftevent_unique_signal"
         ),
         CheckConstraint("severity BETWEEN 0 AND 1 AND confidence BETWEEN 0 AND 1", name="severity_and_confidence"),
+        Index("ix_drift_events_number", "organization_id", "number"),
     )
 
     report_run_id: Mapped[UUID]

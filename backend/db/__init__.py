@@ -1,6 +1,6 @@
 """The database module: engine and pool, sessions, the one transaction, lanes, tenancy and idempotency."""
 
-from backend.db.base import Base, Rows, Tenant, Timestamped, belongs_to, new_id, of_organization, pg_enum
+from backend.db.base import Base, Numbered, Rows, Tenant, Timestamped, belongs_to, new_id, of_organization, pg_enum
 from backend.db.lanes import lane_of, report_lane_of
 from backend.db.prepared import Prepared
 from backend.db.session import Session
@@ -9,6 +9,7 @@ from backend.db.transaction import Database
 __all__ = [
     "Base",
     "Database",
+    "Numbered",
     "Prepared",
     "Rows",
     "Session",

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
-from sqlalchemy import BigInteger, DateTime, Enum, ForeignKeyConstraint, MetaData, Select, Text, Uuid, text
+from sqlalchemy import BigInteger, DateTime, Enum, ForeignKeyConstraint, MetaData, Select, Sequence, Text, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -42,6 +42,25 @@ class Timestamped:
 
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), sort_order=90)
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"), sort_order=91)
+
+
+LEDGER_NUMBERS = Sequence("ledger_numbers", metadata=Base.metadata)
+# The transaction's id first (backend/audit/sealing.py); spelled as PostgreSQL tells it, for alembic compares the text.
+_NEXT_NUMBER = """
+CASE
+    WHEN (txid_current() > 0) THEN nextval('ledger_numbers'::regclass)
+    ELSE NULL::bigint
+END"""
+
+
+class Numbered:
+    """A number that rises with the transactions that insert, for rows that are sealed; 0 where older than seals."""
+
+    number: Mapped[int] = mapped_column(
+        BigInteger,
+        server_default=text(_NEXT_NUMBER),
+        sort_order=92,
+    )
 
 
 Rows = Select[*tuple[Any, ...]]  # a statement whose rows are read by name

@@ -73,6 +73,25 @@ def append_only(table: str, *, deletable: bool = False) -> None:
     )
 
 
+def create_ledger_numbers() -> None:
+    """The sequence from which `number_rows` takes, for tables without an identity that rises."""
+    op.execute("CREATE SEQUENCE ledger_numbers")
+    op.execute(f"GRANT USAGE ON SEQUENCE ledger_numbers TO {application_role()}")
+
+
+def number_rows(table: str) -> None:
+    """A `number` for each new row of an append-only table; rows that are there have 0, and none is rewritten.
+
+    A transaction has its id before it takes a number: so a transaction that begins later takes higher numbers, which
+    backend/audit/sealing.py relies on. nextval() alone may come before the id.
+    """
+    op.execute(f"ALTER TABLE {table} ADD COLUMN number bigint NOT NULL DEFAULT 0")
+    op.execute(
+        f"ALTER TABLE {table} ALTER COLUMN number"
+        " SET DEFAULT CASE WHEN txid_current() > 0 THEN nextval('ledger_numbers') END"
+    )
+
+
 def create_function(signature: str, body: str, *, returns: str, grant: bool) -> None:
     """A SECURITY DEFINER function in PL/pgSQL with a pinned search_path, closed to PUBLIC."""
     name = signature.split("(", maxsplit=1)[0]

@@ -13,6 +13,7 @@ from backend.reports.care_team import CARE_TEAM
 from backend.reports.claims import CLAIMS
 from backend.reports.custody import CUSTODY
 from backend.reports.invariant import Invariant
+from backend.reports.seals import SEALS
 
 _SHELF = "'ward ' || {0}.ward_id || ' drug ' || {0}.drug_id"
 
@@ -102,7 +103,7 @@ STOCK_AND_ORDERS = (
     ),
 )
 
-INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY, *CARE_TEAM, *CLAIMS)
+INVARIANTS = (*STOCK_AND_ORDERS, *CUSTODY, *CARE_TEAM, *CLAIMS, *SEALS)
 
 
 def references(metadata: MetaData) -> Iterator[Invariant]:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
+from backend.db import Base, Numbered, Tenant, Timestamped, belongs_to, pg_enum
 
 
 class LotStatus(StrEnum):
@@ -120,7 +120,7 @@ class StockLot(Tenant, Timestamped, Base):
     quantity_units: Mapped[int] = mapped_column(Integer)
 
 
-class StockMovement(Tenant, Base):
+class StockMovement(Tenant, Numbered, Base):
     """One line of the ledger: units that came to a shelf or left it. Insert-only.
 
     `sequence` numbers the movements of a shelf without a gap, so that two writers who both missed the lock collide
@@ -155,6 +155,7 @@ class StockMovement(Tenant, Base):
         Index("ix_stock_movements_ward_id", "organization_id", "ward_id", "recorded_at", "id"),
         Index("ix_stock_movements_drug_id", "organization_id", "drug_id", "recorded_at", "id"),
         Index("ix_stock_movements_shelf", "organization_id", "ward_id", "drug_id", "recorded_at", "id"),
+        Index("ix_stock_movements_number", "organization_id", "number"),
     )
 
     ward_id: Mapped[UUID]

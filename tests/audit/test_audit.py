@@ -29,6 +29,7 @@ Connection = psycopg2.extensions.connection
 HIDDEN = {"users": {"password_hash", "totp_secret"}, "access_tokens": {"token_sha256"}}
 UNAUDITED = {
     "audit_events",
+    "audit_seals",
     "claim_records",
     "dose_remainders",
     "drift_events",

@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from backend.config import Config
 from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now
+from tests.waiting import wait_until
 
 Succeed = Callable[..., str]
 DRIFTED = [*claims(60, ago=50, denied=6), *claims(60, ago=7, denied=30)]
@@ -113,11 +113,3 @@ def _schedule(config: Config, output: Path, *options: str) -> "subprocess.Popen[
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Half a minute at most."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -86,12 +86,16 @@ def statements(rows: int, drugs: int) -> list[str]:
         SELECT {org}, {_id("assignment", "n || role")}, {_id("patient", "n")}, {_id("user", doctor)}, role::care_role,
           {moment}, CASE role WHEN 'CONSULTANT' THEN {moment} END
         FROM {one}, (VALUES ('PRIMARY'), ('CONSULTANT')) r (role)""",
+        f"""INSERT INTO audit_events (organization_id, occurred_at, table_name, row_id, operation, actor_id,
+          transaction_id)
+        SELECT {org}, {moment}, 'medication_orders', {_id("order", "n")}, 'INSERT', {_id("user", doctor)}, n
+        FROM {one}""",
     ]
 
 
 FILLED = (
     *("drugs", "patients", "stock_levels", "stock_lots", "stock_movements", "medication_orders"),
-    *("medication_administrations", "stock_transfers", "care_team_assignments"),
+    *("medication_administrations", "stock_transfers", "care_team_assignments", "audit_events"),
 )
 
 

@@ -9,6 +9,7 @@ import orjson
 from backend.actor import Role
 from backend.administrations.models import RemainderKind
 from backend.alerts.alerts import acknowledge
+from backend.audit.sealing import seal_hospital
 from backend.care_team.models import CareRole
 from backend.counts.counts import Counted
 from backend.db import Session
@@ -39,7 +40,8 @@ def tenant_column(table: str) -> str:
 
 def furnish(hospital: Hospital) -> Hospital:
     """Stock in three lots, orders in every state, doses given, refused and mistaken, an override, waste, transfers, a
-    count, discrepancies, alerts, a care team, claims and their drift, a token, a used one-time code, a passkey."""
+    count, discrepancies, alerts, a care team, claims and their drift, a token, a used one-time code, a passkey, and
+    seals over all of it."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
     hospital.receive(7, lot="OLD", expires_on=now().date())
@@ -63,6 +65,7 @@ def furnish(hospital: Hospital) -> Hospital:
     hospital.run(lambda session: codes.take_step(session, **used), actor)
     made = Made(b"on a phone", b"the public half", 0, ["internal"], backed_up=True)
     hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name="Phone"), actor)
+    seal_hospital(hospital.database, organization_id=hospital.organization_id)
     return hospital
 
 

@@ -31,6 +31,7 @@ from backend.orders import fulfilment
 from backend.orders.models import OrderStatus
 from backend.orders.queries import list_orders
 from backend.patients.patients import list_patients
+from backend.reports.trail import list_events
 from backend.stock.history import levels_as_of, list_consumption, list_expiring_value
 from backend.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
 from backend.transfers.models import StockTransfer
@@ -193,6 +194,17 @@ def team_history(session: Any, large: Large) -> object:
     return history_of(session, **org(large), patient_id=large.id("patient", 4711), page=PAGE)
 
 
+def trail_of(**asked: Any) -> Query:
+    """The audit trail by what `GET /audit` may be asked for; ids as (kind, number)."""
+
+    def query(session: Any, large: Large) -> object:
+        filters = {"table_name": None, "row_id": None, "actor_id": None, "since": None, "until": None}
+        found = {name: large.id(*value) if isinstance(value, tuple) else value for name, value in asked.items()}
+        return list_events(session, **org(large), page=PAGE, **{**filters, **found})
+
+    return query
+
+
 ORDERS, MOVEMENTS, TRANSFERS = "medication_orders", "stock_movements", "stock_transfers"
 DOSES = "medication_administrations"
 LOOKUPS = {
@@ -248,6 +260,13 @@ LOOKUPS = {
         movements(days=(AUTUMN, AUTUMN + timedelta(days=2))), MOVEMENTS, {"ix_stock_movements_recorded_at"}
     ),
     "history of a care team": Lookup(team_history, "care_team_assignments", {"ix_care_team_assignments_patient_id"}),
+    "who changed something": Lookup(trail_of(actor_id=("user", 5)), "audit_events", {"ix_audit_events_actor"}),
+    "what changed": Lookup(
+        trail_of(table_name="medication_orders", row_id=("order", 4711)), "audit_events", {"ix_audit_events_row"}
+    ),
+    "when something changed": Lookup(
+        trail_of(since=AUTUMN, until=AUTUMN + timedelta(hours=2)), "audit_events", {"ix_audit_events_time"}
+    ),
     "newest movements": Lookup(movements(), MOVEMENTS, {"ix_stock_movements_recorded_at"}),
 }
 

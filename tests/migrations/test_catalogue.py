@@ -24,6 +24,7 @@ GRANTS = {
     "alerts": KEEPS,
     "alembic_version": "SELECT",
     "audit_events": "SELECT",
+    "audit_seals": "SELECT, INSERT",
     "care_team_assignments": KEEPS,
     "claim_records": "SELECT, INSERT",
     "discrepancies": KEEPS,
@@ -55,6 +56,7 @@ GRANTS = {
 }
 APPEND_ONLY = {
     "audit_events",
+    "audit_seals",
     "claim_records",
     "dose_remainders",
     "drift_events",
@@ -184,7 +186,8 @@ def test_the_application_role_has_these_grants_and_no_others(owner: Connection, 
            WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = %s::regrole GROUP BY 1""",
         config.application_role,
     )
-    assert dict(granted) == {table: ", ".join(sorted(grants.split(", "))) for table, grants in GRANTS.items()}
+    expected = {**GRANTS, "ledger_numbers": "USAGE"}
+    assert dict(granted) == {table: ", ".join(sorted(grants.split(", "))) for table, grants in expected.items()}
     anybody = "SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE a.grantee = 0"
     assert (
         ask(owner, f"{anybody} AND c.relnamespace <> ALL ('{{pg_catalog,information_schema}}'::regnamespace[])") == []

@@ -277,6 +277,24 @@ def _skip_a_revision(house: House) -> str:
     return f"claim {claim}: 1 revisions, the last is 3"
 
 
+def _lose_a_seal(house: House) -> str:
+    house.ask("DELETE FROM audit_seals WHERE organization_id = $org AND id = 2")
+    return "seal 3 ("
+
+
+def _seal_other_rows(house: House) -> str:
+    house.ask(
+        "UPDATE audit_seals SET row_hashes = sha256('other') || substr(row_hashes, 33)"
+        " WHERE organization_id = $org AND id = 1"
+    )
+    return "seal 1 (audit_events)"
+
+
+def _seal_something_else(house: House) -> str:
+    house.ask("UPDATE audit_seals SET hash = sha256('other') WHERE id = 1 AND organization_id = $org")
+    return "seal 2 ("
+
+
 LEVEL_LOTS = "A level is the sum of its lots"
 LOT_LEDGER = "A lot on a shelf is the sum of its movements"
 LEDGER = "The ledger of a shelf has no gap and its balances add up"
@@ -293,6 +311,7 @@ OVERRIDE = "An override is of a dose that was given of its order on its ward"
 CORRECTION = "A correction that points at a movement undoes all of it, on its shelf and lot"
 RESOLVED = "Only a resolved discrepancy has moved stock, and by its own units"
 VARIANCE = "Every difference of a completed count is a discrepancy, and no other line is"
+SEALS = "The chain of seals has no gap, and every seal has the hash of what it says"
 RUN = "A drift run that succeeded counts its events, any other has none"
 BREAKERS = [
     Breaker(LEVEL_LOTS, ("stock_lots",), _lose_a_lot, also=frozenset({CONSERVED})),
@@ -342,6 +361,9 @@ BREAKERS = [
     Breaker(RUN, ("drift_events",), _lose_an_event),
     Breaker(RUN, ("report_runs",), _call_a_run_failed),
     Breaker("The revisions of a claim have no gap", ("claim_records",), _skip_a_revision),
+    Breaker(SEALS, ("audit_seals",), _lose_a_seal),
+    Breaker(SEALS, ("audit_seals",), _seal_other_rows),
+    Breaker(SEALS, ("audit_seals",), _seal_something_else),
     Breaker(CORRECTION, ("stock_movements",), _correct_half_a_movement),
     Breaker(CONSERVED, ("stock_lots",), _lose_what_nobody_lost, also=frozenset({LEVEL_LOTS, LOT_LEDGER})),
     Breaker(RESOLVED, ("stock_movements",), _move_stock_before_it_is_resolved),
