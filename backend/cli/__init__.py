@@ -10,8 +10,8 @@ from backend.backups.errors import BackupError
 from backend.cli import (
     alerts,
     archive,
-    backup,
     audit,
+    backup,
     care_team,
     claims,
     db,
