@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.actor import Role
+from backend.identity import passkeys
+from backend.identity.ceremonies import Made
 from backend.stock.models import LotStatus
 from tests.api.asking import VALID, login_for
 from tests.api.claiming import a_file, a_run
@@ -99,6 +101,16 @@ def _somebody(role: Role, **values: Any) -> Make:
         hospital.add_staff(login, role)
         return Visit(login, **values)
 
+    return visit
+
+
+def _a_passkey_of_mine(hospital: Hospital) -> Visit:
+    visit = _somebody(Role.NURSE, form={"password": PASSWORD})(hospital)
+    actor = hospital.staff[visit.login]
+    made = Made(unique("key").encode(), b"the public half", 0, ["usb"], backed_up=False)
+    hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name="Stick"), actor)
+    mine = hospital.rows("SELECT id FROM passkeys WHERE user_id = :p1", actor.user_id)
+    visit.path["passkey_id"] = mine[0][0]
     return visit
 
 
@@ -281,8 +293,8 @@ PAGES: dict[str, Make] = {
         path=lambda h, visit: {"token_id": visit.path["token_id"][h.staff[visit.login].user_id]},
     ),
     "POST /account/passkeys/options": _somebody(Role.NURSE, form={"name": "Key", "password": "not it"}, status=404),
-    "POST /account/passkeys": _somebody(Role.NURSE, form={"name": "Key", "credential": "{}"}, status=404),
-    "POST /account/passkeys/<uuid:passkey_id>/remove": like("POST /me/passkeys/<uuid:passkey_id>/remove"),
+    "POST /account/passkeys": _somebody(Role.NURSE, form={"name": "Key", "credential": "{}"}, status=403),
+    "POST /account/passkeys/<uuid:passkey_id>/remove": _a_passkey_of_mine,
     "GET /account/second-factor": look(),
     "POST /account/second-factor": _somebody(Role.NURSE, form={"secret": "x", "otp": "000000"}, status=403),
     "POST /account/second-factor/remove": _somebody(Role.NURSE, form={"password": "not it"}, status=403),
