@@ -169,7 +169,7 @@ def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
     if replacing:
         if "password" not in body:
             raise PasswordWrong("Send your password to change the second factor that you have.")
-        signing_in.check_own_password(database, call.actor, body["password"], origin)
+        signing_in.check_own_sign_in(database, call.actor, body["password"], origin)
     step = signing_in.check_first_code(database, person, body["secret"], body["otp"], origin)
     return _Enrolment(step, replacing)
 
@@ -181,11 +181,11 @@ def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
     answer=SecondFactorOut(),
     keyed=False,
     prepare=_check_enrolment,
-    raises=(PasswordWrong, CodeWrong, SecondFactorChanged, TooManyAttempts),
+    raises=(PasswordWrong, CodeWrong, SecondFactorChanged, SecondFactorRequired, TooManyAttempts),
 )
 def enrol_second_factor(session: Session, call: Call) -> Any:
-    """Makes the secret the caller's second factor, from their next sign-in on. Who has one, or a passkey, sends the
-    password."""
+    """Makes the secret the caller's second factor, from their next sign-in on. Who has one, or a passkey, has signed in
+    with it and sends the password."""
     found: _Enrolment | None = call.prepared
     if found is not None:
         second_factors.enrol(
@@ -194,8 +194,8 @@ def enrol_second_factor(session: Session, call: Call) -> Any:
     return second_factors.standing(session, actor=call.actor)
 
 
-def _check_password(database: Database, call: Call) -> None:
-    signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
+def _check_sign_in(database: Database, call: Call) -> None:
+    signing_in.check_own_sign_in(database, call.actor, call.body["password"], origin_of(request))
 
 
 @resource.post(
@@ -204,7 +204,7 @@ def _check_password(database: Database, call: Call) -> None:
     body=PasswordIn(),
     answer=SecondFactorOut(),
     keyed=False,
-    prepare=_check_password,
+    prepare=_check_sign_in,
     raises=(PasswordWrong, SecondFactorRequired, TooManyAttempts),
 )
 def remove_second_factor(session: Session, call: Call) -> Any:
@@ -229,7 +229,7 @@ def list_passkeys(session: Session, call: Call) -> Any:
     body=PasswordIn(),
     answer=SecondFactorOut(),
     keyed=False,
-    prepare=_check_password,
+    prepare=_check_sign_in,
     raises=(PasskeyNotFound, PasswordWrong, SecondFactorRequired, TooManyAttempts),
 )
 def remove_passkey(session: Session, call: Call) -> Any:

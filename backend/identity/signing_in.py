@@ -180,6 +180,18 @@ def check_own_password(database: Database, actor: Actor, password: str, origin: 
         raise PasswordWrong() from None
 
 
+def check_own_sign_in(database: Database, actor: Actor, password: str, origin: Origin) -> Person:
+    """The actor, who may change their second factors: they have typed their password again and, where they have a
+    factor, signed in with one. Else a stolen password would be enough to put another in its place.
+
+    Raises PasswordWrong, TooManyAttempts, SecondFactorRequired.
+    """
+    person = check_own_password(database, actor, password, origin)
+    if not actor.second_factor and has_second_factor(database, person):
+        raise SecondFactorRequired("Sign in with the second factor that you have before you change it.")
+    return person
+
+
 def person_of(database: Database, actor: Actor) -> Person:
     """The actor, with what proves who they are. Raises NotAuthenticated where they have left."""
     known = _credentials_of(database, actor, "")

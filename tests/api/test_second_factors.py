@@ -10,6 +10,7 @@ from flask import Flask
 
 from backend import create_app
 from backend.config import Config
+from backend.identity import tokens
 from backend.identity.codes import code_of, new_secret, step_at
 from tests.api.asking import assert_problem, everything
 from tests.api.test_tokens import sign_in_over_http
@@ -80,11 +81,34 @@ def test_a_secret_is_offered_and_stored_nowhere_before_its_code_is_right(
     assert everything(hospital) == before
 
 
+def with_factor(app: Flask, hospital: Hospital, login: str) -> Client:
+    """Somebody who has signed in with a second factor."""
+    actor = replace(hospital.staff[login], second_factor=True)
+    issued = hospital.run(lambda session: tokens.issue_token(session, actor=actor, now=now(), hours=1), actor)
+    return Client(app, actor, issued.token)
+
+
+def test_a_stolen_password_changes_no_factor(app: Flask, hospital: Hospital, clients: dict[str, Client]) -> None:
+    """Where the policy does not ask for it a password alone makes a token; that must not become the owner's factor."""
+    thief, first = clients["nurse"], new_secret()
+    assert enrol(thief, first).status_code == 200
+    before = everything(hospital)
+    refused = [
+        enrol(thief, new_secret(), password=PASSWORD),
+        thief.post("/me/second-factor/remove", {"password": PASSWORD}),
+    ]
+    for answer in refused:
+        assert_problem(answer, 403, "second_factor_required")
+    assert everything(hospital) == before
+    assert enrol(with_factor(app, hospital, "nurse"), new_secret(), password=PASSWORD).status_code == 200
+
+
 def test_enrolling_again_takes_the_password_and_repeating_does_not(
-    hospital: Hospital, clients: dict[str, Client]
+    app: Flask, hospital: Hospital, clients: dict[str, Client]
 ) -> None:
     nurse, first, second = clients["nurse"], new_secret(), new_secret()
     assert enrol(nurse, first).status_code == enrol(nurse, first).status_code == 200
+    nurse = with_factor(app, hospital, "nurse")
     assert_problem(enrol(nurse, second), 403, "password_wrong")
     assert_problem(enrol(nurse, second, password="wrong"), 403, "password_wrong")
     assert hospital.rows("SELECT totp_secret FROM users WHERE role = 'nurse'") == [(first,)]
@@ -93,10 +117,10 @@ def test_enrolling_again_takes_the_password_and_repeating_does_not(
 
 
 def test_removing_takes_the_password_and_is_refused_where_the_policy_asks(
-    hospital: Hospital, clients: dict[str, Client]
+    app: Flask, hospital: Hospital, clients: dict[str, Client]
 ) -> None:
-    nurse = clients["nurse"]
-    enrol(nurse, new_secret())
+    enrol(clients["nurse"], new_secret())
+    nurse = with_factor(app, hospital, "nurse")
     require(clients, "nurse")
     assert_problem(nurse.post("/me/second-factor/remove", {"password": "wrong"}), 403, "password_wrong")
     assert_problem(nurse.post("/me/second-factor/remove", {"password": PASSWORD}), 403, "second_factor_required")

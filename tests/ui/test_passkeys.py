@@ -87,6 +87,13 @@ def alone(screen: Screen) -> None:
     screen.page.click("button:has-text('Sign in with a passkey')")
 
 
+def anew(screen: Screen) -> None:
+    """Signs out and in again by the passkey: who has one changes it only so."""
+    sign_out(screen)
+    alone(screen)
+    screen.page.wait_for_selector("nav.tabs")
+
+
 def alert(screen: Screen) -> str:
     """What the page refuses."""
     screen.page.wait_for_selector("[role=alert]")
@@ -150,6 +157,9 @@ def test_the_same_device_is_not_registered_twice(hospital: Hospital, nurse: Scre
     Device(nurse.page)
     add(nurse, "Phone")
     nurse.page.wait_for_selector(ADDED)
+    add(nurse, "Another")
+    assert "Sign in with the second factor" in alert(nurse)
+    anew(nurse)
     add(nurse, "Phone again")
     assert "holds a passkey of yours already" in alert(nurse)
     assert names(hospital) == ["Phone"]
@@ -159,6 +169,8 @@ def test_a_removed_passkey_signs_nobody_in(hospital: Hospital, nurse: Screen) ->
     Device(nurse.page)
     add(nurse, "Phone")
     nurse.page.wait_for_selector(ADDED)
+    anew(nurse)
+    nurse.page.goto(nurse.base_url + "/account")
     for password, said in (("wrong", "is not yours"), (PASSWORD, "The passkey is removed")):
         nurse.page.click("summary:has-text('Remove')")
         nurse.page.fill(".passkeys [type=password]", password)

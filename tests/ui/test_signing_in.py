@@ -120,6 +120,12 @@ def test_a_second_factor_is_set_up_renewed_and_turned_off(hospital: Hospital, sc
     type_code(screen, code_now(first))
     screen.page.wait_for_selector("text=From your next sign-in on")
 
+    screen.page.click("summary:has-text('Nurse')")
+    screen.page.click("button:has-text('Sign out')")
+    screen.sign_in(hospital, "nurse")
+    type_code(screen, code_now(first, 1))
+    screen.page.wait_for_selector("nav.tabs")
+    screen.page.goto(screen.base_url + "/account")
     screen.page.click("a:has-text('Set up another phone')")
     second = shown_secret(screen)
     for password, said in (("wrong", "is not yours"), (PASSWORD, "The second factor is on")):
