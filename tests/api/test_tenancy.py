@@ -99,8 +99,8 @@ def test_another_hospitals_id_is_as_good_as_none(
 def test_what_is_read_is_ours_alone(
     fenced_staff: dict[str, Client], ours: Hospital, foreign: Foreign, name: str
 ) -> None:
-    """By everybody who may read it, narrowed to nothing and to everything that is ours."""
-    for client in fenced_staff.values():
+    """By every role that may read it, narrowed to nothing and to everything that is ours."""
+    for client in (fenced_staff[role.value] for role in Role):
         if client.actor.role in OPERATIONS[name].roles:
             for ask in (VALID[name](ours), *([least(name, ours)] if name in LISTS else ())):
                 response = send(client, name, ask)

@@ -201,7 +201,7 @@ def test_serve_serves_until_it_is_told_to_stop(config: Config) -> None:
                 assert not re.search("[0-9]", response.headers["Server"])
             time.sleep(0.05)
         assert json.loads(answer) == {"status": "ready"}
-        smuggled = b"Content-Length: 1\r\nTransfer-Encoding: chunked"
+        smuggled = b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0"
         for wrong in (b"/ HTTP/1.1\r\nno colon", b"/" + b"x" * 9_000 + b" HTTP/1.1", b"/ HTTP/1.1\r\n" + smuggled):
             with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
                 line.sendall(b"GET " + wrong + b"\r\n\r\n")

@@ -45,6 +45,7 @@ RULES = re.compile(
             "[0-9]+ doses need the minutes between two of them",
             "not a time zone of the IANA database, such as Europe/Berlin",
             "no such ward in your organization",
+            "choose another: .*",  # a password that is leaked or too simple
             "columns: .*|not CSV|[0-9]+ cells, not [0-9]+",  # of a file, which is only a text to it
             "Not a valid integer.",  # 2.0, which JSON Schema counts among the integers: nobody counts units so
         )

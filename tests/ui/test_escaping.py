@@ -30,6 +30,7 @@ def planted(hospital: Hospital) -> Hospital:
     hospital.receive(20)
     hospital.place()
     furnish(hospital)
+    hospital.change("DELETE FROM passkeys WHERE organization_id = :p1", hospital.organization_id)  # or it is asked for
     for table, columns in TEXTS.items():
         for column in columns:
             hospital.change(f"UPDATE {table} SET {column} = :p1 || right(id::text, 12)", PLANTED)
