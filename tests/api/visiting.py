@@ -105,7 +105,7 @@ def _somebody(role: Role, **values: Any) -> Make:
 
 
 def _a_passkey_of_mine(hospital: Hospital) -> Visit:
-    visit = _somebody(Role.NURSE, form={"password": PASSWORD})(hospital)
+    visit = _somebody(Role.DOCTOR, form={"password": PASSWORD})(hospital)  # who signs in with a second factor
     actor = hospital.staff[visit.login]
     made = Made(unique("key").encode(), b"the public half", 0, ["usb"], backed_up=False)
     hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name="Stick"), actor)
