@@ -80,10 +80,9 @@ def check(connection: Connection, *, organization_id: UUID, kept: Kept) -> Check
 
 def _seals(connection: Connection, organization_id: UUID) -> Iterator[tuple[Seal, bytes]]:
     chain = select(AuditSeal).where(AuditSeal.organization_id == organization_id).order_by(AuditSeal.id)
-    rows = connection.execution_options(yield_per=FETCHED_SEALS).execute(
-        chain.with_only_columns(*AuditSeal.__table__.c)
-    )
-    for row in rows:
+    columns = chain.with_only_columns(*AuditSeal.__table__.c)
+    # An option of this statement, not of the connection: there it would stay, and SET cannot be fetched by a cursor.
+    for row in connection.execute(columns, execution_options={"yield_per": FETCHED_SEALS}):
         yield stored(row)
 
 

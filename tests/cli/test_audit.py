@@ -53,6 +53,14 @@ def test_seal_verify_and_export(evidence: Evidence, succeed: Succeed, tmp_path: 
     assert said.splitlines()[-1] == "1 organizations: 0 broken"
 
 
+def test_every_hospital_is_sealed_and_verified_where_none_is_named(evidence: Evidence, succeed: Succeed) -> None:
+    slugs = [evidence.hospital.slug, open_hospital(evidence.hospital.database).slug]
+    assert len(succeed(evidence.config, "audit", "seal").splitlines()) == 2
+    said = succeed(evidence.config, "audit", "verify").splitlines()
+    assert [line.split(":")[0] for line in said[:-1]] == sorted(slugs)
+    assert said[-1] == "2 organizations: 0 broken"
+
+
 def test_an_export_is_checked_by_the_lines_of_the_readme(evidence: Evidence, tmp_path: Path) -> None:
     evidence.seal()
     file = evidence.export(tmp_path / "seals.jsonl")
