@@ -18,7 +18,7 @@ SMOKE = {
     "reads": False,
 }
 
-# 0.33 in long runs with 16 clients, 0.26 in a smoke on a machine of which others used four fifths. What takes it below
+# 0.47 in long runs with 16 clients, 0.26 in a smoke on a machine of which others used four fifths. What takes it below
 # is more than twice as slow: a connection or a password's hash for each request, a lock that all drugs share.
 RATIO, RATIO_MIN = ("valmed/pgbench_prepared", "spread"), 0.15
 # One drug is a queue, where p99 was 1.4 to 2.2 times p50; spread it was 2 to 3.5 times. Clients that starve in retries
