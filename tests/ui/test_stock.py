@@ -413,7 +413,7 @@ def test_axe_finds_nothing_on_the_pages_of_stock(hospital: Hospital, tablet: Scr
     tablet.page.goto(f"{tablet.base_url}/override-list?ward_id={hospital.ward_id}&q=amox")
     tablet.inspect("override list, adding")
     tablet.page.click("button:has-text('Amoxicillin')")
-    tablet.page.wait_for_selector("text=is on the list")
+    tablet.page.wait_for_selector("text=is on the list of 1 North")
     hospital.fulfil(hospital.place(units=2), override_reason="he cannot wait")
     drug = drug_url(hospital, tablet)
     for name, url in {
