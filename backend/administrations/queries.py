@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select, tuple_, union_all
+from sqlalchemy import Row, Select, select, union_all
 from sqlalchemy.orm import aliased
 
 from backend.administrations.errors import AdministrationNotFound
 from backend.administrations.models import MedicationAdministration
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal, within
+from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.orders.models import MedicationOrder
@@ -117,15 +118,9 @@ def list_administrations(
 ) -> Page:
     """Recorded doses, newest first; `since` counts, `until` does not."""
     entry, order = MedicationAdministration, MedicationOrder
-    wanted = ((order.ward_id, ward_id), (entry.nurse_id, nurse_id))
-    rows = _administrations(organization_id).where(*(column == value for column, value in wanted if value is not None))
+    rows = _administrations(organization_id).where(
+        *equal(order, ward_id=ward_id), *equal(entry, nurse_id=nurse_id), *within(entry.administered_at, since, until)
+    )
     if order_id is not None or patient_id is not None:
         rows = rows.where(entry.id.in_(_of_orders(organization_id, order_id, patient_id)))
-    if since is not None:
-        rows = rows.where(entry.administered_at >= since)
-    if until is not None:
-        rows = rows.where(entry.administered_at < until)
-    if page.after is not None:
-        rows = rows.where(tuple_(entry.administered_at, entry.id) < page.after)
-    rows = rows.order_by(entry.administered_at.desc(), entry.id.desc()).limit(page.limit + 1)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.administered_at, row.id))
+    return read_page(session, rows, page, entry.administered_at, entry.id, descending=True)

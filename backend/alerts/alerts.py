@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text, tuple_, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.orm import aliased
 
 from backend.actor import Actor, Role
 from backend.alerts.conditions import conditions
 from backend.alerts.models import Alert, AlertKind
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.formulary.models import Drug
 from backend.identity.models import User, WardMembership
@@ -143,12 +144,6 @@ def list_alerts(
     page: PageRequest,
 ) -> Page:
     """The actor's open alerts, or with `cleared` those that have ended, newest first."""
-    rows = _routed(actor).order_by(Alert.created_at.desc(), Alert.id.desc()).limit(page.limit + 1)
-    rows = rows.where(Alert.cleared_at.is_not(None) if cleared else Alert.cleared_at.is_(None))
-    if ward_id is not None:
-        rows = rows.where(Alert.ward_id == ward_id)
-    if kind is not None:
-        rows = rows.where(Alert.kind == kind)
-    if page.after is not None:
-        rows = rows.where(tuple_(Alert.created_at, Alert.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.opened_at, row.id))
+    ended = Alert.cleared_at.is_not(None) if cleared else Alert.cleared_at.is_(None)
+    rows = _routed(actor).where(ended, *equal(Alert, ward_id=ward_id, kind=kind))
+    return read_page(session, rows, page, Alert.created_at, Alert.id, descending=True)

@@ -3,13 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, case, exists, select, tuple_
+from sqlalchemy import ColumnElement, Row, case, exists, select
 from sqlalchemy.orm import aliased
 
 from backend.care_team.errors import AssignmentNotFound, NoPrimaryProvider
 from backend.care_team.models import CareRole, CareTeamAssignment
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.paging import Page, PageRequest, read_page
 from backend.identity.models import User
 from backend.patients.patients import get_patient
 
@@ -35,7 +35,6 @@ def _assignments(organization_id: UUID, patient_id: UUID) -> Rows:
             assigner.name.label("assigned_by"),
             member.removed_at,
             remover.name.label("removed_by"),
-            RANK.label("rank"),
         )
         .join(provider, same(provider, member.provider_id))
         .outerjoin(assigner, same(assigner, member.assigned_by_id))
@@ -49,22 +48,15 @@ def team_of(session: Session, *, organization_id: UUID, patient_id: UUID, page: 
     get_patient(session, organization_id=organization_id, patient_id=patient_id)
     member = CareTeamAssignment
     rows = _assignments(organization_id, patient_id).where(member.removed_at.is_(None))
-    key = (RANK, member.assigned_at, member.id)
-    rows = rows.order_by(*key).limit(page.limit + 1)
-    if page.after is not None:
-        rows = rows.where(tuple_(*key) > page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.rank, row.assigned_at, row.id))
+    return read_page(session, rows, page, RANK, member.assigned_at, member.id)
 
 
 def history_of(session: Session, *, organization_id: UUID, patient_id: UUID, page: PageRequest) -> Page:
     """Every assignment there ever was, newest first. Raises PatientNotFound."""
     get_patient(session, organization_id=organization_id, patient_id=patient_id)
     member = CareTeamAssignment
-    rows = _assignments(organization_id, patient_id).order_by(member.assigned_at.desc(), member.id.desc())
-    if page.after is not None:
-        rows = rows.where(tuple_(member.assigned_at, member.id) < page.after)
-    found = session.execute(rows.limit(page.limit + 1)).all()
-    return page_of(found, page, lambda row: (row.assigned_at, row.id))
+    rows = _assignments(organization_id, patient_id)
+    return read_page(session, rows, page, member.assigned_at, member.id, descending=True)
 
 
 def primary_of(session: Session, *, organization_id: UUID, patient_id: UUID) -> Row[Any]:

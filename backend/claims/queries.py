@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, cast, select, tuple_
+from sqlalchemy import Row, case, cast, select
 from sqlalchemy.types import Double
 
 from backend.claims.models import DriftEvent, ReportRun
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.identity.models import User
 
@@ -44,10 +44,7 @@ def _runs(organization_id: UUID) -> Rows:
 def list_runs(session: Session, *, organization_id: UUID, page: PageRequest) -> Page:
     """Runs, newest first."""
     run = ReportRun
-    rows = _runs(organization_id).order_by(run.started_at.desc(), run.id.desc()).limit(page.limit + 1)
-    if page.after is not None:
-        rows = rows.where(tuple_(run.started_at, run.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.started_at, row.id))
+    return read_page(session, _runs(organization_id), page, run.started_at, run.id, descending=True)
 
 
 def get_run(session: Session, *, organization_id: UUID, run_id: UUID) -> Row[Any]:
@@ -95,26 +92,21 @@ def _events(organization_id: UUID, run_id: UUID) -> Rows:
     columns = [
         computed[name].label(name) if name in computed else getattr(event, name).label(name) for name in EVENT_COLUMNS
     ]
-    return (
-        select(event.id, *columns)
-        .where(event.organization_id == organization_id, event.report_run_id == run_id)
-        .order_by(event.severity.desc(), event.id.desc())
-    )
+    return select(event.id, *columns).where(event.organization_id == organization_id, event.report_run_id == run_id)
 
 
 def list_events(session: Session, *, organization_id: UUID, run_id: UUID, page: PageRequest) -> Page:
     """The events of a run, the most severe first. Raises RunNotFound."""
     get_run(session, organization_id=organization_id, run_id=run_id)
-    rows = _events(organization_id, run_id).limit(page.limit + 1)
-    if page.after is not None:
-        rows = rows.where(tuple_(DriftEvent.severity, DriftEvent.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.severity, row.id))
+    rows = _events(organization_id, run_id)
+    return read_page(session, rows, page, DriftEvent.severity, DriftEvent.id, descending=True)
 
 
 def table_of_events(session: Session, *, organization_id: UUID, run_id: UUID) -> Iterator[Sequence[Any]]:
     """Every event of a run as rows for a spreadsheet, the names of the columns first. Raises RunNotFound."""
     get_run(session, organization_id=organization_id, run_id=run_id)
-    rows = session.execute(_events(organization_id, run_id)).all()
+    ordered = _events(organization_id, run_id).order_by(DriftEvent.severity.desc(), DriftEvent.id.desc())
+    rows = session.execute(ordered).all()
     yield EVENT_COLUMNS
     for row in rows:
         yield [getattr(row, name) for name in EVENT_COLUMNS]

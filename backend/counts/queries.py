@@ -4,13 +4,14 @@ somebody could start it, cancel it, and count what it said."""
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, select, tuple_
+from sqlalchemy import Row, case, func, select
 from sqlalchemy.orm import aliased
 
 from backend.counts.errors import CountNotFound
 from backend.counts.models import CountStatus, StockCount, StockCountLine
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.organizations.models import Ward
@@ -90,11 +91,5 @@ def list_counts(
 ) -> Page:
     """Sessions without their lines, newest first."""
     count = StockCount
-    rows = _counts(organization_id).order_by(count.created_at.desc(), count.id.desc()).limit(page.limit + 1)
-    if ward_id is not None:
-        rows = rows.where(count.ward_id == ward_id)
-    if status is not None:
-        rows = rows.where(count.status == status)
-    if page.after is not None:
-        rows = rows.where(tuple_(count.created_at, count.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.opened_at, row.id))
+    rows = _counts(organization_id).where(*equal(count, ward_id=ward_id, status=status))
+    return read_page(session, rows, page, count.created_at, count.id, descending=True)

@@ -4,6 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import SQLColumnExpression, tuple_
+
+from backend.db.base import Rows
+from backend.db.session import Session
+
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 
 
@@ -21,6 +26,28 @@ class Page:
 
     items: Sequence[Any]
     next_key: tuple[Any, ...] | None
+
+
+def beyond(page: PageRequest, *key: SQLColumnExpression[Any], descending: bool = False) -> list[Any]:
+    """The condition that a row comes after those of the pages before, in the order of the columns `key`."""
+    if page.after is None:
+        return []
+    return [tuple_(*key) < page.after if descending else tuple_(*key) > page.after]
+
+
+def read_page(
+    session: Session, rows: Rows, page: PageRequest, *key: SQLColumnExpression[Any], descending: bool = False
+) -> Page:
+    """The page of `rows` in the order of the columns `key`, which no two rows share."""
+    labels = [f"key_{place}" for place in range(len(key))]
+    statement = (
+        rows.add_columns(*(column.label(label) for column, label in zip(key, labels, strict=True)))
+        .where(*beyond(page, *key, descending=descending))
+        .order_by(*(column.desc() if descending else column for column in key))
+        .limit(page.limit + 1)
+    )
+    found = session.execute(statement).all()
+    return page_of(found, page, lambda row: tuple(getattr(row, label) for label in labels))
 
 
 def page_of(rows: Sequence[Any], request: PageRequest, key: Callable[[Any], tuple[Any, ...]]) -> Page:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.actor import Role
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.identity.models import Passkey, User, WardMembership
 from backend.organizations.models import Ward
@@ -32,17 +33,11 @@ def _users(organization_id: UUID) -> Rows:
 
 def list_users(session: Session, *, organization_id: UUID, role: Role | None, q: str | None, page: PageRequest) -> Page:
     """Staff by email, of one `role` and with `q` in name or email where given."""
-    statement = _users(organization_id).order_by(User.email, User.id).limit(page.limit + 1)
-    if role is not None:
-        statement = statement.where(User.role == role)
+    rows = _users(organization_id).where(*equal(User, role=role))
     if q:
         needle = q.lower()
-        statement = statement.where(
-            (func.strpos(func.lower(User.name), needle) > 0) | (func.strpos(User.email, needle) > 0)
-        )
-    if page.after is not None:
-        statement = statement.where(tuple_(User.email, User.id) > page.after)
-    return page_of(session.execute(statement).all(), page, lambda row: (row.email, row.id))
+        rows = rows.where((func.strpos(func.lower(User.name), needle) > 0) | (func.strpos(User.email, needle) > 0))
+    return read_page(session, rows, page, User.email, User.id)
 
 
 def get_user(session: Session, *, organization_id: UUID, user_id: UUID) -> Row[Any]:

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, insert, select, tuple_, update
+from sqlalchemy import Row, delete, insert, select, update
 
 from backend.actor import Actor
 from backend.db import Prepared, Rows, Session, new_id
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict, NotFound
 from backend.formulary.drugs import get_drug
 from backend.formulary.models import Drug
@@ -138,11 +139,8 @@ def get_override(session: Session, *, organization_id: UUID, override_id: UUID) 
 def list_overrides(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
     """Overrides, newest first. `filters` are values of status, ward_id and nurse_id."""
     override = OrderOverride
-    rows = _overrides(organization_id).order_by(override.created_at.desc(), override.id.desc()).limit(page.limit + 1)
-    rows = rows.where(*(getattr(override, name) == value for name, value in filters.items() if value is not None))
-    if page.after is not None:
-        rows = rows.where(tuple_(override.created_at, override.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))
+    rows = _overrides(organization_id).where(*equal(override, **filters))
+    return read_page(session, rows, page, override.created_at, override.id, descending=True)
 
 
 def list_drug(session: Session, *, organization_id: UUID, ward_id: UUID, drug_id: UUID) -> UUID:
@@ -195,9 +193,5 @@ def get_listed(session: Session, *, organization_id: UUID, entry_id: UUID) -> Ro
 def list_listed(session: Session, *, organization_id: UUID, ward_id: UUID | None, page: PageRequest) -> Page:
     """The override lists, by the time of entry."""
     entry = OverrideDrug
-    rows = _listed(organization_id).order_by(entry.created_at.desc(), entry.id.desc()).limit(page.limit + 1)
-    if ward_id is not None:
-        rows = rows.where(entry.ward_id == ward_id)
-    if page.after is not None:
-        rows = rows.where(tuple_(entry.created_at, entry.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))
+    rows = _listed(organization_id).where(*equal(entry, ward_id=ward_id))
+    return read_page(session, rows, page, entry.created_at, entry.id, descending=True)

@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import aliased
 
 from backend.care_team.queries import on_team
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.orders.errors import OrderNotFound
@@ -80,13 +81,10 @@ def list_orders(
     """Orders, newest first. `filters` are values of status, ward_id, patient_id, drug_id, prescriber_id; `verified` is
     whether a pharmacist has looked at them."""
     order = MedicationOrder
-    rows = _orders(organization_id).order_by(order.created_at.desc(), order.id.desc()).limit(page.limit + 1)
-    rows = rows.where(*(getattr(order, name) == value for name, value in filters.items() if value is not None))
+    rows = _orders(organization_id).where(*equal(order, **filters))
     if verified is not None:
         rows = rows.where(order.verified_at.is_not(None) if verified else order.verified_at.is_(None))
-    if page.after is not None:
-        rows = rows.where(tuple_(order.created_at, order.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))
+    return read_page(session, rows, page, order.created_at, order.id, descending=True)
 
 
 def order_statistics(session: Session, *, organization_id: UUID, ward_id: UUID | None) -> dict[str, int]:

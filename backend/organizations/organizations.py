@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
-from sqlalchemy import Row, func, insert, select, tuple_, update
+from sqlalchemy import Row, func, insert, select, update
 
 from backend.db import Database, Prepared, Rows, Session, new_id
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.organizations.models import Organization, Ward, WardKind
 
@@ -110,10 +110,7 @@ def _wards(organization_id: UUID) -> Rows:
 
 def list_wards(session: Session, *, organization_id: UUID, page: PageRequest) -> Page:
     """Wards by name."""
-    rows = _wards(organization_id).order_by(Ward.name, Ward.id).limit(page.limit + 1)
-    if page.after is not None:
-        rows = rows.where(tuple_(Ward.name, Ward.id) > page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.name, row.id))
+    return read_page(session, _wards(organization_id), page, Ward.name, Ward.id)
 
 
 def find_ward(session: Session, *, organization_id: UUID, name: str) -> UUID:

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Row, insert, select
 
 from backend.db import Rows, Session, new_id
+from backend.db.filters import equal
 from backend.db.paging import Page, PageRequest
 from backend.db.searching import named_page
 from backend.errors import Conflict, NotFound
@@ -64,9 +65,7 @@ def list_patients(
     session: Session, *, organization_id: UUID, ward_id: UUID | None, q: str | None, page: PageRequest
 ) -> Page:
     """Patients by name, of one ward where given; `q` is a name or a medical record number."""
-    rows = _patients(organization_id)
-    if ward_id is not None:
-        rows = rows.where(Patient.ward_id == ward_id)
+    rows = _patients(organization_id).where(*equal(Patient, ward_id=ward_id))
     if q and page.after is None:
         same = session.execute(rows.where(Patient.mrn == q)).all()
         if same:

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, and_, cast, func, literal, null, select, tuple_, union_all
+from sqlalchemy import Integer, Text, Uuid, and_, cast, func, literal, null, select, union_all
 from sqlalchemy.orm import aliased
 
 from backend.administrations.models import DoseRemainder, MedicationAdministration, RemainderKind
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import within
+from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.formulary.drugs import get_drug
 from backend.identity.models import User
 from backend.orders.models import MedicationOrder
@@ -36,10 +37,8 @@ def read_register(
     get_drug(session, organization_id=organization_id, drug_id=drug_id)
 
     def narrowed(rows: Rows, ward: Any, moment: Any, row_id: Any) -> Rows:
-        bounds = [ward == ward_id] if ward_id is not None else []
-        bounds += [moment >= since] if since is not None else []
-        bounds += [moment < until] if until is not None else []
-        bounds += [tuple_(moment, row_id) < page.after] if page.after is not None else []
+        of_ward = [ward == ward_id] if ward_id is not None else []
+        bounds = [*of_ward, *within(moment, since, until), *beyond(page, moment, row_id, descending=True)]
         return rows.where(*bounds).order_by(moment.desc(), row_id.desc()).limit(page.limit + 1)
 
     movement, remainder, order = StockMovement, DoseRemainder, MedicationOrder

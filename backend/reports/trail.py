@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from backend.audit.models import AuditEvent
 from backend.db import Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal, within
+from backend.db.paging import Page, PageRequest, read_page
 from backend.identity.models import User
 
 
@@ -24,15 +25,6 @@ def list_events(
 ) -> Page:
     """Changes of rows, newest first; `since` counts, `until` does not. Each index of the trail serves one filter."""
     event = AuditEvent
-    wanted = (
-        (event.table_name, table_name),
-        (event.row_id, row_id),
-        (event.actor_id, actor_id),
-    )
-    bounds = [column == value for column, value in wanted if value is not None]
-    bounds += [event.occurred_at >= since] if since is not None else []
-    bounds += [event.occurred_at < until] if until is not None else []
-    bounds += [event.id < page.after[0]] if page.after is not None else []
     rows = (
         select(
             event.id,
@@ -47,8 +39,10 @@ def list_events(
             event.after,
         )
         .outerjoin(User, (User.organization_id == event.organization_id) & (User.id == event.actor_id))
-        .where(event.organization_id == organization_id, *bounds)
-        .order_by(event.id.desc())
-        .limit(page.limit + 1)
+        .where(
+            event.organization_id == organization_id,
+            *equal(event, table_name=table_name, row_id=row_id, actor_id=actor_id),
+            *within(event.occurred_at, since, until),
+        )
     )
-    return page_of(session.execute(rows).all(), page, lambda row: (row.id,))
+    return read_page(session, rows, page, event.id, descending=True)

@@ -9,11 +9,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Date, case, cast, exists, func, literal, select, true, tuple_
+from sqlalchemy import TIMESTAMP, BigInteger, Date, case, cast, exists, func, literal, select, true
 from sqlalchemy.orm import aliased
 
 from backend.db import Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.db.searching import among, named_page
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
@@ -66,12 +67,12 @@ def levels_as_of(
         )
         .join(Ward, (Ward.organization_id == StockLevel.organization_id) & (Ward.id == StockLevel.ward_id))
         .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
-        .where(StockLevel.organization_id == organization_id, Drug.organization_id == organization_id)
+        .where(
+            StockLevel.organization_id == organization_id,
+            Drug.organization_id == organization_id,
+            *equal(StockLevel, ward_id=ward_id, drug_id=drug_id),
+        )
     )
-    if ward_id is not None:
-        rows = rows.where(StockLevel.ward_id == ward_id)
-    if drug_id is not None:
-        rows = rows.where(StockLevel.drug_id == drug_id)
     key = Drug.name_key
     return named_page(session, rows, name_key=key, row_id=StockLevel.id, searched=[key], q=None, page=page)
 
@@ -136,19 +137,14 @@ def _given(
             movement.recorded_at < midnight(days.c.day + 1),
             movement.reason == MovementReason.FULFILMENT,
             ~undone,
+            *equal(movement, ward_id=ward_id, drug_id=drug_id),
         )
         .group_by(movement.ward_id, movement.drug_id)
     )
-    if ward_id is not None:
-        doses = doses.where(movement.ward_id == ward_id)
-    if drug_id is not None:
-        doses = doses.where(movement.drug_id == drug_id)
     of_day = doses.lateral("doses")
     key = (days.c.day, of_day.c.ward_id, of_day.c.drug_id)
     rows = select(*key, of_day.c.units_given).select_from(days.join(of_day, true()))
-    if page.after is not None:
-        rows = rows.where(tuple_(*key) > page.after)
-    return rows.order_by(*key).limit(page.limit + 1).subquery("given")
+    return rows.where(*beyond(page, *key)).order_by(*key).limit(page.limit + 1).subquery("given")
 
 
 def list_expiring_value(
@@ -166,11 +162,9 @@ def list_expiring_value(
     """
     today = today_of(session, organization_id=organization_id, now=now)
     lost = _lost(organization_id, ward_id, today, within_days.end(today))
-    wards = select(Ward.id, Ward.name).where(Ward.organization_id == organization_id)
-    if ward_id is not None:
-        wards = wards.where(Ward.id == ward_id)
-    if page.after is not None:
-        wards = wards.where(tuple_(Ward.name, Ward.id) > page.after)
+    wards = select(Ward.id, Ward.name).where(
+        Ward.organization_id == organization_id, *equal(Ward, id=ward_id), *beyond(page, Ward.name, Ward.id)
+    )
     shown = wards.order_by(Ward.name, Ward.id).limit(page.limit + 1).subquery("shown")
     figures = [func.coalesce(column, 0).label(column.name) for column in lost.c if column.name != "ward_id"]
     rows = (
@@ -207,9 +201,8 @@ def _lost(organization_id: UUID, ward_id: UUID | None, today: date, last: date) 
             *(row.organization_id == organization_id for row in (lot, on_shelf, drug)),
             on_shelf.quantity_units > 0,
             among(on_shelf.lot_id, lots),
+            *equal(on_shelf, ward_id=ward_id),
         )
         .group_by(on_shelf.ward_id)
     )
-    if ward_id is not None:
-        rows = rows.where(on_shelf.ward_id == ward_id)
     return rows.subquery("lost")

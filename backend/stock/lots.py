@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, tuple_, update
+from sqlalchemy import Row, select, update
 
 from backend.actor import Actor
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict
 from backend.formulary.models import Drug
 from backend.identity.models import User
@@ -120,13 +121,5 @@ def list_lots(
     page: PageRequest,
 ) -> Page:
     """Lots by expiry, the first to expire first."""
-    rows = _lots(organization_id).order_by(Lot.expires_on, Lot.id).limit(page.limit + 1)
-    if drug_id is not None:
-        rows = rows.where(Lot.drug_id == drug_id)
-    if lot_number is not None:
-        rows = rows.where(Lot.lot_number == lot_number)
-    if status is not None:
-        rows = rows.where(Lot.status == status)
-    if page.after is not None:
-        rows = rows.where(tuple_(Lot.expires_on, Lot.id) > page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.expires_on, row.id))
+    rows = _lots(organization_id).where(*equal(Lot, drug_id=drug_id, lot_number=lot_number, status=status))
+    return read_page(session, rows, page, Lot.expires_on, Lot.id)

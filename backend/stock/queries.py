@@ -5,12 +5,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Row, cast, func, select, tuple_, union_all
+from sqlalchemy import Date, Row, cast, func, select, union_all
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal, within
+from backend.db.paging import Page, PageRequest, read_page
 from backend.db.searching import among, named_page
 from backend.formulary.drugs import DrugNotFound, containing, drugs_of
 from backend.formulary.models import Drug
@@ -228,32 +229,28 @@ def _holding(organization_id: UUID, shelf: dict[str, UUID], condition: Any) -> R
 def _movements(organization_id: UUID) -> Rows:
     """Movements, newest first, with the names of what they are about."""
     movement, witness = StockMovement, aliased(User)
-    return (
-        select(
-            movement.id,
-            movement.ward_id,
-            looked_up(organization_id, Ward, "name", movement.ward_id).label("ward_name"),
-            movement.drug_id,
-            looked_up(organization_id, Drug, "name", movement.drug_id).label("drug_name"),
-            movement.lot_id,
-            looked_up(organization_id, Lot, "lot_number", movement.lot_id).label("lot_number"),
-            looked_up(organization_id, Lot, "expires_on", movement.lot_id).label("expires_on"),
-            movement.sequence,
-            movement.units,
-            movement.balance_after_units,
-            movement.reason,
-            movement.reference_id,
-            movement.corrects_id,
-            movement.note,
-            movement.actor_id,
-            looked_up(organization_id, User, "name", movement.actor_id).label("actor_name"),
-            looked_up(organization_id, witness, "name", movement.witness_id).label("witness_name"),
-            movement.occurred_at,
-            movement.recorded_at,
-        )
-        .where(movement.organization_id == organization_id)
-        .order_by(movement.recorded_at.desc(), movement.id.desc())
-    )
+    return select(
+        movement.id,
+        movement.ward_id,
+        looked_up(organization_id, Ward, "name", movement.ward_id).label("ward_name"),
+        movement.drug_id,
+        looked_up(organization_id, Drug, "name", movement.drug_id).label("drug_name"),
+        movement.lot_id,
+        looked_up(organization_id, Lot, "lot_number", movement.lot_id).label("lot_number"),
+        looked_up(organization_id, Lot, "expires_on", movement.lot_id).label("expires_on"),
+        movement.sequence,
+        movement.units,
+        movement.balance_after_units,
+        movement.reason,
+        movement.reference_id,
+        movement.corrects_id,
+        movement.note,
+        movement.actor_id,
+        looked_up(organization_id, User, "name", movement.actor_id).label("actor_name"),
+        looked_up(organization_id, witness, "name", movement.witness_id).label("witness_name"),
+        movement.occurred_at,
+        movement.recorded_at,
+    ).where(movement.organization_id == organization_id)
 
 
 def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID) -> Row[Any]:
@@ -273,18 +270,10 @@ def list_movements(
 ) -> Page:
     """The ledger, newest first; `since` counts, `until` does not."""
     movement = StockMovement
-    rows = _movements(organization_id).limit(page.limit + 1)
-    if ward_id is not None:
-        rows = rows.where(movement.ward_id == ward_id)
-    if drug_id is not None:
-        rows = rows.where(movement.drug_id == drug_id)
-    if since is not None:
-        rows = rows.where(movement.recorded_at >= since)
-    if until is not None:
-        rows = rows.where(movement.recorded_at < until)
-    if page.after is not None:
-        rows = rows.where(tuple_(movement.recorded_at, movement.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.recorded_at, row.id))
+    rows = _movements(organization_id).where(
+        *equal(movement, ward_id=ward_id, drug_id=drug_id), *within(movement.recorded_at, since, until)
+    )
+    return read_page(session, rows, page, movement.recorded_at, movement.id, descending=True)
 
 
 def looked_up(organization_id: UUID, table: Any, column: str, row_id: Any) -> Any:

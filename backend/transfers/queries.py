@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.organizations.models import Ward
@@ -101,8 +102,5 @@ def get_transfer(session: Session, *, organization_id: UUID, transfer_id: UUID) 
 def list_transfers(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
     """Transfers, newest first. `filters` are values of status, source_ward_id and destination_ward_id."""
     transfer = StockTransfer
-    rows = _transfers(organization_id).order_by(transfer.created_at.desc(), transfer.id.desc()).limit(page.limit + 1)
-    rows = rows.where(*(getattr(transfer, name) == value for name, value in filters.items() if value is not None))
-    if page.after is not None:
-        rows = rows.where(tuple_(transfer.created_at, transfer.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.requested_at, row.id))
+    rows = _transfers(organization_id).where(*equal(transfer, **filters))
+    return read_page(session, rows, page, transfer.created_at, transfer.id, descending=True)
