@@ -4,17 +4,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import aliased
 
 from backend.actor import Actor
 from backend.db import Rows, Session, new_id
-from backend.db.paging import Page, PageRequest, page_of
+from backend.db.filters import equal
+from backend.db.paging import Page, PageRequest, read_page
 from backend.discrepancies.models import Discrepancy, DiscrepancyKind, DiscrepancyStatus, Resolution
 from backend.errors import Conflict, NotFound, ValidationFailed
+from backend.formulary.drugs import get_drug
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.identity.queries import get_user
+from backend.identity.witnesses import ensure_witness
 from backend.organizations.models import Organization, Ward
 from backend.stock.ledger import Shelf
 from backend.stock.models import Lot
@@ -133,7 +136,13 @@ def close(
     witness_id: UUID | None,
     now: datetime,
 ) -> None:
-    """Writes down how a locked discrepancy ended; the caller posts the stock. Raises ValidationFailed."""
+    """Writes down how a locked discrepancy ended; the caller posts the stock.
+
+    Raises ValidationFailed, WitnessRequired (a controlled drug).
+    """
+    drug = get_drug(session, organization_id=actor.organization_id, drug_id=discrepancy.drug_id)
+    if drug.controlled_schedule is not None or witness_id is not None:
+        ensure_witness(session, actor=actor, ward_id=discrepancy.ward_id, witness_id=witness_id)
     possible = RESOLUTIONS[discrepancy.kind]
     if resolution not in possible:
         raise ValidationFailed.of("resolution", f"of a {discrepancy.kind}: {', '.join(sorted(possible))}")
@@ -212,8 +221,5 @@ def get_discrepancy(session: Session, *, organization_id: UUID, discrepancy_id: 
 def list_discrepancies(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
     """Discrepancies, newest first. `filters` are values of ward_id, drug_id, owner_id, kind and status."""
     case = Discrepancy
-    rows = _discrepancies(organization_id).order_by(case.created_at.desc(), case.id.desc()).limit(page.limit + 1)
-    rows = rows.where(*(getattr(case, name) == value for name, value in filters.items() if value is not None))
-    if page.after is not None:
-        rows = rows.where(tuple_(case.created_at, case.id) < page.after)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.created_at, row.id))
+    rows = _discrepancies(organization_id).where(*equal(case, **filters))
+    return read_page(session, rows, page, case.created_at, case.id, descending=True)

@@ -10,8 +10,6 @@ from backend.actor import Actor
 from backend.db import Session
 from backend.discrepancies.discrepancies import close
 from backend.discrepancies.models import Resolution
-from backend.formulary.drugs import get_drug
-from backend.identity.witnesses import ensure_witness
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
@@ -47,9 +45,6 @@ def resolve_shortfall(
 
     Raises ValidationFailed, WitnessRequired (a controlled drug).
     """
-    drug = get_drug(session, organization_id=actor.organization_id, drug_id=discrepancy.drug_id)
-    if drug.controlled_schedule is not None or witness_id is not None:
-        ensure_witness(session, actor=actor, ward_id=discrepancy.ward_id, witness_id=witness_id)
     close(
         session,
         actor=actor,
