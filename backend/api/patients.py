@@ -1,4 +1,9 @@
-"""Patients."""
+"""Patients.
+
+Decision: what finds a patient can be sent in a body as well as in a query (as FHIR's `_search`). Because a URL stays in
+histories and in the logs of whatever lies between, and a name or a medical record number does not belong there. Cost:
+two operations with one answer.
+"""
 
 from typing import Any
 
@@ -8,7 +13,7 @@ from backend.actor import Role
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Day, Id, Line, PageQuery, Search, Several
+from backend.http.fields import Body, Day, Id, Line, PageBody, PageQuery, Search, Several
 from backend.organizations.organizations import WardNotFound
 from backend.patients import patients
 from backend.patients.patients import MrnTaken, PatientNotFound
@@ -40,23 +45,48 @@ class PatientOut(Body):
     allergies = fields.List(fields.String())
 
 
-class PatientQuery(PageQuery):
+class PatientFilter(Body):
     """Which patients."""
 
     q = Search(length=100)
     ward_id = Id()
 
 
-@resource.get("/patients", "Patients by name", query=PatientQuery(), answer=PatientOut(), page=cursors.BY_NAME)
+class PatientQuery(PageQuery, PatientFilter):
+    """Which patients, in a query."""
+
+
+class PatientSearch(PageBody, PatientFilter):
+    """Which patients, in a body."""
+
+
+@resource.get(
+    "/patients", "Patients by name", query=PatientQuery(), answer=PatientOut(), page=cursors.BY_NAME_OF_ROW
+)
 def list_patients(session: Session, call: Call) -> Any:
-    """Patients whose name begins with `q`, else contains it; or the one with this MRN."""
-    return patients.list_patients(
-        session,
-        organization_id=call.organization_id,
-        ward_id=call.query.get("ward_id"),
-        q=call.query.get("q"),
-        page=call.page,
-    )
+    """Patients whose name begins with `q`, else contains it; or the one with this MRN.
+
+    URLs are logged on the way and kept in histories: to search for a person, use POST /patients/search.
+    """
+    return _found(session, call, call.query)
+
+
+@resource.post(
+    "/patients/search",
+    "Patients by name, asked for in the body",
+    body=PatientSearch(),
+    answer=PatientOut(),
+    page=cursors.BY_NAME_OF_ROW,
+    changes=False,
+)
+def search_patients(session: Session, call: Call) -> Any:
+    """What GET /patients answers, with nothing of a person in the URL. It changes nothing and takes no key."""
+    return _found(session, call, call.body)
+
+
+def _found(session: Session, call: Call, asked: dict[str, Any]) -> Any:
+    wanted = {name: asked.get(name) for name in ("ward_id", "q")}
+    return patients.list_patients(session, organization_id=call.organization_id, page=call.page, **wanted)
 
 
 @resource.post(

@@ -71,6 +71,7 @@ BY_NUMBER = (number_part,)
 BY_SEVERITY = (share_part, id_part)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
+BY_NAME_OF_ROW = (mode_part, id_part)  # where no URL may tell the name: whoever lists looks it up by the id
 BY_TEXT = (text_part, id_part)
 BY_RANK = (number_part, time_part, id_part)
 BY_DAY = (day_part, id_part, id_part)
@@ -81,9 +82,9 @@ def encode(key: tuple[Any, ...] | None) -> str | None:
     return None if key is None else base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 
-def page_request(limit: str | None, cursor: str | None, parts: Sequence[KeyPart]) -> PageRequest:
-    """The page that `?limit=` and `?cursor=` ask for. Raises ValidationFailed."""
-    return PageRequest(_limit(limit), _decode(cursor, parts))
+def page_request(limit: str | int | None, cursor: str | None, parts: Sequence[KeyPart]) -> PageRequest:
+    """The page that `limit` and `cursor` ask for, of a query or a body. Raises ValidationFailed."""
+    return PageRequest(_limit(None if limit is None else str(limit)), _decode(cursor, parts))
 
 
 def _limit(text: str | None) -> int:

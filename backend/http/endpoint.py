@@ -75,6 +75,7 @@ class Operation:
     query: Schema | None = None
     body: Schema | None = None
     answer: Schema | None = None
+    changes: bool = True  # False: a POST that only reads, so that no URL says what is asked for
     status: int = 200
     page: Sequence[cursors.KeyPart] = ()  # not empty: a keyset list with this key
     shelves: Callable[[Database, Call], Sequence[Shelf]] | None = None  # whose lanes are taken before the first read
@@ -96,7 +97,7 @@ class Operation:
     @property
     def writes(self) -> bool:
         """Whether the endpoint changes anything."""
-        return self.method != "GET"
+        return self.method != "GET" and self.changes
 
     def admit(self, actor: Actor) -> None:
         """Raises Forbidden, SecondFactorRequired where `actor` may not call it."""
@@ -225,12 +226,21 @@ def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Cal
     """Everything that is known before the transaction begins; raises whatever is wrong with the request."""
     actor, body, place, prepared = _identified(database, operation, path)
     query = parse_query(request, operation.query)
-    page = NO_PAGE
-    if operation.page:
-        page = cursors.page_request(query.pop("limit", None), query.pop("cursor", None), operation.page)
+    page = page_asked_for(operation, query, body)
     key = key_of(request, actor, body) if operation.writes else NO_KEY
     shelves = _shelf_of_order(operation, actor, place)
     return Call(actor, datetime.now(UTC), path, query, body, page, key, shelves, prepared)
+
+
+def page_asked_for(operation: Operation, query: dict[str, Any], body: dict[str, Any]) -> PageRequest:
+    """The page that the query asks for, or the body of a search; `limit` and `cursor` are taken out of it.
+
+    Raises ValidationFailed.
+    """
+    if not operation.page:
+        return NO_PAGE
+    asked = query if operation.method == "GET" else body
+    return cursors.page_request(asked.pop("limit", None), asked.pop("cursor", None), operation.page)
 
 
 def _identified(
@@ -244,7 +254,7 @@ def _identified(
         return actor, body, None, prepared
     actor, place = actor_of(database, request, path.get("order_id") if operation.of_order else None)
     operation.admit(actor)
-    return actor, operation.reads(request, operation.body) if operation.writes else {}, place, None
+    return actor, operation.reads(request, operation.body) if operation.method != "GET" else {}, place, None
 
 
 def _shelf_of_order(operation: Operation, actor: Actor, place: OrderPlace | None) -> Sequence[Shelf]:

@@ -166,6 +166,13 @@ class PageQuery(Body):
     cursor = PageCursor(metadata={"description": "`next_cursor` of the page before"})
 
 
+class PageBody(Body):
+    """The same in the body of a search."""
+
+    limit = Count(high=LIMIT_MAX, metadata={"default": LIMIT_DEFAULT})
+    cursor = PageCursor(metadata={"description": "`next_cursor` of the page before"})
+
+
 class Search(Line):
     """What somebody types to find something: blanks at the edges do not count, nothing at all finds everything."""
 

@@ -1,5 +1,6 @@
 """Patients: admitting and finding them."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -64,13 +65,24 @@ def get_patient(session: Session, *, organization_id: UUID, patient_id: UUID) ->
 def list_patients(
     session: Session, *, organization_id: UUID, ward_id: UUID | None, q: str | None, page: PageRequest
 ) -> Page:
-    """Patients by name, of one ward where given; `q` is a name or a medical record number."""
+    """Patients by name, of one ward where given; `q` is a name or a medical record number.
+
+    The key of a page has the id of its last patient in place of the name (db/searching.py), which is looked up again:
+    keys travel in URLs. Nobody comes after an id that the organization does not have.
+    """
     rows = _patients(organization_id).where(*equal(Patient, ward_id=ward_id))
     if q and page.after is None:
         same = session.execute(rows.where(Patient.mrn == q)).all()
         if same:
             return Page(same, None)
-    return named_page(
+    if page.after is not None:
+        mode, last_id = page.after
+        of_last = select(Patient.name_key).where(Patient.organization_id == organization_id, Patient.id == last_id)
+        last = session.execute(of_last).one_or_none()
+        if last is None:
+            return Page((), None)
+        page = replace(page, after=(mode, last.name_key, last_id))
+    found = named_page(
         session,
         rows,
         name_key=Patient.name_key,
@@ -79,3 +91,7 @@ def list_patients(
         q=q,
         page=page,
     )
+    if found.next_key is None:
+        return found
+    mode, _, last_id = found.next_key
+    return Page(found.items, (mode, last_id))

@@ -10,8 +10,7 @@ from backend.api import RESOURCES
 from backend.db import Database
 from backend.db.idempotency import Answer, IdempotencyKey, find_answer
 from backend.db.paging import LIMIT_MAX
-from backend.http import cursors
-from backend.http.endpoint import NO_KEY, NO_PAGE, Call, Operation, database_of_app, perform, reported
+from backend.http.endpoint import NO_KEY, Call, Operation, database_of_app, page_asked_for, perform, reported
 from backend.http.idempotency import fingerprint_of
 from backend.http.parsing import NO_PARAMETERS, load
 from backend.orders.errors import OrderNotFound
@@ -102,10 +101,8 @@ def _call(
     key: str,
 ) -> Call:
     asked = load(operation.query or NO_PARAMETERS, {name: str(value) for name, value in query.items() if value})
-    page = NO_PAGE
-    if operation.page:
-        page = cursors.page_request(asked.pop("limit", None), asked.pop("cursor", None), operation.page)
     sent = load(operation.body, body) if operation.body is not None else {}
+    page = page_asked_for(operation, asked, sent)
     call = Call(g.actor, datetime.now(UTC), path, asked, sent, page, NO_KEY)
     if operation.writes:
         where = operation.path + "".join(f" {name}={value}" for name, value in sorted(path.items()))

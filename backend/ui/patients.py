@@ -17,6 +17,7 @@ from backend.ui.asking import ask, ask_all
 from backend.ui.chart import DAYS, Span, rows_of
 from backend.ui.forms import asked, number_of, with_witness
 from backend.ui.pages import blueprint_of, form_key, zone
+from backend.ui.sealed_terms import body_of, found_at, searched
 
 blueprint = blueprint_of("patients")
 ENTRY_PAGES, ORDER_PAGES = 10, 2
@@ -39,10 +40,19 @@ class ChartQuery(Body):
 @blueprint.get("/patients")
 def show_patients() -> str:
     """Patients by name or medical record number, of one ward where it is chosen."""
-    wanted = asked("q", "ward_id", "cursor")
-    page = ask("GET /patients", query=wanted)
+    term, wanted = searched(), asked("ward_id", "cursor")
+    page = ask("POST /patients/search", body=body_of(term, **wanted))
     wards = ask("GET /wards", query={"limit": 200})["items"]
-    return render_template("patients.html", patients=page["items"], more=page["next_cursor"], wards=wards, **wanted)
+    ward_id = wanted["ward_id"]
+    return render_template(
+        "patients.html", patients=page["items"], more=page["next_cursor"], wards=wards, ward_id=ward_id, searched=term
+    )
+
+
+@blueprint.post("/patients")
+def find_patients() -> AnyResponse:
+    """Goes to the page of who is found."""
+    return found_at(".show_patients", ward_id=request.form.get("ward_id", "").strip())
 
 
 @blueprint.get("/patients/<uuid:patient_id>")

@@ -18,6 +18,7 @@ from backend.ui.asking import ask, ask_all, is_answered
 from backend.ui.cautions import Caution, cautions_of
 from backend.ui.forms import asked, number_of
 from backend.ui.pages import blueprint_of, form_key, zone
+from backend.ui.sealed_terms import body_of, found_at, searched
 
 blueprint = blueprint_of("prescribing")
 DOCTOR = frozenset({Role.DOCTOR})
@@ -85,14 +86,22 @@ def show_new() -> str:
     g.actor.require(DOCTOR)
     wanted = asked("patient_id", "drug_id", "q", "cursor")
     ids = load(Chosen(), {name: wanted[name] for name in ("patient_id", "drug_id") if wanted[name]})
-    found = {"q": wanted["q"], "cursor": wanted["cursor"]}
     if "patient_id" not in ids:
-        page = ask("GET /patients", query=found)
-        return render_template("choose_patient.html", page=page, q=wanted["q"], drug_id=wanted["drug_id"])
+        term = searched()
+        page = ask("POST /patients/search", body=body_of(term, cursor=wanted["cursor"]))
+        return render_template("choose_patient.html", page=page, searched=term, drug_id=wanted["drug_id"])
     if "drug_id" in ids:
         return _form_page(ids["patient_id"], ids["drug_id"], {})
     patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": ids["patient_id"]})
-    return render_template("choose_drug.html", page=ask("GET /drugs", query=found), q=wanted["q"], patient=patient)
+    page = ask("GET /drugs", query={"q": wanted["q"], "cursor": wanted["cursor"]})
+    return render_template("choose_drug.html", page=page, q=wanted["q"], patient=patient)
+
+
+@blueprint.post("/prescribing/patients")
+def find_patients() -> AnyResponse:
+    """Goes to the page of who is found, for whom a drug may be chosen already."""
+    g.actor.require(DOCTOR)
+    return found_at(".show_new", drug_id=request.form.get("drug_id", "").strip())
 
 
 def _cautions(patient_id: UUID, drug_id: UUID) -> tuple[dict[str, Any], dict[str, Any], list[Caution]]:

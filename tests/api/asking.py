@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from backend.actor import Actor, Role
 from backend.api import RESOURCES
+from backend.http import cursors
 from backend.http.endpoint import JSON, Operation
 from backend.identity import codes, passkeys
 from backend.identity.ceremonies import Made
@@ -29,10 +30,10 @@ from tests.hospital import PASSWORD, Client, Hospital, now, sign_in
 OPERATIONS: dict[str, Operation] = {
     f"{operation.method} {operation.path}": operation for resource in RESOURCES for operation in resource.operations
 }
-READS = [name for name, operation in OPERATIONS.items() if not operation.writes]
-WRITES = [name for name, operation in OPERATIONS.items() if operation.writes]
-WITH_BODY = [name for name in WRITES if OPERATIONS[name].body is not None and OPERATIONS[name].media == JSON]
-WITH_KEY = [name for name in WRITES if OPERATIONS[name].keyed]
+READS = [name for name, operation in OPERATIONS.items() if operation.method == "GET"]
+SENT = [name for name in OPERATIONS if name not in READS]  # changes, and searches whose question is in their body
+WITH_BODY = [name for name in SENT if OPERATIONS[name].body is not None and OPERATIONS[name].media == JSON]
+WITH_KEY = [name for name in SENT if OPERATIONS[name].writes and OPERATIONS[name].keyed]
 LISTS = [name for name in READS if OPERATIONS[name].page]
 
 
@@ -118,6 +119,11 @@ def _new_patient(hospital: Hospital) -> dict[str, Any]:
         "bed": "4B",
         "allergies": ["penicillin"],
     }
+
+
+def _search(hospital: Hospital) -> dict[str, Any]:
+    cursor = cursors.encode(("begins", hospital.patient_id))
+    return {"q": "okaf", "ward_id": str(hospital.ward_id), "limit": 50, "cursor": cursor}
 
 
 def _new_drug(_hospital: Hospital) -> dict[str, Any]:
@@ -211,6 +217,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "POST /wards": lambda h: Ask(body={"name": unique("Ward"), "kind": "pharmacy"}),
     "GET /patients": lambda h: Ask(query={"q": "okaf", "ward_id": h.ward_id}),
     "POST /patients": lambda h: Ask(body=_new_patient(h)),
+    "POST /patients/search": lambda h: Ask(body=_search(h)),
     "GET /patients/<uuid:patient_id>": lambda h: Ask(path={"patient_id": h.patient_id}),
     "GET /drugs": lambda h: Ask(query={"q": "amox"}),
     "POST /drugs": lambda h: Ask(body=_new_drug(h)),

@@ -20,6 +20,7 @@ FOREIGN = {
     ("POST /users", "body", "ward_ids"): "validation_failed",
     ("GET /patients", "query", "ward_id"): "nothing",
     ("POST /patients", "body", "ward_id"): "ward_not_found",
+    ("POST /patients/search", "body", "ward_id"): "nothing",
     ("GET /patients/<uuid:patient_id>", "path", "patient_id"): "patient_not_found",
     (f"GET {TEAM}", "path", "patient_id"): "patient_not_found",
     (f"GET {TEAM}/history", "path", "patient_id"): "patient_not_found",

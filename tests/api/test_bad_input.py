@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from backend.actor import Role
 from tests.api.asking import (
     OPERATIONS,
+    SENT,
     VALID,
     WITH_BODY,
-    WRITES,
     Ask,
     arrive,
     assert_problem,
@@ -182,7 +182,7 @@ def test_a_content_type_may_name_its_charset(staff: dict[str, Client], ours: Hos
     assert post_raw(staff["admin"], "POST /wards", ask, json.dumps(ask.body).encode(), kind).status_code == 201
 
 
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("name", SENT)
 def test_a_body_above_the_limit_is_413(
     standing_app: Flask, ours: Hospital, unchanged: Callable[[], None], name: str
 ) -> None:
@@ -196,7 +196,7 @@ def test_a_body_above_the_limit_is_413(
     assert_problem(post_raw(client, name, ask, at_the_limit), 422, "validation_failed")
 
 
-@pytest.mark.parametrize("name", [name for name in WRITES if OPERATIONS[name].body is None])
+@pytest.mark.parametrize("name", [name for name in SENT if OPERATIONS[name].body is None])
 def test_an_operation_without_a_body_takes_none(
     standing_app: Flask, ours: Hospital, unchanged: Callable[[], None], name: str
 ) -> None:
@@ -208,7 +208,7 @@ def test_an_operation_without_a_body_takes_none(
 
 # Anything at all
 
-PATCHES_AND_POSTS = [name for name in WRITES if not name.startswith("DELETE")]
+PATCHES_AND_POSTS = [name for name in SENT if not name.startswith("DELETE")]
 
 
 def nearly(right: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:

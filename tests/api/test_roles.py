@@ -34,6 +34,7 @@ MAY = {
     "POST /wards": {"admin"},
     "GET /patients": EVERYBODY,
     "POST /patients": {"admin"},
+    "POST /patients/search": EVERYBODY,
     "GET /patients/<uuid:patient_id>": EVERYBODY,
     "GET /patients/<uuid:patient_id>/care-team": EVERYBODY,
     "GET /patients/<uuid:patient_id>/care-team/history": EVERYBODY,

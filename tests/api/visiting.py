@@ -25,7 +25,7 @@ from tests.hospital import PASSWORD, Hospital
 
 # Words, numbers, days and choices; the key of a form and its mark against forgery.
 PLAIN = {
-    *("csrf_token", "key", "next", "q", "what", "do", "look", "complete", "sheet", "status", "state", "kind", "role"),
+    *("csrf_token", "key", "next", "q", "found", "what", "do", "look", "complete", "sheet", "status", "state", "kind", "role"),
     *("table", "first", "last", "scope", "mine", "as_of", "adjust", "confirmed", "scan", "override_reason", "reason"),
     *("note", "dose", "direction", "priority", "route", "dose_text", "doses", "interval", "period", "first_due_at"),
     *("outgoing", "verdict", "active", "name", "password", "again", "new_password", "secret", "otp", "lot_number"),
@@ -186,6 +186,7 @@ PAGES: dict[str, Make] = {
         "POST /orders/<uuid:order_id>/verify", query=lambda h, _: {"ward_id": h.ward_id}
     ),
     "GET /patients": look("nurse", ward_id=WARD),
+    "POST /patients": lambda h: Visit("nurse", form={"q": "okaf", "ward_id": h.ward_id}),
     "GET /patients/<uuid:patient_id>": like("GET /patients/<uuid:patient_id>"),
     "GET /doses/<uuid:administration_id>": like(f"GET {DOSE}"),
     "POST /doses/<uuid:administration_id>/error": like(f"POST {DOSE}/entered-in-error"),
@@ -206,6 +207,7 @@ PAGES: dict[str, Make] = {
     "GET /prescribing/new # for whom": look("doctor"),
     "GET /prescribing/new # of what": look("doctor", patient_id=PATIENT),
     "POST /prescribing/new": _order,
+    "POST /prescribing/patients": lambda h: Visit("doctor", form={"q": "okaf", "drug_id": h.drug_id}),
     "GET /stock": look(ward_id=WARD),
     "GET /stock/drugs/<uuid:drug_id>": lambda h: Visit(
         path={"drug_id": h.drug_id}, query={"ward_id": h.ward_id, "undo": _movement(h)}

@@ -37,6 +37,9 @@ def described(hospital: Hospital) -> dict[str, Any]:
             if parameter["name"] == "cursor":
                 cursor = cursors.encode(tuple(PARTS[part] for part in promised.page))
                 parameter["schema"] = {"type": "string", "enum": [cursor]}
+        if promised.page and promised.body is not None:
+            sent = document["components"]["schemas"][type(promised.body).__name__]
+            sent["properties"]["cursor"] = {"type": "string", "enum": [ask.body["cursor"]]}
         for media in operation.get("requestBody", {}).get("content", {}).values():
             media["example"] = ask.body if ask.data is None else ask.data.decode()
     return document
