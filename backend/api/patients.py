@@ -60,9 +60,7 @@ class PatientSearch(PageBody, PatientFilter):
     """Which patients, in a body."""
 
 
-@resource.get(
-    "/patients", "Patients by name", query=PatientQuery(), answer=PatientOut(), page=cursors.BY_NAME_OF_ROW
-)
+@resource.get("/patients", "Patients by name", query=PatientQuery(), answer=PatientOut(), page=cursors.BY_NAME_OF_ROW)
 def list_patients(session: Session, call: Call) -> Any:
     """Patients whose name begins with `q`, else contains it; or the one with this MRN.
 

@@ -9,6 +9,7 @@ without a script and with nothing kept on the server. Cost: a search is two requ
 import base64
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -45,8 +46,8 @@ def found_at(endpoint: str, **kept: str) -> AnyResponse:
     Raises ValidationFailed for what nobody searches for.
     """
     q = load(Term(), {"q": request.form.get("q", "")})["q"]
-    parts = {"found": sealed(q) if q else "", **kept}
-    return redirect(url_for(endpoint, **{name: value for name, value in parts.items() if value}), 303)
+    parts: dict[str, Any] = {"found": sealed(q) if q else None, **{name: value or None for name, value in kept.items()}}
+    return redirect(url_for(endpoint, **parts), 303)
 
 
 def searched() -> Searched:

@@ -25,13 +25,13 @@ from tests.hospital import PASSWORD, Hospital
 
 # Words, numbers, days and choices; the key of a form and its mark against forgery.
 PLAIN = {
-    *("csrf_token", "key", "next", "q", "found", "what", "do", "look", "complete", "sheet", "status", "state", "kind", "role"),
+    *("csrf_token", "key", "next", "q", "found", "what", "do", "look", "complete", "sheet", "status", "state", "kind"),
     *("table", "first", "last", "scope", "mine", "as_of", "adjust", "confirmed", "scan", "override_reason", "reason"),
     *("note", "dose", "direction", "priority", "route", "dose_text", "doses", "interval", "period", "first_due_at"),
     *("outgoing", "verdict", "active", "name", "password", "again", "new_password", "secret", "otp", "lot_number"),
     *("expires_on", "quantity_units", "drug_name", "theme", "time_zone", "reorder_point_units", "par_level_units"),
     *("min_volume", "baseline_days", "current_days", "resolution", "dose_window_minutes", "discrepancy_hours"),
-    *("transit_hours", "verification_required", "witness_required", "second_factor_roles", "file"),
+    *("transit_hours", "verification_required", "witness_required", "second_factor_roles", "file", "role"),
 }
 NEXT_PAGE = "says only which page of ours comes next"
 
