@@ -1,5 +1,6 @@
 """No URL tells who a patient is (OWASP ASVS 8.3.1): neither one that a page leads to nor one that a search asks for."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,7 +80,7 @@ def box(answer: TestResponse) -> str:
 
 def patients_on(answer: TestResponse) -> int:
     """How many patients of the one name the page shows."""
-    return answer.text.count("ZQ-902-")
+    return len(re.findall(r"ZQ-902-[0-9]+, born", answer.text))
 
 
 def test_a_url_is_read_as_whoever_finds_it_would() -> None:

@@ -62,6 +62,7 @@ hospital.receive(3)
 order_id, later = hospital.place_many(2)
 ask(nurse, "GET", f"/mar?ward_id={hospital.ward_id}", "board")
 ask(admin, "GET", "/patients?q=Geheimrat", "search")
+ask(admin, "POST", "/patients/search", "search-in-body", {"q": "Geheimrat"})
 for request_id in ("given", "again"):
     assert ask(nurse, "POST", f"/orders/{order_id}/fulfill", request_id, {}, "key-1").status_code == 200
 assert ask(nurse, "POST", f"/orders/{order_id}/fulfill", "refused", {}).status_code == 409
@@ -200,6 +201,7 @@ def test_a_line_names_the_route_and_no_path(line_of: Find) -> None:
     assert (line_of("given")["method"], line_of("given")["route"]) == ("POST", "/api/v1/orders/<uuid:order_id>/fulfill")
     assert line_of("nothing")["route"] == "none"
     assert line_of("search")["route"] == "/api/v1/patients"
+    assert line_of("search-in-body")["route"] == "/api/v1/patients/search"
 
 
 def test_a_retry_is_a_line_of_its_own_in_the_request_that_it_delayed(
@@ -276,6 +278,8 @@ for login in ("pharmacist", "admin"):
     assert tab.post("/sign-in", data={**form, "password": "hunter2-hunter2"}).status_code == 401
     assert tab.post("/sign-in", data=form).status_code == 302
     cookies += [tab.get_cookie("valmed").value, form["csrf_token"]]
+    search = {"csrf_token": re.search(r'name="csrf_token" value="([^"]+)"', tab.get("/patients").text)[1]}
+    assert "Gudrun" in tab.post("/patients", data={**search, "q": "Geheimrat"}, follow_redirects=True).text
     for rule in app.url_map.iter_rules():
         if not rule.arguments and not rule.rule.startswith("/api") and "GET" in rule.methods:
             tab.get(rule.rule + "?q=Geheimrat")

@@ -13,10 +13,12 @@ from werkzeug.serving import make_server
 
 from backend import create_app
 from backend.config import Config
+from tests.api.reading import tells
 from tests.hospital import PASSWORD, Hospital
 
 AXE = Axe()
 TABLET = {"width": 820, "height": 1180}
+PATIENT = ["Okafor", "Grace"]  # whom tests/hospital.py admits
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -86,6 +88,8 @@ def watch(page: Any, base_url: str) -> Screen:
             screen.wrong.append(message.text)
 
     def asked(request: Any) -> None:
+        if tells(request.url, PATIENT):
+            screen.wrong.append(f"a patient in {request.url}")
         if not request.url.startswith((base_url, "data:")):
             screen.foreign.append(request.url)
 

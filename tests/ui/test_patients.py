@@ -79,8 +79,9 @@ def test_a_patient_is_found_by_name_by_number_and_by_ward(hospital: Hospital, sc
     def found(q: str, ward: str = "All wards") -> list[str]:
         screen.page.fill("#q", q)
         screen.page.select_option("#ward_id", label=ward)
-        screen.page.click("button:has-text('Search')")
-        screen.page.wait_for_url("**q=*")
+        with screen.page.expect_navigation():
+            screen.page.click("button:has-text('Search')")
+        assert (screen.page.input_value("#q"), q in screen.page.url) == (q, not q)
         return screen.page.locator(".found strong").all_inner_texts()
 
     assert found("") == ["Okafor, Grace", "Zhou, Wei"]
@@ -89,6 +90,28 @@ def test_a_patient_is_found_by_name_by_number_and_by_ward(hospital: Hospital, sc
     assert found("", "2 South") == ["Zhou, Wei"]
     assert found("nobody") == []
     assert "No patient is found" in screen.page.inner_text("main")
+
+
+def test_what_was_found_is_found_again_by_reload_back_and_in_another_tab(hospital: Hospital, screen: Screen) -> None:
+    screen.sign_in(hospital, "nurse")
+    screen.page.goto(f"{screen.base_url}/patients")
+    screen.page.fill("#q", "M-1")
+    with screen.page.expect_navigation():
+        screen.page.click("button:has-text('Search')")
+    address = screen.page.url
+    assert "found=" in address
+    screen.page.reload()
+    other = screen.page.context.new_page()
+    other.goto(address)
+    screen.page.click("a:has-text('Okafor, Grace')")
+    screen.page.wait_for_selector("h1:has-text('Okafor, Grace')")
+    screen.page.go_back()
+    for tab in (screen.page, other):
+        assert (tab.url, tab.input_value("#q")) == (address, "M-1")
+        assert tab.locator(".found strong").all_inner_texts() == ["Okafor, Grace"]
+    other.goto(address[:-4])
+    assert "Type the name again" in other.inner_text("main")
+    assert other.input_value("#q") == ""
 
 
 def test_the_chart_shows_what_became_of_every_dose(hospital: Hospital, screen: Screen) -> None:
@@ -268,5 +291,6 @@ def test_axe_finds_nothing_on_the_pages_of_a_patient(hospital: Hospital, tablet:
     tablet.inspect("dose refused")
     tablet.page.goto(f"{tablet.base_url}/doses/{wrong}")
     tablet.inspect("dose in error")
-    tablet.page.goto(f"{tablet.base_url}/patients")
-    tablet.inspect("patients")
+    for found in ("", "?found=lost"):
+        tablet.page.goto(f"{tablet.base_url}/patients{found}")
+        tablet.inspect(f"patients{found}")
