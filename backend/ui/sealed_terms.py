@@ -58,7 +58,7 @@ def searched() -> Searched:
     age = timedelta(hours=database_of_app().config.token_hours)
     try:
         term = _cipher().decrypt(seal.encode(), ttl=int(age.total_seconds()))
-    except (InvalidToken, ValueError):
+    except InvalidToken:
         return Searched(lost=True)
     return Searched(term.decode().rstrip(), seal)
 
