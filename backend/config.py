@@ -56,7 +56,7 @@ class Config:
     body_bytes_max: int = 1_048_576
     claims_bytes_max: int = 4_194_304  # an uploaded file of claims; `valmed claims import` takes any
     origin: str = ""  # where the pages' browsers find them, https://name; passkeys are bound to it, and off without it
-    secret_key: str = ""  # signs the pages' cookies; derived from the database's password when empty
+    secret_key: str = ""  # signs cookies, seals searches; derived from the database's password when empty
     hsts_seconds: int = 31_536_000  # for which a browser that came by HTTPS refuses plain HTTP; 0 ends it
     board_cache_wards_max: int = 256  # MAR boards that one worker keeps
     demo: bool = False  # serve the demo's published sign-ins, and with secrets that can be guessed
