@@ -65,11 +65,7 @@ def get_patient(session: Session, *, organization_id: UUID, patient_id: UUID) ->
 def list_patients(
     session: Session, *, organization_id: UUID, ward_id: UUID | None, q: str | None, page: PageRequest
 ) -> Page:
-    """Patients by name, of one ward where given; `q` is a name or a medical record number.
-
-    The key of a page has the id of its last patient in place of the name (db/searching.py), which is looked up again:
-    keys travel in URLs. Nobody comes after an id that the organization does not have.
-    """
+    """Patients by name, of one ward where given; `q` is a name or a medical record number."""
     rows = _patients(organization_id).where(*equal(Patient, ward_id=ward_id))
     if q and page.after is None:
         same = session.execute(rows.where(Patient.mrn == q)).all()
@@ -77,11 +73,10 @@ def list_patients(
             return Page(same, None)
     if page.after is not None:
         mode, last_id = page.after
-        of_last = select(Patient.name_key).where(Patient.organization_id == organization_id, Patient.id == last_id)
-        last = session.execute(of_last).one_or_none()
-        if last is None:
+        name_key = _name_key(session, organization_id, last_id)
+        if name_key is None:
             return Page((), None)
-        page = replace(page, after=(mode, last.name_key, last_id))
+        page = replace(page, after=(mode, name_key, last_id))
     found = named_page(
         session,
         rows,
@@ -95,3 +90,10 @@ def list_patients(
         return found
     mode, _, last_id = found.next_key
     return Page(found.items, (mode, last_id))
+
+
+def _name_key(session: Session, organization_id: UUID, patient_id: UUID) -> str | None:
+    """The name that the key of a page needs besides the id (db/searching.py). Keys travel in URLs, where no patient is
+    named, so it is looked up again. None where the organization has no such patient, after whom nobody comes."""
+    known = select(Patient.name_key).where(Patient.organization_id == organization_id, Patient.id == patient_id)
+    return session.execute(known).scalar_one_or_none()
