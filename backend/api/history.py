@@ -9,6 +9,7 @@ from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Choice, Day, Id, Moment, PageQuery
+from backend.reports import consumption
 from backend.stock import history
 from backend.stock.queries import ExpiryHorizon
 
@@ -44,7 +45,7 @@ class ConsumptionQuery(PageQuery):
 
 
 class ConsumptionOut(Body):
-    """Units of a drug that were given on a ward on one day."""
+    """Units of a drug that were given on a ward on one day: withdrawn for doses, neither wasted nor put back."""
 
     day = fields.Date()
     ward_id = fields.UUID()
@@ -96,9 +97,10 @@ def list_levels_as_of(session: Session, call: Call) -> Any:
     page=cursors.BY_DAY,
 )
 def list_consumption(session: Session, call: Call) -> Any:
-    """What was given each day; name a ward, a drug or both, and at most 92 days."""
+    """What was given each day, without what was wasted or put back of a dose; name a ward, a drug or both, and at most
+    92 days."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "since", "until")}
-    return history.list_consumption(
+    return consumption.list_consumption(
         session, organization_id=call.organization_id, now=call.now, page=call.page, **filters
     )
 

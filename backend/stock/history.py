@@ -1,15 +1,15 @@
-"""What the ledger tells: what a shelf held at a moment, what was given day by day; and what is about to be lost.
+"""What the ledger tells: what a shelf held at a moment; and what is about to be lost.
 
 Decision: every report is read from the rows themselves and there is no table of totals. Because an index ends each
-read where its page ends, and a total is a second truth that can part from the ledger. Cost: a page of consumption
-reads the movements of its days, and the value of what expires reads every lot that does.
+read where its page ends, and a total is a second truth that can part from the ledger. Cost: the value of what expires
+reads every lot that does.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Date, case, cast, exists, func, literal, select, true
+from sqlalchemy import BigInteger, case, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
 from backend.db import Session
@@ -18,11 +18,9 @@ from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.db.searching import among, named_page
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
-from backend.organizations.models import Organization, Ward
-from backend.stock.models import Lot, MovementReason, StockLevel, StockLot, StockMovement
-from backend.stock.queries import ExpiryHorizon, looked_up, today_of
-
-DAYS_DEFAULT, DAYS_MAX = 30, 92
+from backend.organizations.models import Ward
+from backend.stock.models import Lot, StockLevel, StockLot, StockMovement
+from backend.stock.queries import ExpiryHorizon, today_of
 
 
 def levels_as_of(
@@ -75,76 +73,6 @@ def levels_as_of(
     )
     key = Drug.name_key
     return named_page(session, rows, name_key=key, row_id=StockLevel.id, searched=[key], q=None, page=page)
-
-
-def list_consumption(
-    session: Session,
-    *,
-    organization_id: UUID,
-    ward_id: UUID | None,
-    drug_id: UUID | None,
-    since: date | None,
-    until: date | None,
-    now: datetime,
-    page: PageRequest,
-) -> Page:
-    """Units given by day of the hospital, ward and drug, in that order; `since` and `until` both count.
-
-    A dose counts on the day on which the ledger recorded it. Raises ValidationFailed without a ward and a drug, and
-    for days that are in the wrong order or too many.
-    """
-    if ward_id is None and drug_id is None:
-        raise ValidationFailed.of("ward_id", "ward_id or drug_id is needed")
-    last = until or today_of(session, organization_id=organization_id, now=now)
-    first = since or last - timedelta(days=DAYS_DEFAULT - 1)
-    if not 0 <= (last - first).days < DAYS_MAX:
-        raise ValidationFailed.of("from", f"not after `to`, and at most {DAYS_MAX} days from first to last")
-    if page.after is not None:
-        first = max(first, page.after[0])
-    given = _given(organization_id, ward_id, drug_id, first, last, page)
-    rows = select(
-        given.c.day,
-        given.c.ward_id,
-        looked_up(organization_id, Ward, "name", given.c.ward_id).label("ward_name"),
-        given.c.drug_id,
-        looked_up(organization_id, Drug, "name", given.c.drug_id).label("drug_name"),
-        looked_up(organization_id, Drug, "unit", given.c.drug_id).label("unit"),
-        given.c.units_given,
-    ).order_by(given.c.day, given.c.ward_id, given.c.drug_id)
-    return page_of(session.execute(rows).all(), page, lambda row: (row.day, row.ward_id, row.drug_id))
-
-
-def _given(
-    organization_id: UUID, ward_id: UUID | None, drug_id: UUID | None, first: date, last: date, page: PageRequest
-) -> Any:
-    """A page of units given by day, ward and drug, one day after the other, so that no day behind its last is read."""
-    zone = select(Organization.time_zone).where(Organization.id == organization_id).scalar_subquery()
-    offset = func.generate_series(0, (last - first).days).column_valued("place")
-    days = select((literal(first, Date) + offset).label("day")).order_by("day").subquery("days")
-
-    def midnight(day: Any) -> Any:
-        return func.timezone(zone, cast(day, TIMESTAMP))
-
-    movement, correction = StockMovement, aliased(StockMovement)
-    undone = exists().where(
-        correction.organization_id == organization_id, correction.corrects_id == movement.id
-    )  # a dose that was entered in error counts on no day
-    doses = (
-        select(movement.ward_id, movement.drug_id, (-func.sum(movement.units)).label("units_given"))
-        .where(
-            movement.organization_id == organization_id,
-            movement.recorded_at >= midnight(days.c.day),
-            movement.recorded_at < midnight(days.c.day + 1),
-            movement.reason == MovementReason.FULFILMENT,
-            ~undone,
-            *equal(movement, ward_id=ward_id, drug_id=drug_id),
-        )
-        .group_by(movement.ward_id, movement.drug_id)
-    )
-    of_day = doses.lateral("doses")
-    key = (days.c.day, of_day.c.ward_id, of_day.c.drug_id)
-    rows = select(*key, of_day.c.units_given).select_from(days.join(of_day, true()))
-    return rows.where(*beyond(page, *key)).order_by(*key).limit(page.limit + 1).subquery("given")
 
 
 def list_expiring_value(

@@ -1,5 +1,6 @@
 """What the ledger tells over HTTP: stock at a moment, consumption by day, the value of what expires."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -157,6 +158,23 @@ def test_only_what_was_given_counts_by_ward_and_drug(
     assert given(ward_id=other.ward_id) == [4, 8]
     assert given(ward_id=other.ward_id, drug_id=other.drug_id) == [8]
     assert given(ward_id=here.ward_id, drug_id=other.drug_id) == []
+
+
+def test_what_was_wasted_or_put_back_of_a_dose_was_not_given(hospital: Hospital, clients: dict[str, Client]) -> None:
+    """As the entry itself says: withdrawn units are given, wasted or returned, each of its own lot."""
+    soon = (now() + timedelta(days=90)).date()
+    first, second = (hospital.receive(units, lot=f"{units}", expires_on=soon).lot_id for units in (4, 6))
+    dose = hospital.fulfil(hospital.place(units=10)).body
+    hospital.receive(5)
+    hospital.fulfil(hospital.place(units=5))
+    path = f"/administrations/{json.loads(dose)['administration_id']}"
+    nurse = clients["nurse"]
+    for kind, lot_id, units in (("waste", first, 1), ("return", first, 1), ("return", second, 3)):
+        assert nurse.post(f"{path}/{kind}", {"quantity_units": units, "lot_id": str(lot_id)}).status_code == 201
+    entry = nurse.get(path).get_json()
+    left = entry["quantity_units"] - entry["wasted_units"] - entry["returned_units"]
+    (row,) = items(nurse, "/stock/consumption", ward_id=hospital.ward_id)
+    assert (left, row["units_given"]) == (5, 5 + 5)
 
 
 def test_a_page_of_consumption_ends_within_a_day(hospital: Hospital, clients: dict[str, Client]) -> None:

@@ -31,8 +31,9 @@ from backend.orders import fulfilment
 from backend.orders.models import OrderStatus
 from backend.orders.queries import list_orders
 from backend.patients.patients import list_patients
+from backend.reports.consumption import list_consumption
 from backend.reports.trail import list_events
-from backend.stock.history import levels_as_of, list_consumption, list_expiring_value
+from backend.stock.history import levels_as_of, list_expiring_value
 from backend.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
 from backend.transfers.models import StockTransfer
 from tests.conftest import create_database, drop_database
