@@ -106,7 +106,7 @@ class StatisticsQuery(Body):
 
 
 class StatisticsOut(Body):
-    """How many orders there are."""
+    """How many orders there are. Overdue is one whose next dose is past the hospital's dose window, and never a PRN."""
 
     total = fields.Integer()
     active = fields.Integer()
@@ -215,7 +215,8 @@ def place(session: Session, call: Call) -> Any:
 @resource.get("/orders/statistics", "How many orders", query=StatisticsQuery(), answer=StatisticsOut())
 def statistics(session: Session, call: Call) -> Any:
     """Orders by state, and the active ones that are urgent, overdue or unverified."""
-    return queries.order_statistics(session, organization_id=call.organization_id, ward_id=call.query.get("ward_id"))
+    ward_id = call.query.get("ward_id")
+    return queries.order_statistics(session, organization_id=call.organization_id, ward_id=ward_id, now=call.now)
 
 
 @resource.get("/orders/<uuid:order_id>", "One order", answer=OrderOut(), raises=(errors.OrderNotFound,))

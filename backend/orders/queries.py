@@ -1,5 +1,6 @@
 """Reads of orders."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,8 @@ from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.orders.errors import OrderNotFound
-from backend.orders.models import MedicationOrder, OrderStatus
-from backend.organizations.models import Ward
+from backend.orders.models import MedicationOrder, OrderStatus, Priority
+from backend.organizations.models import Organization, Ward
 from backend.patients.models import Patient
 
 
@@ -87,13 +88,18 @@ def list_orders(
     return read_page(session, rows, page, order.created_at, order.id, descending=True)
 
 
-def order_statistics(session: Session, *, organization_id: UUID, ward_id: UUID | None) -> dict[str, int]:
-    """How many orders there are by state and, of the active ones, how many are urgent, overdue or unverified."""
+def order_statistics(session: Session, *, organization_id: UUID, ward_id: UUID | None, now: datetime) -> dict[str, int]:
+    """How many orders there are by state and, of the active ones, how many are urgent, overdue or unverified.
+
+    Overdue is what the board calls so (administrations/board.py): past the hospital's dose window, and no PRN dose.
+    """
     order = MedicationOrder
     rows = select(order.status, func.count()).where(order.organization_id == organization_id).group_by(order.status)
+    minutes = select(Organization.dose_window_minutes).where(Organization.id == organization_id).scalar_subquery()
+    late = order.due_at <= now - func.make_interval(0, 0, 0, 0, 0, minutes)
     active = select(
-        func.count().filter(order.priority == "stat").label("active_stat"),
-        func.count().filter(order.due_at < func.now()).label("active_overdue"),
+        func.count().filter(order.priority == Priority.STAT).label("active_stat"),
+        func.count().filter(late, order.priority != Priority.PRN).label("active_overdue"),
         func.count().filter(order.verified_at.is_(None)).label("active_unverified"),
     ).where(order.organization_id == organization_id, order.status == OrderStatus.ACTIVE)
     if ward_id is not None:

@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from backend.actor import Role
+from backend.orders.models import Priority
 from tests.api.asking import (
     VALID,
     assert_problem,
@@ -351,6 +352,7 @@ def test_order_statistics(hospital: Hospital, clients: dict[str, Client]) -> Non
     clients["pharmacist"].post(f"/orders/{hospital.place(first_due_at=now() + timedelta(days=1))}/verify")
     stat = VALID["POST /orders"](hospital).body or {}
     clients["doctor"].post("/orders", {**stat, "first_due_at": None})
+    hospital.change("UPDATE medication_orders SET due_at = due_at - interval '61 minutes' WHERE priority = 'stat'")
     counted = {
         "total": 4,
         "active": 2,
@@ -364,6 +366,17 @@ def test_order_statistics(hospital: Hospital, clients: dict[str, Client]) -> Non
     here, elsewhere = hospital.ward_id, hospital.add_ward()
     assert clients["nurse"].get(f"/orders/statistics?ward_id={here}").get_json() == counted
     assert clients["nurse"].get(f"/orders/statistics?ward_id={elsewhere}").get_json() == dict.fromkeys(counted, 0)
+
+
+def test_the_statistics_call_overdue_what_the_board_does(hospital: Hospital, clients: dict[str, Client]) -> None:
+    """Neither a dose within its window, as every order is that was placed just now, nor a PRN dose."""
+    for priority in Priority:
+        for minutes in (0, 59, 61, -61):
+            hospital.place(priority=priority, first_due_at=now() - timedelta(minutes=minutes))
+    (patient,) = clients["nurse"].get(f"/mar?ward_id={hospital.ward_id}").get_json()["patients"]
+    overdue = [order["priority"] for order in patient["orders"] if order["due_state"] == "overdue"]
+    assert sorted(overdue) == ["routine", "stat"]
+    assert clients["nurse"].get("/orders/statistics").get_json()["active_overdue"] == len(overdue)
 
 
 def test_mar(hospital: Hospital, clients: dict[str, Client]) -> None:
