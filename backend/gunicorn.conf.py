@@ -6,10 +6,13 @@ connection per request, which the reverse proxy in front hides.
 """
 
 import gc
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from backend.config import Config
 
 METRICS = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="valmed-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS
@@ -19,7 +22,9 @@ http_parser = "python"  # not the C parser where that happens to be installed: i
 workers = int(os.environ.get("VALMED_WORKERS", "4"))
 preload_app = True
 backlog = 1024
-timeout = 30
+# Longer than a drift run or an import may take, which waits for its lane, then for a row, then for its statement, each
+# for report_timeout_ms: a worker that is killed in the middle answers nobody, and its run stays "running".
+timeout = 30 + 3 * math.ceil(Config.from_env().report_timeout_ms / 1000)
 graceful_timeout = 20
 limit_request_line = 4094
 limit_request_fields = 50

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import uuid
@@ -36,6 +37,15 @@ def nowhere(config: Config) -> Flask:
 
 
 # Alive and ready
+
+
+def test_no_worker_is_killed_for_a_report_that_takes_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It may wait for its lane, then for a row, then for its statement."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    for milliseconds in (20_000, 60_000):
+        monkeypatch.setenv("VALMED_REPORT_TIMEOUT_MS", str(milliseconds))
+        settings = runpy.run_path(str(ROOT / "backend" / "gunicorn.conf.py"))
+        assert settings["timeout"] > 3 * milliseconds / 1000
 
 
 def test_alive_and_ready(app: Flask) -> None:
