@@ -72,6 +72,7 @@ def closed_in_the_end(file: ClaimFile) -> ClaimFile:
     answer=ImportOut(),
     status=201,
     roles=frozenset({Role.ADMIN}),
+    lanes=lambda call: (imports.import_lane(call.organization_id),),
     lengthy=True,
 )
 def import_claims(session: Session, call: Call) -> Any:

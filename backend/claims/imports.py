@@ -21,12 +21,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import text
 
 from backend.actor import Actor
-from backend.db import Session, new_id
+from backend.db import Session, new_id, report_lane_of
 
 COLUMNS = ("claim_id", "payer", "cpt", "cpt_group", "submitted_date", "decided_date", "outcome")
 REJECTIONS_TOLD_MAX = 1_000
@@ -112,11 +112,20 @@ _INSERT = f"""WITH inserted AS (
   FROM inserted"""
 
 
+def import_lane(organization_id: UUID) -> int:
+    """The lane of a hospital's imports, to be taken before the first statement.
+
+    Of three files at once that change one claim, the third would collide on its revision for the second time, and
+    `transact` runs a duplicate once again only. The lane is not that of its drift runs, which need not wait for a file.
+    """
+    return report_lane_of(uuid5(organization_id, "claims"))
+
+
 def import_claims(session: Session, *, actor: Actor, file: ClaimFile, now: datetime) -> Imported:
     """Records every accepted row of `file` that says something new of its claim.
 
-    A claim that the file names twice counts with its first line; the others are rejected. Two imports of one claim at
-    once collide on its revision, and the second runs again.
+    A claim that the file names twice counts with its first line; the others are rejected. The caller has taken the
+    `import_lane`; two imports of one claim that did not would collide on its revision.
     """
     organization_id: UUID = actor.organization_id
     session.execute(text(_STAGE))

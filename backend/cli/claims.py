@@ -9,8 +9,9 @@ import click
 
 from backend.actor import Actor
 from backend.api.claims_csv import read_claims
-from backend.claims.imports import Imported, import_claims
+from backend.claims.imports import Imported, import_claims, import_lane
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
+from backend.db import Session
 
 REPORT_TIMEOUT_MS = 3_600_000  # nobody waits at a screen
 REJECTIONS_SHOWN_MAX = 20
@@ -34,13 +35,13 @@ def import_(file: Path, organization: str, data_dir: Path | None) -> None:
         with file.open("rb") as stream, click.progressbar(length=file.stat().st_size, label="Checking") as bar:
             checked = read_claims(stream, report=bar.update)
         click.echo(f"Writing {checked.accepted} claims ...")
+
+        def work(session: Session) -> Imported:
+            session.take_lanes([import_lane(actor.organization_id)])
+            return import_claims(session, actor=actor, file=checked, now=datetime.now(UTC))
+
         try:
-            imported = database.transact(
-                lambda session: import_claims(session, actor=actor, file=checked, now=datetime.now(UTC)),
-                actor=actor,
-                repeatable=True,
-                report=True,
-            )
+            imported = database.transact(work, actor=actor, repeatable=True, report=True)
         finally:
             checked.close()
     _show(imported, time.monotonic() - started)

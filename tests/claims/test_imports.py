@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg2.errors
 import pytest
+from flask import Flask
 
 from backend.actor import Role
 from backend.api.claims_csv import read_claims
@@ -14,7 +15,8 @@ from backend.claims.imports import REJECTIONS_TOLD_MAX, Imported, import_claims
 from backend.db import Session
 from backend.errors import ValidationFailed
 from tests.claims.filing import HEADER, import_csv
-from tests.hospital import Hospital, now, open_hospital
+from tests.concurrency.crowd import together
+from tests.hospital import Hospital, now, open_hospital, sign_in
 from tests.migrations.catalogue import ask
 
 GOOD = "C1,Aetna,72148,Imaging,2026-01-05,2026-01-20,PAID"
@@ -55,6 +57,19 @@ def test_the_same_file_again_changes_nothing(hospital: Hospital) -> None:
     again = import_csv(hospital, raw)
     assert (again.accepted, again.created, again.changed, again.unchanged) == (21, 0, 0, 21)
     assert (rows(hospital), hospital.counts()) == before
+
+
+@pytest.mark.concurrency
+def test_files_that_change_one_claim_at_once_follow_one_another(app: Flask, hospital: Hospital) -> None:
+    admin = sign_in(app, hospital, "admin")
+    for wave in range(4):
+        files = [file_of(*(f"D{n},P{wave}-{one},1,G,2026-01-05,,PENDING" for n in range(300))) for one in range(4)]
+        answers = together(
+            *(lambda raw=raw: admin.post("/claims/imports", data=raw, content_type="text/csv") for raw in files)
+        )
+        assert [answer.status_code for answer in answers] == [201] * 4, [answer.text for answer in answers]
+    last = hospital.rows("SELECT claim_id, count(*), max(revision) FROM claim_records GROUP BY claim_id")
+    assert [tuple(row[1:]) for row in last] == [(16, 16)] * 300
 
 
 def test_a_later_file_decides_a_claim_and_what_was_known_stays(hospital: Hospital) -> None:
