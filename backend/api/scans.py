@@ -11,7 +11,7 @@ from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, ScannedCode
 from backend.stock import scans
 from backend.stock.models import LotStatus
-from backend.stock.scans import ScanContradictsLot, ScannedDrugUnknown
+from backend.stock.scans import ScanContradictsLot, ScannedDrugAmbiguous, ScannedDrugUnknown
 
 resource = Resource("scans")
 
@@ -42,7 +42,7 @@ class ScanOut(Body):
     query=ScanQuery(),
     answer=ScanOut(),
     roles=frozenset({Role.NURSE, Role.PHARMACIST}),
-    raises=(ScanUnreadable, ScannedDrugUnknown, ScanContradictsLot),
+    raises=(ScanUnreadable, ScannedDrugUnknown, ScannedDrugAmbiguous, ScanContradictsLot),
 )
 def identify(session: Session, call: Call) -> Any:
     """Drug, lot and expiry of a GS1 code. What was not in the code is null, never a guess."""

@@ -17,6 +17,11 @@ class ScannedDrugUnknown(NotFound):
     """No drug of your formulary has the scanned GTIN; `gtin` is what was read."""
 
 
+class ScannedDrugAmbiguous(Conflict):
+    """Several drugs of your formulary have the scanned GTIN; `gtin` is what was read, `drug_names` are theirs. Correct
+    the codes of all but one."""
+
+
 class ScanContradictsLot(Conflict):
     """What was scanned is not the lot that was named; `detail` says how they differ."""
 
@@ -37,16 +42,21 @@ class ScannedLot:
 
 
 def identify(session: Session, *, organization_id: UUID, scan: Scan) -> ScannedLot:
-    """The drug and lot of a scan. Raises ScannedDrugUnknown, ScanContradictsLot (a known lot with another expiry)."""
+    """The drug and lot of a scan. Raises ScannedDrugUnknown, ScannedDrugAmbiguous, ScanContradictsLot (a known lot with
+    another expiry)."""
     forms = {scan.gtin.removeprefix("0" * zeros) for zeros in (0, 1, 2, 6) if scan.gtin.startswith("0" * zeros)}
-    drug = session.execute(
+    drugs = session.execute(
         select(Drug.id, Drug.name, Drug.strength)
         .where(Drug.organization_id == organization_id, Drug.archived_at.is_(None), Drug.gtin.in_(forms))
         .order_by(Drug.id)
-        .limit(1)
-    ).one_or_none()
-    if drug is None:
+    ).all()
+    if not drugs:
         raise ScannedDrugUnknown(gtin=scan.gtin)
+    if len(drugs) > 1:
+        names = [f"{found.name} {found.strength}" for found in drugs]
+        detail = f"More than one drug has the GTIN {scan.gtin}: {', '.join(names)}."
+        raise ScannedDrugAmbiguous(detail, gtin=scan.gtin, drug_names=names)
+    drug = drugs[0]
     lot_id, status, expires_on = _known(session, organization_id, drug.id, scan)
     return ScannedLot(
         *(scan.gtin, scan.serial, drug.id, drug.name, drug.strength, scan.lot_number, expires_on, lot_id, status)

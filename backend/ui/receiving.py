@@ -30,6 +30,7 @@ ADVICE = {
     "lot_not_available": "Put this lot aside: nothing of it may be added.",
     "scan_contradicts_lot": "Look at the package again, and take the line out where it is wrong.",
     "scan_unreadable": "Scan again, or search for the drug by its name.",
+    "scanned_drug_ambiguous": "Search for the drug by its name, and correct the codes of the formulary.",
     "scanned_drug_unknown": "Search for the drug by its name, and add the code to the formulary.",
     "busy": "Nothing is known to have changed. Tap again: nothing is received twice.",
 }

@@ -133,7 +133,7 @@ def _new_drug(_hospital: Hospital) -> dict[str, Any]:
         "strength": "10 mg",
         "form": "tablet",
         "unit": "tablet",
-        "gtin": "04006381333931",
+        "gtin": "04098765432101",  # no drug's whose package is scanned
         "ndc": "0054-0236-25",
         "atc": "N02AA01",
         "controlled_schedule": 2,

@@ -345,6 +345,15 @@ def test_a_witness_signs_with_their_own_password(database: Any, app: Flask) -> N
     assert nurse.post(path, {"witness": {"email": email, "password": PASSWORD}}).status_code == 200
 
 
+def test_a_scan_that_may_be_two_drugs_is_refused_and_names_them(hospital: Hospital, clients: dict[str, Client]) -> None:
+    """Never a guess: the same code typed at another strength, here once with and once without its leading zero."""
+    first = hospital.add_drug("Heparin", strength="5000 IE", gtin="04006381333931")
+    assert clients["nurse"].get("/scans?scan=4006381333931").get_json()["drug_id"] == str(first)
+    hospital.add_drug("Heparin", strength="25000 IE", gtin="4006381333931")
+    refusal = assert_problem(clients["nurse"].get("/scans?scan=04006381333931"), 409, "scanned_drug_ambiguous")
+    assert (refusal["gtin"], refusal["drug_names"]) == ("04006381333931", ["Heparin 5000 IE", "Heparin 25000 IE"])
+
+
 def test_order_statistics(hospital: Hospital, clients: dict[str, Client]) -> None:
     hospital.receive(1)
     hospital.fulfil(hospital.place())
