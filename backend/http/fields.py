@@ -39,7 +39,10 @@ class Body(Schema):
 
 
 class Line(fields.String):
-    """One line of text: no control characters, no blank edges, `length` characters at most."""
+    """One line of text: no control characters, no blank edges, `length` characters at most.
+
+    Composed (NFC): two keyboards write one é in two ways, and a name typed at one is to be found from the other.
+    """
 
     described: ClassVar[dict[str, Any]] = {"pattern": rf"^{_EDGE}(?:[^{_CONTROLS}]*{_EDGE})?$"}
 
@@ -56,6 +59,7 @@ class Line(fields.String):
             raise ValidationError("Blank at the beginning or end.")
         if text.isascii() and text.isprintable():  # most texts, and without a look at each character
             return text
+        text = unicodedata.normalize("NFC", text)
         if any(unicodedata.category(character) in NOT_IN_A_LINE for character in text):
             raise ValidationError("Control characters and line breaks are not allowed.")
         return text

@@ -1,5 +1,6 @@
 """The contract of api.md over HTTP: every endpoint's answer with exactly its keys, and its refusals."""
 
+import unicodedata
 import uuid
 from dataclasses import replace
 from datetime import timedelta
@@ -153,6 +154,18 @@ def test_care_team(hospital: Hospital, clients: dict[str, Client]) -> None:
     removed = clients["doctor"].delete(f"{team}/{new['id']}")
     assert (removed.status_code, removed.data) == (204, b"")
     assert rows_of(clients["nurse"].get(team), ASSIGNMENT) == []
+
+
+def test_a_name_is_found_however_its_letters_were_typed(hospital: Hospital, clients: dict[str, Client]) -> None:
+    """One é is one character on one keyboard and two on another, and twice the same name is twice the same."""
+    composed, apart = (unicodedata.normalize(form, "Núñez, José") for form in ("NFC", "NFD"))
+    patient = {"name": apart, "mrn": "M-2", "date_of_birth": "1980-01-01"}
+    assert clients["admin"].post("/patients", patient).get_json()["name"] == composed
+    for q in (composed, apart):
+        found = clients["nurse"].get("/patients", query_string={"q": q}).get_json()["items"]
+        assert [item["name"] for item in found] == [composed]
+    assert clients["admin"].post("/wards", {"name": composed}).status_code == 201
+    assert_problem(clients["admin"].post("/wards", {"name": apart}), 409, "ward_name_taken")
 
 
 def test_users(hospital: Hospital, clients: dict[str, Client]) -> None:
