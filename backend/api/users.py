@@ -84,6 +84,12 @@ def add_user(session: Session, call: Call) -> Any:
     return queries.get_user(session, organization_id=call.organization_id, user_id=user_id)
 
 
+@resource.get("/users/<uuid:user_id>", "One member of staff", answer=UserOut(), raises=(UserNotFound,))
+def read_user(session: Session, call: Call) -> Any:
+    """One member of staff, also one who has left."""
+    return queries.get_user(session, organization_id=call.organization_id, **call.path)
+
+
 @resource.patch(
     "/users/<uuid:user_id>",
     "Change a member of staff",

@@ -8,13 +8,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
 from backend.errors import DomainError
-from backend.identity.queries import UserNotFound
-from backend.ui.asking import ask, ask_all, ensure_may
+from backend.ui.asking import ask, ensure_may
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
 
 blueprint = blueprint_of("staff")
-PAGES = 10  # of 200 users, to find one among them
 
 
 @blueprint.get("/staff")
@@ -78,10 +76,7 @@ def _given(*names: str) -> dict[str, Any]:
 
 
 def _user(user_id: UUID) -> dict[str, Any]:
-    users, _ = ask_all("GET /users", {}, pages=PAGES)
-    found = next((user for user in users if user["id"] == str(user_id)), None)
-    if found is None:
-        raise UserNotFound()
+    found: dict[str, Any] = ask("GET /users/<uuid:user_id>", path={"user_id": user_id})
     return found
 
 

@@ -201,6 +201,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         }
     ),
     "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse"}),
+    "GET /users/<uuid:user_id>": lambda h: Ask(path={"user_id": h.staff["spare"].user_id}),
     "POST /users": lambda h: Ask(body=_new_user(h)),
     "PATCH /users/<uuid:user_id>": lambda h: Ask(
         path={"user_id": h.staff["spare"].user_id},

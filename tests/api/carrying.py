@@ -12,6 +12,7 @@ TEAM = "/patients/<uuid:patient_id>/care-team"
 DOSE = "/administrations/<uuid:administration_id>"
 # (operation, place, field) -> what a foreign id answers: a problem code, "nothing" or what a round makes of it
 FOREIGN = {
+    ("GET /users/<uuid:user_id>", "path", "user_id"): "user_not_found",
     ("PATCH /users/<uuid:user_id>", "path", "user_id"): "user_not_found",
     ("DELETE /users/<uuid:user_id>/second-factor", "path", "user_id"): "user_not_found",
     ("DELETE /me/tokens/<uuid:token_id>", "path", "token_id"): "sign_in_not_found",

@@ -178,6 +178,7 @@ def test_users(hospital: Hospital, clients: dict[str, Client]) -> None:
     change = {"ward_ids": [str(hospital.ward_id)], "name": "Old Nurse", "active": False}
     changed = answer_of(clients["admin"].patch(f"/users/{added['id']}", change), 200, USER)
     assert changed == {**added, **change}
+    assert answer_of(clients["doctor"].get(f"/users/{added['id']}"), 200, USER) == changed
     assert rows_of(clients["doctor"].get("/users?role=nurse&q=old"), USER) == [changed]
     taken = clients["admin"].post("/users", {**body, "email": "NEW.nurse@example.org"})
     assert_problem(taken, 409, "email_taken")

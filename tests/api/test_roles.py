@@ -27,6 +27,7 @@ MAY = {
     "GET /organization": EVERYBODY,
     "PATCH /organization": {"admin"},
     "GET /users": EVERYBODY,
+    "GET /users/<uuid:user_id>": EVERYBODY,
     "POST /users": {"admin"},
     "PATCH /users/<uuid:user_id>": {"admin"},
     "DELETE /users/<uuid:user_id>/second-factor": {"admin"},
