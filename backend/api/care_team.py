@@ -146,7 +146,7 @@ def assign(session: Session, call: Call) -> Any:
 )
 def change_primary(session: Session, call: Call) -> Any:
     """In one transaction the present PRIMARY becomes a SPECIALIST, or with `outgoing` = `remove` leaves the team, and
-    the new one begins. Who is PRIMARY already stays it."""
+    the new one begins. Who works here as a doctor no more leaves it in any case. Who is PRIMARY already stays it."""
     assignment_id = assigning.change_primary(session, actor=call.actor, now=call.now, **call.path, **call.body)
     where = {"organization_id": call.organization_id, **call.path}
     return queries.get_assignment(session, assignment_id=assignment_id, **where)

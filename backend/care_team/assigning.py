@@ -79,7 +79,8 @@ def change_primary(
 ) -> UUID:
     """The assignment by which a doctor is the patient's PRIMARY from now on; who was it before becomes `outgoing`.
 
-    A doctor who is PRIMARY already stays it and nothing changes; without a PRIMARY there is nobody to replace.
+    A doctor who is PRIMARY already stays it and nothing changes; without a PRIMARY there is nobody to replace. Who has
+    left, or is no doctor any more, becomes no SPECIALIST: they leave the team.
     `replaces` is the PRIMARY assignment that the caller has seen, None where it may be any.
     Raises PatientNotFound, UserNotFound, ValidationFailed, PrimaryProviderChanged.
     """
@@ -95,7 +96,7 @@ def change_primary(
     for member in (primary, _member(team, provider_id)):
         if member is not None:
             _end(session, actor, member, moment)
-    if primary is not None and outgoing is Outgoing.DEMOTE:
+    if primary is not None and outgoing is Outgoing.DEMOTE and primary.is_doctor:
         _begin(session, actor, patient_id, primary.provider_id, CareRole.SPECIALIST, moment)
     return _begin(session, actor, patient_id, provider_id, CareRole.PRIMARY, moment)
 
@@ -116,7 +117,14 @@ def _locked(session: Session, actor: Actor, patient_id: UUID) -> Sequence[Row[An
     member = CareTeamAssignment
     provider = (User.organization_id == member.organization_id) & (User.id == member.provider_id)
     return session.execute(
-        select(member.id, member.provider_id, User.name.label("provider_name"), member.role, member.assigned_at)
+        select(
+            member.id,
+            member.provider_id,
+            User.name.label("provider_name"),
+            (User.active & (User.role == Role.DOCTOR)).label("is_doctor"),
+            member.role,
+            member.assigned_at,
+        )
         .join(User, provider)
         .where(
             member.organization_id == actor.organization_id,

@@ -153,6 +153,16 @@ def test_who_has_left_joins_no_team_and_is_shown_as_gone_where_they_were(team: T
     assert team.doctor.get(f"{team.path}/primary").get_json()["provider_active"] is False
 
 
+@pytest.mark.parametrize("gone", ["active = false", "role = 'admin'"])
+def test_a_primary_who_has_left_becomes_no_specialist(team: Team, gone: str) -> None:
+    """Whoever may not be put on a team is not kept on it either."""
+    team.assign("ada", "PRIMARY")
+    team.hospital.change(f"UPDATE users SET {gone} WHERE name = 'Ada'")
+    assert team.change("ben", outgoing="demote").status_code == 200
+    assert team.members() == [("Ben", "PRIMARY")]
+    assert team.history() == [("Ada", "PRIMARY", False), ("Ben", "PRIMARY", True)]
+
+
 def test_a_sign_in_without_a_second_factor_changes_no_team(app: Flask, team: Team) -> None:
     made = team.assign("ada", "PRIMARY").get_json()["id"]
     doctor = team.hospital.staff["doctor"]
