@@ -98,7 +98,7 @@ def _read(number: int, line: str) -> tuple[Seal, bytes]:
             number=int(told["number"]),
             table=str(told["table"]),
             form=int(told["form"]),
-            sealed_at=datetime.fromisoformat(told["sealed_at"]),
+            sealed_at=datetime.fromisoformat(told["sealed_at"]).astimezone(UTC),
             through=int(told["through"]),
             transaction=int(told["transaction"]),
             horizon=int(told["horizon"]),
@@ -106,7 +106,7 @@ def _read(number: int, line: str) -> tuple[Seal, bytes]:
             rows=[(str(row), bytes.fromhex(row_hash)) for row, row_hash in told["rows"]],
         )
         return seal, bytes.fromhex(told["hash"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise SealsUnreadable(f"Line {number} is not a seal.") from None
 
 

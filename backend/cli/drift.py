@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,10 +24,20 @@ from backend.cli.connection import configured, data_dir_option, open_database, o
 from backend.config import Config, ConfigError
 from backend.db import Database, Session, new_id
 from backend.db.paging import LIMIT_MAX, Page, PageRequest
+from backend.http.fields import YEAR_MAX, YEAR_MIN
 from backend.stock.queries import today_of
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 LOOK_SECONDS = 3_600  # between two looks at whether a new week has begun
+
+
+def _day(_context: click.Context, _parameter: click.Parameter, given: datetime | None) -> date | None:
+    """The day that was given, of a year that the API takes too: no window begins before the calendar does."""
+    if given is None:
+        return None
+    if not YEAR_MIN < given.year < YEAR_MAX:
+        raise click.BadParameter(f"The year must lie between {YEAR_MIN} and {YEAR_MAX}.")
+    return given.date()
 
 
 @click.group()
@@ -37,17 +47,17 @@ def drift() -> None:
 
 @drift.command()
 @click.option("--organization", required=True, help="Slug of the hospital.")
-@click.option("--as-of", type=DAY, help="Day at which the current window ends; today when not given.")
+@click.option("--as-of", type=DAY, callback=_day, help="Day at which the current window ends; today when not given.")
 @click.option("--baseline-days", type=click.IntRange(1, 3_650), default=BASELINE_DAYS, show_default=True)
 @click.option("--current-days", type=click.IntRange(1, 3_650), default=CURRENT_DAYS, show_default=True)
 @click.option("--min-volume", type=click.IntRange(1), default=MIN_VOLUME, show_default=True)
 @click.option("--adjust", is_flag=True, help="Mark the events that stand among so many comparisons.")
 @data_dir_option
-def run(organization: str, as_of: datetime | None, data_dir: Path | None, **asked: Any) -> None:
+def run(organization: str, as_of: date | None, data_dir: Path | None, **asked: Any) -> None:
     """Compare the claims of two windows and show what drifted."""
     with _database(data_dir) as database:
         actor = Actor.operator(organization_id(database, organization))
-        day = as_of.date() if as_of else _today(database, actor)
+        day = as_of or _today(database, actor)
         parameters = Parameters(as_of=day, **asked)
         run_id = run_drift(database, actor=actor, asked_by=str(new_id()), parameters=parameters, now=datetime.now(UTC))
         found, events = _found(database, actor, run_id)

@@ -37,5 +37,5 @@ def check_seals(url: URL, *, organization: str = "", seals: Path | None = None) 
 
 
 def _kept(seals: Path) -> Iterator[tuple[Seal, bytes]]:
-    with seals.open() as lines:
+    with seals.open(encoding="utf-8", errors="replace") as lines:  # what is no text is no seal either
         yield from imported(lines)

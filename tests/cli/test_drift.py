@@ -51,6 +51,17 @@ def test_what_cannot_be_imported_is_one_line(
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("day", ["0001-01-02", "9999-12-31"])
+def test_a_day_of_no_calendar_of_claims_is_refused(
+    hospital: Hospital, config: Config, valmed: Loaded, day: str
+) -> None:
+    asked = ("drift", "run", "--organization", hospital.slug, "--as-of", day)
+    done = valmed(*asked, database_url=config.database_url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Invalid value for '--as-of': The year must lie between 1900 and 2200." in done.stderr
+    assert states(hospital) == []
+
+
 def test_a_run_by_hand(hospital: Hospital, config: Config, succeed: Succeed) -> None:
     file_claims(hospital, DRIFTED)
     at = ["--organization", hospital.slug, "--as-of", AS_OF.isoformat()]
