@@ -12,7 +12,7 @@ from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several
 from backend.identity import passwords, queries, second_factors, users
 from backend.identity.queries import UserNotFound
-from backend.identity.users import EmailTaken
+from backend.identity.users import EmailTaken, LastAdmin
 
 resource = Resource("users")
 ADMIN = frozenset({Role.ADMIN})
@@ -96,7 +96,7 @@ def read_user(session: Session, call: Call) -> Any:
     body=UserChangeIn(),
     answer=UserOut(),
     roles=ADMIN,
-    raises=(UserNotFound,),
+    raises=(UserNotFound, LastAdmin),
 )
 def change_user(session: Session, call: Call) -> Any:
     """Name, role, wards, password; `active` false for somebody who left."""

@@ -21,6 +21,11 @@ class EmailTaken(Conflict):
     """Another user of your organization has this email address."""
 
 
+class LastAdmin(Conflict):
+    """This is your organization's only admin who works here: make another one before this one leaves or becomes
+    something else. Else nobody could take anybody on again."""
+
+
 def add_user(
     session: Session,
     *,
@@ -62,9 +67,12 @@ def change_user(
 ) -> None:
     """Changes name, role, active, password and wards. A new password, another role or leaving ends every token.
 
-    Raises UserNotFound, ValidationFailed.
+    Raises UserNotFound, ValidationFailed, LastAdmin.
     """
     before = get_user(session, organization_id=organization_id, user_id=user_id)
+    stays = changes.get("role", Role.ADMIN) is Role.ADMIN and changes.get("active", True)
+    if before.role is Role.ADMIN and not stays:
+        _ensure_an_admin_stays(session, organization_id, leaving=user_id)
     if password is not None:
         known = known_of(session, organization_id=organization_id, user_id=user_id)
         changes["password_hash"] = hash_password(password, about=known)
@@ -79,6 +87,19 @@ def change_user(
     other_role = changes.get("role", before.role) != before.role
     if password is not None or other_role or changes.get("active") is False:
         revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
+
+
+def _ensure_an_admin_stays(session: Session, organization_id: UUID, *, leaving: UUID) -> None:
+    """Raises LastAdmin. Locks the admins: of two who take each other's role at once, the second finds a row changed
+    under its snapshot (40001), runs again and sees that the first has gone."""
+    admins = session.execute(
+        select(User.id)
+        .where(User.organization_id == organization_id, User.role == Role.ADMIN, User.active)
+        .order_by(User.id)
+        .with_for_update(key_share=True)
+    ).scalars()
+    if set(admins) == {leaving}:
+        raise LastAdmin()
 
 
 def known_of(session: Session, *, organization_id: UUID, user_id: UUID) -> list[str]:
