@@ -3,9 +3,10 @@
 import re
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.exc import DataError
 
 from backend.db import Database, Prepared, Rows, Session, new_id
 from backend.db.paging import Page, PageRequest, read_page
@@ -47,7 +48,7 @@ def list_organizations(database: Database) -> list[UUID]:
 def open_organization(session: Session, *, organization_id: UUID, slug: str, name: str, time_zone: str) -> None:
     """A new hospital; the session's tenant is already `organization_id`. Raises OrganizationExists,
     ValidationFailed (slug, time zone)."""
-    ensure_time_zone(time_zone)
+    _ensure_time_zone(session, time_zone)
     if not SLUG.fullmatch(slug):
         raise ValidationFailed.of("slug", "1 to 63 small letters, digits and hyphens, no hyphen first")
     if session.execute(select(func.organization_named(slug))).scalar() is not None:
@@ -77,7 +78,7 @@ def change_organization(session: Session, *, organization_id: UUID, **changes: A
     if "second_factor_roles" in changes:
         changes["second_factor_roles"] = sorted(str(role) for role in changes["second_factor_roles"])
     if "time_zone" in changes:
-        ensure_time_zone(changes["time_zone"])
+        _ensure_time_zone(session, changes["time_zone"])
     session.execute(
         update(Organization)
         .where(Organization.id == organization_id)
@@ -85,11 +86,16 @@ def change_organization(session: Session, *, organization_id: UUID, **changes: A
     )
 
 
-def ensure_time_zone(name: str) -> ZoneInfo:
-    """The zone `name`. Raises ValidationFailed when there is none."""
-    if name not in available_timezones():
-        raise ValidationFailed.of("time_zone", "not a time zone of the IANA database, such as Europe/Berlin")
-    return ZoneInfo(name)
+def _ensure_time_zone(session: Session, name: str) -> None:
+    """Raises ValidationFailed unless this program and the database both know the zone, each by its own files: else
+    every question for the hospital's day would fail. `localtime` is whatever a machine says, and no hospital's."""
+    unknown = ValidationFailed.of("time_zone", "not a time zone of the IANA database, such as Europe/Berlin")
+    if name == "localtime" or name not in available_timezones():
+        raise unknown
+    try:
+        session.execute(select(func.timezone(name, func.now())))
+    except DataError as error:
+        raise unknown from error
 
 
 def add_ward(session: Session, *, organization_id: UUID, name: str, kind: WardKind) -> UUID:
