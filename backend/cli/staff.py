@@ -9,7 +9,11 @@ import click
 from sqlalchemy import select
 
 from backend.actor import Actor, Role
+from backend.api.organization import OrganizationIn
+from backend.api.users import UserIn
+from backend.api.wards import WardIn
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
+from backend.cli.texts import FieldOf
 from backend.db import Session, new_id
 from backend.identity import codes, second_factors, users
 from backend.identity.models import User
@@ -27,7 +31,7 @@ def organization() -> None:
 
 @organization.command("create")
 @click.argument("slug")
-@click.option("--name", required=True)
+@click.option("--name", type=FieldOf(OrganizationIn, "name"), required=True)
 @click.option("--time-zone", default="UTC", show_default=True, help="IANA name; lots expire by its calendar.")
 @data_dir_option
 def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | None) -> None:
@@ -85,7 +89,7 @@ def ward() -> None:
 
 @ward.command("create")
 @click.argument("organization")
-@click.argument("name")
+@click.argument("name", type=FieldOf(WardIn, "name"))
 @click.option("--kind", type=click.Choice([kind.value for kind in WardKind]), default="ward", show_default=True)
 @data_dir_option
 def create_ward(organization: str, name: str, kind: str, data_dir: Path | None) -> None:
@@ -109,8 +113,8 @@ def user() -> None:
 
 @user.command("create")
 @click.argument("organization")
-@click.argument("email")
-@click.option("--name", required=True)
+@click.argument("email", type=FieldOf(UserIn, "email"))
+@click.option("--name", type=FieldOf(UserIn, "name"), required=True)
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @click.option("--ward", "wards", multiple=True, help="Name of a ward they work on; may be given again.")
 @click.password_option(help="12 to 128 characters; asked for when not given.")
