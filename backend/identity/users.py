@@ -76,7 +76,7 @@ def change_user(
     if password is not None:
         known = known_of(session, organization_id=organization_id, user_id=user_id)
         changes["password_hash"] = hash_password(password, about=known)
-    if changes:
+    if changes or ward_ids is not None:  # of two who set the wards at once the second finds this row changed (40001)
         session.execute(
             update(User)
             .where(User.organization_id == organization_id, User.id == user_id)
