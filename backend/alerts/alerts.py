@@ -49,7 +49,8 @@ _SAME = """a.kind = c.kind AND a.ward_id = c.ward_id AND a.drug_id IS NOT DISTIN
 def refresh(session: Session, *, organization_id: UUID, now: datetime) -> None:
     """Opens an alert for every condition that has none, and clears every alert whose condition has ended.
 
-    Two at once collide on the unique key of open alerts, and the second runs again.
+    Of two at once that open or clear the same alert, the second fails with 40001 and runs again, as often as `transact`
+    lets it: an alert that its snapshot does not show is no duplicate to ON CONFLICT, but a serialization failure.
     """
     today = today_of(session, organization_id=organization_id, now=now)
     holding = conditions(organization_id=organization_id, today=today, now=now)
@@ -65,7 +66,8 @@ def refresh(session: Session, *, organization_id: UUID, now: datetime) -> None:
             SELECT :organization_id, gen_random_uuid(), c.kind, c.ward_id, c.drug_id, c.lot_id, c.transfer_id,
               c.discrepancy_id, c.within_days, c.units, :now
             FROM c WHERE NOT EXISTS (SELECT FROM alerts a
-              WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL AND {_SAME})"""
+              WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL AND {_SAME})
+            ON CONFLICT DO NOTHING"""
         ),
         given,
     )

@@ -1,10 +1,13 @@
 """Alerts: each opens once, clears itself, moves on with time, and is told to those whom it concerns."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask
 
 from backend.actor import Actor, Role
 from backend.alerts import alerts
@@ -17,7 +20,7 @@ from backend.stock.ledger import Shelf
 from backend.stock.models import MovementReason
 from tests import day
 from tests.concurrency.crowd import together
-from tests.hospital import Hospital, now
+from tests.hospital import Hospital, now, sign_in
 
 
 def _refresh(hospital: Hospital, at: datetime | None = None) -> None:
@@ -185,6 +188,27 @@ def test_looks_at_once_open_one_alert(hospital: Hospital) -> None:
         together(*[lambda: day.refresh_alerts(hospital)] * 4)
         assert _open(hospital) == [("low", None, 3)]
         hospital.change("UPDATE alerts SET cleared_at = now() + interval '1 minute' WHERE cleared_at IS NULL")
+
+
+@pytest.mark.concurrency
+def test_whoever_looks_while_shelves_change_is_answered(app: Flask, hospital: Hospital) -> None:
+    pharmacist = sign_in(app, hospital, "pharmacist")
+    shelves = [replace(hospital.shelf, drug_id=hospital.add_drug()) for _ in range(6)]
+    for shelf in shelves:
+        hospital.receive(5, shelf=shelf)
+
+    def look() -> Counter[int]:
+        return Counter(pharmacist.get("/alerts").status_code for _ in range(12))
+
+    def change(some: list[Shelf]) -> Counter[int]:
+        for reorder_point in (9, 0) * 6:
+            for shelf in some:
+                day.set_levels(hospital, reorder_point, 10, shelf)
+        return Counter()
+
+    told = together(*[look] * 5, lambda: change(shelves[::2]), lambda: change(shelves[1::2]))
+    assert sum(told, Counter()) == {200: 60}
+    assert _twice(hospital) == []
 
 
 @pytest.mark.concurrency
