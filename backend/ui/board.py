@@ -13,6 +13,7 @@ from backend.ui.asking import answer_of, ask
 from backend.ui.forms import number_of, typed, with_witness
 from backend.ui.navigation import tabs
 from backend.ui.pages import blueprint_of, form_key
+from backend.ui.places import own_wards
 from backend.ui.rounds import ADVICE, due_of
 
 blueprint = blueprint_of("board")
@@ -31,16 +32,14 @@ def start() -> AnyResponse:
 @blueprint.get("/boards")
 def show_wards() -> str:
     """The wards, each with its board."""
-    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else ask("GET /wards")["items"]
-    return render_template("wards.html", wards=wards)
+    return render_template("wards.html", wards=own_wards())
 
 
 @blueprint.get("/wards/<uuid:ward_id>")
 def show_board(ward_id: UUID) -> str:
     """The board of a ward."""
-    wards = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else ask("GET /wards")["items"]
     answer = answer_of("GET /mar", query={"ward_id": ward_id})
-    return render_template("board.html", wards=wards, etag=answer.etag, **_board(answer.body))
+    return render_template("board.html", wards=own_wards(), etag=answer.etag, **_board(answer.body))
 
 
 @blueprint.get("/wards/<uuid:ward_id>/board")

@@ -17,6 +17,7 @@ from backend.ui.asking import ask, ask_all
 from backend.ui.chart import DAYS, Span, rows_of
 from backend.ui.forms import asked, number_of, with_witness
 from backend.ui.pages import blueprint_of, form_key, zone
+from backend.ui.places import wards
 from backend.ui.sealed_terms import body_of, found_at, searched
 
 blueprint = blueprint_of("patients")
@@ -42,10 +43,9 @@ def show_patients() -> str:
     """Patients by name or medical record number, of one ward where it is chosen."""
     term, wanted = searched(), asked("ward_id", "cursor")
     page = ask("POST /patients/search", body=body_of(term, **wanted))
-    wards = ask("GET /wards", query={"limit": 200})["items"]
-    ward_id = wanted["ward_id"]
+    found, more = page["items"], page["next_cursor"]
     return render_template(
-        "patients.html", patients=page["items"], more=page["next_cursor"], wards=wards, ward_id=ward_id, searched=term
+        "patients.html", patients=found, more=more, wards=wards(), ward_id=wanted["ward_id"], searched=term
     )
 
 

@@ -5,14 +5,14 @@ from typing import Any
 from flask import g, request
 
 from backend.actor import Role
-from backend.db.paging import LIMIT_MAX
-from backend.ui.asking import ask
+from backend.ui.asking import ask, ask_all
+
+PAGES = 10  # of LIMIT_MAX wards
 
 
 def wards() -> list[dict[str, Any]]:
-    """The wards of the hospital by name."""
-    items: list[dict[str, Any]] = ask("GET /wards", query={"limit": LIMIT_MAX})["items"]
-    return items
+    """The wards of the hospital by name: all of them, for whoever chooses one or ticks some."""
+    return ask_all("GET /wards", {}, pages=PAGES)[0]
 
 
 def own_wards() -> list[dict[str, Any]]:

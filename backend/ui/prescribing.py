@@ -18,6 +18,7 @@ from backend.ui.asking import ask, ask_all, is_answered
 from backend.ui.cautions import Caution, cautions_of
 from backend.ui.forms import asked, number_of
 from backend.ui.pages import blueprint_of, form_key, zone
+from backend.ui.places import wards
 from backend.ui.sealed_terms import body_of, found_at, searched
 
 blueprint = blueprint_of("prescribing")
@@ -125,7 +126,7 @@ def _form_page(
         said=said,
         given=given,
         errors={error["pointer"].strip("/"): PLAIN.get(error["detail"], error["detail"]) for error in errors},
-        wards=[ward for ward in ask("GET /wards", query={"limit": 200})["items"] if ward["kind"] == "ward"],
+        wards=[ward for ward in wards() if ward["kind"] == "ward"],
         priorities=list(Priority),
         routes=ROUTES,
         periods=list(MINUTES),

@@ -11,6 +11,7 @@ from backend.errors import DomainError
 from backend.ui.asking import ask, ensure_may
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
+from backend.ui.places import wards
 
 blueprint = blueprint_of("staff")
 
@@ -21,8 +22,8 @@ def show_users() -> str:
     ensure_may("POST /users")
     wanted = asked("q", "role", "cursor")
     answer = ask("GET /users", query=wanted)
-    wards = {ward["id"]: ward["name"] for ward in _wards()}
-    return render_template("staff.html", roles=list(Role), wanted=wanted, wards=wards, **answer)
+    names = {ward["id"]: ward["name"] for ward in wards()}
+    return render_template("staff.html", roles=list(Role), wanted=wanted, wards=names, **answer)
 
 
 @blueprint.get("/staff/new")
@@ -80,11 +81,6 @@ def _user(user_id: UUID) -> dict[str, Any]:
     return found
 
 
-def _wards() -> list[dict[str, Any]]:
-    wards: list[dict[str, Any]] = ask("GET /wards", query={"limit": 200})["items"]
-    return wards
-
-
 def _page(user_id: UUID | None, user: dict[str, Any], refusal: DomainError | None) -> str:
     ensure_may("POST /users")
-    return render_template("user.html", user_id=user_id, user=user, refusal=refusal, roles=list(Role), wards=_wards())
+    return render_template("user.html", user_id=user_id, user=user, refusal=refusal, roles=list(Role), wards=wards())
