@@ -184,7 +184,7 @@ USE_CASES: list[tuple[Act, str, list[tuple[str, str]]]] = [
     (list_a_drug, "pharmacist", [("drugs", "INSERT")]),
     (rename_a_drug, "pharmacist", [("drugs", "UPDATE"), ("organizations", "UPDATE")]),
     (hire, "admin", [("users", "INSERT"), ("ward_memberships", "INSERT")]),
-    (take_off_the_ward, "admin", [("ward_memberships", "DELETE")]),
+    (take_off_the_ward, "admin", [("users", "UPDATE"), ("ward_memberships", "DELETE")]),
     (set_a_password, "admin", [("users", "UPDATE"), ("access_tokens", "UPDATE")]),
     (sign_in, "nurse", [("access_tokens", "INSERT")]),
     (admit, "nurse", [("patients", "INSERT")]),
