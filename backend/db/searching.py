@@ -34,14 +34,15 @@ def named_page(
     searched: Sequence[SQLColumnExpression[Any]],
     q: str | None,
     page: PageRequest,
-    containing: Callable[[Session, str], Any] = lambda session, needle: None,
+    containing: Callable[[Session, Any], Any] = lambda session, needle: None,
 ) -> Page:
     """A page of `rows` by name: all, or those whose lower-case columns `searched` match `q`.
 
-    `containing` gives the condition that one of them contains a text where an index can tell, else None.
+    `containing` gives the condition that one of them contains a text where an index can tell, else None. What was typed
+    is put in lower case by the database, as the columns are: Python makes two letters of an İ, and another ς at an end.
     """
     ordered = rows.add_columns(name_key.label("name_key")).order_by(name_key, row_id).limit(page.limit + 1)
-    needle = (q or "").lower()
+    needle = func.lower(q)
 
     def matching(mode: str) -> Any:
         if mode == "all":
@@ -62,5 +63,5 @@ def named_page(
 
     if page.after is not None:
         return read(page.after[0])
-    first = read("begins" if needle else "all")
-    return first if first.items or not needle else read("contains")
+    first = read("begins" if q else "all")
+    return first if first.items or not q else read("contains")

@@ -70,8 +70,8 @@ def drugs_of(organization_id: UUID) -> Rows:
     ).where(Drug.organization_id == organization_id, Drug.archived_at.is_(None))
 
 
-def containing(session: Session, needle: str) -> Any:
-    """The condition that a drug's name or generic name contains `needle`, in lower case, by its trigrams.
+def containing(session: Session, needle: Any) -> Any:
+    """The condition that a drug's name or generic name contains `needle`, an expression in lower case, by trigrams.
 
     None where FOUND_MAX drugs and more do: a page of those is found soon by going through all names in their order.
     """

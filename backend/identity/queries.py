@@ -35,8 +35,8 @@ def list_users(session: Session, *, organization_id: UUID, role: Role | None, q:
     """Staff by email, of one `role` and with `q` in name or email where given."""
     rows = _users(organization_id).where(*equal(User, role=role))
     if q:
-        needle = q.lower()
-        rows = rows.where((func.strpos(func.lower(User.name), needle) > 0) | (func.strpos(User.email, needle) > 0))
+        by_name = func.strpos(func.lower(User.name), func.lower(q)) > 0
+        rows = rows.where(by_name | (func.strpos(User.email, q.lower()) > 0))
     return read_page(session, rows, page, User.email, User.id)
 
 
