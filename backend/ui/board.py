@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from flask import g, make_response, redirect, render_template, request, url_for
+from flask import flash, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
@@ -27,6 +27,12 @@ def start() -> AnyResponse:
         return redirect(url_for(".show_board", ward_id=wards[0]["id"]))
     first = next((tab.endpoint for tab, _ in tabs()), "board.show_wards")
     return redirect(url_for(first))
+
+
+@blueprint.get("/awake")
+def stay_awake() -> AnyResponse:
+    """Nothing to see: asking is a use of the screen; as a poll, it says whether the screen is locked by now."""
+    return make_response("", 204)
 
 
 @blueprint.get("/boards")
@@ -121,4 +127,5 @@ def skip(order_id: UUID) -> AnyResponse | tuple[str, int]:
     except DomainError as refusal:
         return _give_page(order_id, refusal, {"note": note}), refusal.status
     order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
+    flash(f"Recorded as {body['reason']}: {order['drug_name']} for {order['patient_name']}. Nothing was taken.")
     return redirect(url_for(".show_board", ward_id=order["ward_id"]))

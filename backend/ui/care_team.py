@@ -142,7 +142,7 @@ def confirm_removal(patient_id: UUID, assignment_id: UUID) -> str | AnyResponse:
     team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
     leaving = next((member for member in team if member["id"] == str(assignment_id)), None)
     if leaving is None:
-        flash("This assignment has ended already.")
+        flash("This assignment has ended already.", "warning")
         return redirect(url_for(".show_team", patient_id=patient_id))
     patient = ask("GET /patients/<uuid:patient_id>", path=where)
     return render_template("care_team_removal.html", patient=patient, leaving=leaving)

@@ -17,7 +17,7 @@ from backend.formulary.tall_man import tall_man
 from backend.http.endpoint import database_of_app
 from backend.http.problems import of_bug, of_domain
 from backend.ui.navigation import tabs
-from backend.ui.session import ScreenLocked, identify, touch
+from backend.ui.session import IDLE_SECONDS_MAX, ScreenLocked, identify, touch
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
@@ -67,7 +67,7 @@ def install(app: Flask) -> None:
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
     Bootstrap5(app)
     csrf.init_app(app)
-    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, field=_field, tall_man=tall_man)
+    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, plural=_plural, field=_field, tall_man=tall_man)
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
 
@@ -89,6 +89,8 @@ def _frame() -> dict[str, Any]:
         "theme": request.cookies.get("theme", ""),
         "passkeys_at": database_of_app().config.origin,
         "tabs": tabs(),
+        "locks_after": IDLE_SECONDS_MAX,
+        "opened_at": f"{datetime.now(zone()):%-d %b %Y %H:%M}",  # for paper, which does not refresh itself
     }
 
 
@@ -108,7 +110,12 @@ def _moment(text: str) -> str:
 
 def _of(units: int, unit: str) -> str:
     """So many of a dispensing unit: 1 tablet, 2 tablets, 5 mL."""
-    return f"{units} {unit}s" if units != 1 and unit.islower() else f"{units} {unit}"
+    return f"{units} {_plural(unit) if units != 1 else unit}"
+
+
+def _plural(unit: str) -> str:
+    """A dispensing unit as several of it are called: tablets, mL."""
+    return f"{unit}s" if unit.islower() else unit
 
 
 def _field(pointer: str) -> str:

@@ -237,7 +237,7 @@ def _while_remembered(answer: Callable[[Person], T]) -> T | Response:
         person = _remembered()
     except NotAuthenticated as refused:
         screen.sign_out()
-        flash(refused.detail)
+        flash(refused.detail, "warning")
         return redirect(url_for(".show_sign_in", next=_target()))
     return answer(person)
 

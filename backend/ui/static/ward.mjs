@@ -1,4 +1,6 @@
 // Forms that change something: sent once, and sent again with the same key when the network drops in the middle.
+import { watch } from "./idle.mjs";
+
 const TRIES = 5;
 const WAIT = 1500;
 
@@ -44,11 +46,28 @@ async function send(event) {
     document.write(page);
     document.close();
     begin();
+    land();
   } catch {
     say(form, "No connection. Perhaps it was done: tap again, nothing is done twice.");
     delete form.dataset.sending;
     buttons.forEach((button) => button.removeAttribute("aria-disabled"));
   }
+}
+
+// A page that was written in has no focus: the keyboard, and who listens, go on at what was said.
+function land() {
+  if (document.querySelector("[autofocus]")) return;
+  const said = document.querySelector("main [role=alert], main [role=status]:not([hidden]), main h1");
+  said?.setAttribute("tabindex", "-1");
+  said?.focus();
+}
+
+// The menu of who is signed in closes like any menu: by Escape, or by a tap elsewhere.
+function closeMenu(event) {
+  const menu = document.querySelector(".who[open]");
+  if (!menu || (event.type === "keydown" ? event.key !== "Escape" : menu.contains(event.target))) return;
+  menu.open = false;
+  if (event.type === "keydown") menu.querySelector("summary").focus();
 }
 
 // Whoever is alone with the screen may look at what they type; what is sent is hidden again first.
@@ -68,7 +87,10 @@ function offerToShow(input) {
 
 // document.open() takes the listeners away, and a module runs once: a page that was written in begins here too.
 function begin() {
+  watch();
   document.addEventListener("submit", send);
+  document.addEventListener("keydown", closeMenu);
+  document.addEventListener("pointerdown", closeMenu);
   if (document.querySelector("[data-passkey]")) import("./passkeys.mjs").then(({ offer }) => offer());
   document.querySelectorAll('input[type="password"]').forEach(offerToShow);
   if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
