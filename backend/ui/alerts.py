@@ -68,5 +68,5 @@ def _step(alert: dict[str, Any], ward_kind: str) -> tuple[str, str] | None:
 def acknowledge(alert_id: UUID) -> AnyResponse:
     """Records that it was seen."""
     ask("POST /alerts/<uuid:alert_id>/acknowledge", path={"alert_id": alert_id}, key=form_key())
-    flash("Acknowledged. The alert stays until its condition ends.")
+    flash("Marked as seen. The alert stays until its condition ends.")
     return redirect(url_for(".show_alerts", ward_id=asked("ward_id")["ward_id"] or None))

@@ -18,6 +18,7 @@ from backend.http.endpoint import database_of_app
 from backend.http.problems import of_bug, of_domain
 from backend.ui.navigation import tabs
 from backend.ui.session import IDLE_SECONDS_MAX, ScreenLocked, identify, touch
+from backend.ui.wording import field_of, is_time, plainly, title_of
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
@@ -67,7 +68,9 @@ def install(app: Flask) -> None:
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
     Bootstrap5(app)
     csrf.init_app(app)
-    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, plural=_plural, field=_field, tall_man=tall_man)
+    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, plural=_plural, tall_man=tall_man)
+    app.jinja_env.filters.update(field=field_of, plainly=plainly, named=title_of)
+    app.jinja_env.tests["time"] = is_time
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
 
@@ -116,12 +119,6 @@ def _of(units: int, unit: str) -> str:
 def _plural(unit: str) -> str:
     """A dispensing unit as several of it are called: tablets, mL."""
     return f"{unit}s" if unit.islower() else unit
-
-
-def _field(pointer: str) -> str:
-    """A JSON pointer as people read it: /lines/3/expires_on is line 3, expires on."""
-    words = re.sub(r"^/lines/([0-9]+)", r"/line \1", pointer).strip("/").replace("/", ", ").replace("_", " ")
-    return words[:1].upper() + words[1:]
 
 
 def _day(text: str) -> str:

@@ -70,6 +70,7 @@ def show_patient(patient_id: UUID) -> str:
     newest, _ = ask_all("GET /orders", mine, pages=ORDER_PAGES)
     active_ids = {order["id"] for order in active}
     team, _ = ask_all("GET /patients/<uuid:patient_id>/care-team", {}, path={"patient_id": patient_id}, pages=1)
+    my_wards = {ward["id"] for ward in ask("GET /me")["wards"]} if g.actor.role is Role.NURSE else set()
     ended = [order for order in newest if order["id"] not in active_ids]
     step = timedelta(days=DAYS)
     return render_template(
@@ -84,6 +85,7 @@ def show_patient(patient_id: UUID) -> str:
         later=last + step if last < now.date() + step else None,
         truncated=many_entries or many_active,
         role=g.actor.role,
+        gives_on=my_wards,
     )
 
 

@@ -20,6 +20,7 @@ from backend.ui.forms import asked, number_of
 from backend.ui.pages import blueprint_of, form_key, zone
 from backend.ui.places import wards
 from backend.ui.sealed_terms import body_of, found_at, searched
+from backend.ui.wording import plainly
 
 blueprint = blueprint_of("prescribing")
 DOCTOR = frozenset({Role.DOCTOR})
@@ -30,12 +31,6 @@ TEXTS = ("dose_text", "route", "priority")
 UNCONFIRMED = 409
 CONTRADICTED = "Something speaks against this order. Read it and confirm it, or choose another drug."
 NOT_UNDERSTOOD = "Look at what is marked below, and place the order again."
-PLAIN = {
-    "Not a valid integer.": "Type a whole number.",
-    "Not a valid datetime.": "Choose a day and a time that the clocks of the hospital show.",
-    "Not a valid aware datetime.": "Choose a day and a time that the clocks of the hospital show.",
-    "Not a valid UUID.": "Choose one.",
-}
 USED = "This page has already placed an order, with other values. Place this one as well only if both are meant."
 
 
@@ -125,7 +120,7 @@ def _form_page(
         confirmed=request.form.getlist("confirmed"),
         said=said,
         given=given,
-        errors={error["pointer"].strip("/"): PLAIN.get(error["detail"], error["detail"]) for error in errors},
+        errors={error["pointer"].strip("/"): plainly(error["detail"]) for error in errors},
         wards=[ward for ward in wards() if ward["kind"] == "ward"],
         priorities=list(Priority),
         routes=ROUTES,

@@ -30,6 +30,7 @@ from backend.organizations.organizations import get_organization
 from backend.ui import session as screen
 from backend.ui.enrolling import Enrolment, enrolment_of_form
 from backend.ui.pages import blueprint_of
+from backend.ui.wording import plainly
 
 blueprint = blueprint_of("signing_in", signed_in=False)
 Page = tuple[str, int, dict[str, str]]
@@ -46,7 +47,7 @@ def _target() -> str:
 
 def _again(template: str, refusal: DomainError, **values: Any) -> Page:
     """The form again with what is wrong."""
-    wrong = "Fill in every field." if isinstance(refusal, ValidationFailed) else refusal.detail
+    wrong = "Fill in every field." if isinstance(refusal, ValidationFailed) else plainly(refusal.detail)
     status = 401 if isinstance(refusal, ValidationFailed) else refusal.status
     seconds = refusal.retry_after_seconds
     headers = {} if seconds is None else {"Retry-After": str(seconds)}

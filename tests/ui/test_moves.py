@@ -114,7 +114,7 @@ def test_a_dispatch_of_more_than_there_is_names_the_drug_and_moves_nothing(
     pharmacist.page.fill(".line input", "31")
     tap(pharmacist, "Dispatch", "more of Amoxicillin than was asked for")
     pharmacist.page.fill(".line input", "many")
-    tap(pharmacist, "Dispatch", "Amoxicillin: Not a valid integer")
+    tap(pharmacist, "Dispatch", "Amoxicillin: Type a whole number")
     assert pharmacist.page.input_value(".line input") == "many", "what was typed stays"
     assert hospital.on_hand(pharmacy) == 20
     tap(pharmacist, "Cancel the transfer", "No unit has moved")
@@ -191,7 +191,7 @@ def test_a_blind_count_shows_no_figure_until_it_is_completed_and_moves_no_unit(v
     assert "ledger" not in nurse.page.inner_text("form.count")
     tap(nurse, "complete the count", "Not counted yet")
     field(nurse, "M-2").fill("four")
-    tap(nurse, "complete the count", "Morphine, lot M-2: Not a valid integer")
+    tap(nurse, "complete the count", "Morphine, lot M-2: Type a whole number")
     assert field(nurse, "M-1").input_value() == "415"
     field(nurse, "M-2").fill("4")
     tap(nurse, "complete the count", "The count is completed")

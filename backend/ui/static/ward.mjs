@@ -54,10 +54,13 @@ async function send(event) {
   }
 }
 
-// A page that was written in has no focus: the keyboard, and who listens, go on at what was said.
+// A page that was written in has no focus, not even its autofocus: a scanner would type into nowhere. The keyboard goes
+// on where the page says, else at what was said.
 function land() {
-  if (document.querySelector("[autofocus]")) return;
-  const said = document.querySelector("main [role=alert], main [role=status]:not([hidden]), main h1");
+  const wanted = document.querySelector("[autofocus]");
+  if (wanted) return wanted.focus();
+  const places = ["main [role=alert]", "main [role=status]:not([hidden])", "main h1"];
+  const said = places.map((place) => document.querySelector(place)).find(Boolean);
   said?.setAttribute("tabindex", "-1");
   said?.focus();
 }
@@ -77,7 +80,7 @@ function offerToShow(input) {
   button.className = "btn quiet show";
   const show = (shown) => {
     input.type = shown ? "text" : "password";
-    button.textContent = shown ? "Hide what I type" : "Show what I type";
+    button.innerHTML = `${shown ? "Hide" : "Show"}<span class="visually-hidden"> what I type</span>`;
   };
   show(false);
   button.addEventListener("click", () => show(input.type === "password"));
@@ -91,13 +94,16 @@ function begin() {
   document.addEventListener("submit", send);
   document.addEventListener("keydown", closeMenu);
   document.addEventListener("pointerdown", closeMenu);
+  for (const here of document.querySelectorAll(".tabs [aria-current]")) {
+    here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2; // where tabs slide, on a phone
+  }
   if (document.querySelector("[data-passkey]")) import("./passkeys.mjs").then(({ offer }) => offer());
   document.querySelectorAll('input[type="password"]').forEach(offerToShow);
   if (!document.documentElement.dataset.bsTheme && matchMedia("(prefers-color-scheme: dark)").matches) {
     document.documentElement.dataset.bsTheme = "dark";
     const button = document.querySelector('button[name="theme"]');
     button.value = "light";
-    button.textContent = "Light";
+    button.textContent = "Light theme";
   }
 }
 
