@@ -6,16 +6,28 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import Busy, DomainError, NotAuthenticated
 from backend.formulary.tall_man import tall_man
 from backend.http.endpoint import database_of_app
-from backend.http.problems import of_bug, of_domain
+from backend.http.problems import of_bug, of_domain, of_http
 from backend.ui.navigation import tabs
 from backend.ui.session import IDLE_SECONDS_MAX, ScreenLocked, identify, touch
 from backend.ui.wording import field_of, is_time, plainly, title_of
@@ -73,6 +85,7 @@ def install(app: Flask) -> None:
     app.jinja_env.tests["time"] = is_time
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
     app.context_processor(_frame)
+    app.register_error_handler(NotFound, _no_page)
 
 
 def form_key() -> str:
@@ -149,6 +162,15 @@ def _broken(error: Exception) -> tuple[str, int] | AnyResponse:
         return render_template("http_error.html", error=error), error.code or 500
     answer = of_bug(error)
     return answer if request.headers.get("X-Poll") else (render_template("broken.html"), 500)
+
+
+def _no_page(error: NotFound) -> AnyResponse:
+    """An address that is neither page nor operation: a page for who browses, the problem document for programs."""
+    answer = of_http(error)
+    kinds = [answer.mimetype, "text/html"]
+    if request.path.startswith("/api/") or request.accept_mimetypes.best_match(kinds) != "text/html":
+        return answer
+    return _with_headers(make_response(render_template("http_error.html", error=error), error.code))
 
 
 def _with_headers(response: Response) -> Response:
