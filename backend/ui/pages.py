@@ -27,7 +27,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.errors import Busy, DomainError, NotAuthenticated
 from backend.formulary.tall_man import tall_man
 from backend.http.endpoint import database_of_app
-from backend.http.problems import of_bug, of_domain, of_http
+from backend.http.problems import CONTENT_TYPE, of_bug, of_domain, of_http
 from backend.ui.navigation import tabs
 from backend.ui.session import IDLE_SECONDS_MAX, ScreenLocked, identify, touch
 from backend.ui.wording import field_of, is_time, plainly, title_of
@@ -167,8 +167,8 @@ def _broken(error: Exception) -> tuple[str, int] | AnyResponse:
 def _no_page(error: NotFound) -> AnyResponse:
     """An address that is neither page nor operation: a page for who browses, the problem document for programs."""
     answer = of_http(error)
-    kinds = [answer.mimetype, "text/html"]
-    if request.path.startswith("/api/") or request.accept_mimetypes.best_match(kinds) != "text/html":
+    kind = request.accept_mimetypes.best_match([CONTENT_TYPE, "text/html"])
+    if request.path.startswith("/api/") or kind != "text/html":
         return answer
     return _with_headers(make_response(render_template("http_error.html", error=error), error.code))
 
