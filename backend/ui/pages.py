@@ -80,7 +80,7 @@ def install(app: Flask) -> None:
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
     Bootstrap5(app)
     csrf.init_app(app)
-    app.jinja_env.filters.update(moment=_moment, day=_day, of=_of, plural=_plural, tall_man=tall_man)
+    app.jinja_env.filters.update(moment=_moment, exact=_exact, day=_day, of=_of, plural=_plural, tall_man=tall_man)
     app.jinja_env.filters.update(field=field_of, plainly=plainly, named=title_of)
     app.jinja_env.tests["time"] = is_time
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
@@ -122,6 +122,11 @@ def _moment(text: str) -> str:
     if moment.date() == today:
         return f"{moment:%H:%M}"
     return f"{moment:%-d %b %H:%M}" if moment.year == today.year else f"{moment:%-d %b %Y %H:%M}"
+
+
+def _exact(text: str) -> str:
+    """An ISO time to the second, for evidence."""
+    return f"{datetime.fromisoformat(text).astimezone(zone()):%-d %b %Y %H:%M:%S}"
 
 
 def _of(units: int, unit: str) -> str:

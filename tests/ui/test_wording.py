@@ -1,7 +1,7 @@
 """What a page says where the API speaks to programs."""
 
 import pytest
-from flask import Flask
+from flask import Flask, session
 
 from backend.errors import DomainError
 from backend.http.problems import problem_types
@@ -43,3 +43,17 @@ def test_an_odd_address_of_a_page_is_refused_in_the_words_of_the_ward(hospital: 
     said = screen.page.inner_text("[role=alert]")
     assert "Something is missing or wrong" in said
     assert "Ward: Choose one." in said
+
+
+def test_an_audited_time_is_told_to_the_second_in_the_hospitals_zone_and_nothing_else_is_a_time(
+    ward_app: Flask,
+) -> None:
+    is_time, exact = ward_app.jinja_env.tests["time"], ward_app.jinja_env.filters["exact"]
+    audited = "2026-01-31T20:15:42.500000+00:00"
+    assert is_time(audited)
+    assert [
+        value for value in ("T", "2026-01-31", "2026-01-31T20:15:42", "To be given", 7, None) if is_time(value)
+    ] == []
+    with ward_app.test_request_context():
+        session["about"] = {"time_zone": "Asia/Tokyo"}
+        assert exact(audited) == "1 Feb 2026 05:15:42"
