@@ -206,7 +206,9 @@ def test_a_remainder_goes_back_to_the_lot_that_is_chosen(hospital: Hospital, scr
     ) == [("EARLY", 0), ("LATE", 7)]
 
 
-@pytest.mark.parametrize(("units", "said"), [("4", "open_units"), ("half", "Quantity units"), ("0", "Quantity units")])
+@pytest.mark.parametrize(
+    ("units", "said"), [("4", "More would be wasted and returned"), ("half", "Quantity units"), ("0", "Quantity units")]
+)
 def test_a_remainder_that_cannot_be_changes_nothing(hospital: Hospital, screen: Screen, units: str, said: str) -> None:
     hospital.receive(10)
     dose = give(hospital)
