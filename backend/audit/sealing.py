@@ -17,12 +17,19 @@ checked by itself, and a row then costs some 50 bytes more and no index entry.
 A row is found by its number: audit_events.id, elsewhere `number`, from one sequence. Transactions commit in another
 order than they take numbers, so a sealer that went on after the last number would lose the rows of a slow one. But a
 transaction has its id before it takes a number (record_change runs after the change; the default of `number` sees to
-it). So, when a round in transaction T has sealed all rows it saw, up to the number `through`, whoever begins after T
-takes higher numbers; and when a round, this one or a later, sees every transaction before T ended (its `horizon`, from
+it). So, when transaction T has sealed the rows it saw up to the number `through`, whoever begins after T takes higher
+numbers; and when a sealer, T or a later one, sees every transaction before T ended (its `horizon`, from
 pg_snapshot_xmin, is T or higher), it seals what they left. From then on `through` is the **floor**: no row can come at
-or below it. A round reads what lies above the floor and is in no seal since. It waits for nobody, and nobody for it:
+or below it. A sealer reads what lies above the floor and is in no seal since. It waits for nobody, and nobody for it:
 writers take no lock that it takes. A row that appears below the floor was put there by hand, and is reported; above it,
 it is taken for a new one, which where others write meanwhile holds until the next seal.
+
+Decision: a round is as many transactions as it takes, each of at most SEALS_MAX seals of new rows. Because the first
+round after an upgrade seals a hospital's whole past, and one transaction over ten million rows would hold its snapshot
+for a quarter of an hour and lose all of it to one error. Each first seals what others left below the rows that are
+sealed, for only so may it say how far it saw (`horizon`); what they left is what they wrote in one transaction's time,
+and is no part of the bound. Where the horizon stands still, an hour behind some import, it would look for that again
+and again, through all that was sealed since: only the first of a round does.
 
 A database that was restored has transaction ids of another server, but nothing open of that server comes any more: a
 seal with a higher T than a later seal is of another server, and final. Numbers go on, since pg_dump restores sequences.
@@ -31,8 +38,9 @@ Decision: sealers of an organization wait for each other in its report lane, bef
 says. The key (organization_id, id) holds without it: the second of two links with one number is refused and runs again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +53,8 @@ from backend.audit.rendering import NEWEST, Form
 from backend.db import Database, Session, report_lane_of
 
 SEAL_ROWS = 1_000
+SEALS_MAX = 20  # of new rows in one transaction: about a second
+_NIL = str(UUID(int=0))
 
 _MOMENT = text("SELECT now() AS now, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon")
 _FLOOR = text(
@@ -61,10 +71,11 @@ _LAST = text(
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What a round has sealed."""
+    """What was sealed, and whether nothing else was there to seal."""
 
     seals: int
     rows: int
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +86,48 @@ class Floor:
     through: int
 
 
-def seal_hospital(database: Database, *, organization_id: UUID) -> Sealed:
-    """Seals whatever is committed and in no seal, in one transaction. Raises Busy."""
-    return database.transact(
-        lambda session: seal_round(session, organization_id=organization_id),
-        actor=Actor.operator(organization_id),
-        repeatable=True,
-        report=True,
-    )
+@dataclass(frozen=True, slots=True)
+class End:
+    """The highest number of a table that is in a seal, 0 where none is, and the row that was sealed last."""
+
+    through: int
+    row_id: str
 
 
-def seal_round(session: Session, *, organization_id: UUID) -> Sealed:
-    """Appends seals over every row that this transaction sees. Comes first in it, else RuntimeError."""
+def seal_hospital(
+    database: Database, *, organization_id: UUID, is_stopped: Callable[[], bool] = lambda: False
+) -> Sealed:
+    """Seals whatever is committed and in no seal, a bounded part in each transaction, until `is_stopped`. Raises Busy:
+    what was sealed before stays."""
+    seals = rows = 0
+    while True:
+        part = database.transact(
+            partial(seal_part, organization_id=organization_id, is_first=seals == 0),
+            actor=Actor.operator(organization_id),
+            repeatable=True,
+            report=True,
+        )
+        seals, rows = seals + part.seals, rows + part.rows
+        if part.is_whole or is_stopped():
+            return Sealed(seals, rows, part.is_whole)
+
+
+def seal_part(session: Session, *, organization_id: UUID, is_first: bool = True) -> Sealed:
+    """Appends seals over the rows that this transaction sees, SEALS_MAX of new ones at most; `is_first` of its round.
+    Comes first in its transaction, else RuntimeError."""
     session.take_lanes([report_lane_of(organization_id)])
     chain = _Chain(session, organization_id)
-    floors = floors_of(session, organization_id)  # before this round's own seals say what it has seen
+    if is_first or chain.sees_further:
+        floors = floors_of(session, organization_id)  # before this one's own seals say what it has seen
+        for form in NEWEST.values():
+            for batch in _left(session, form, chain, floors[form.table]):
+                chain.append(form, batch)
+    most = chain.seals + SEALS_MAX
     for form in NEWEST.values():
-        for batch in _unsealed(session, form, chain, floors[form.table]):
+        for batch in _new(session, form, chain):
             chain.append(form, batch)
+            if chain.seals == most:  # what else there is, if anything, is the next transaction's
+                return Sealed(chain.seals, chain.rows, is_whole=False)
     return Sealed(chain.seals, chain.rows)
 
 
@@ -106,33 +141,35 @@ def floors_of(reader: Session | Connection, organization_id: UUID) -> dict[str, 
 
 
 class _Chain:
-    """The end of an organization's chain, to which a round appends."""
+    """The end of an organization's chain, to which a sealer appends."""
 
     def __init__(self, session: Session, organization_id: UUID) -> None:
         self._session = session
         self.organization_id = organization_id
         self._moment = session.execute(_MOMENT).one()
         last = session.execute(
-            select(AuditSeal.id, AuditSeal.hash)
+            select(AuditSeal.id, AuditSeal.hash, AuditSeal.horizon)
             .where(AuditSeal.organization_id == organization_id)
             .order_by(AuditSeal.id.desc())
             .limit(1)
         ).one_or_none()
         self.head: int = last.id if last else 0
         self._hash = bytes(last.hash) if last else BEGINNING
+        self.sees_further = last is None or self._moment.horizon > last.horizon
+        self.ends = {table: _end_of(session, table, organization_id) for table in NEWEST}
         self.seals = self.rows = 0
 
     def append(self, form: Form, batch: list[Row[Any]]) -> None:
         """The next link, over `batch` in its order."""
         (transaction,) = self._session.execute(text("SELECT txid_current()")).one()
-        before = _last_of(self._session, form, self.organization_id)
+        end = End(max(batch[-1].number, self.ends[form.table].through), batch[-1].row_id)
         seal = Seal(
             organization=self.organization_id,
             number=self.head + 1,
             table=form.table,
             form=form.version,
             sealed_at=self._moment.now,
-            through=max(batch[-1].number, before.through if before else 0),
+            through=end.through,
             transaction=transaction,
             horizon=self._moment.horizon,
             previous=self._hash,
@@ -155,34 +192,39 @@ class _Chain:
                 hash=found,
             )
         )
-        self.head, self._hash = seal.number, found
+        self.head, self._hash, self.ends[form.table] = seal.number, found, end
         self.seals += 1
         self.rows += len(batch)
 
 
-def _last_of(session: Session, form: Form, organization_id: UUID) -> Row[Any] | None:
-    """`through` and the last row's id of the table's last seal."""
-    return session.execute(_LAST, {"organization": organization_id, "table": form.table}).one_or_none()
+def _end_of(session: Session, table: str, organization_id: UUID) -> End:
+    last = session.execute(_LAST, {"organization": organization_id, "table": table}).one_or_none()
+    return End(last.through, last.row_id) if last else End(0, _NIL)
 
 
-def _unsealed(session: Session, form: Form, chain: _Chain, floor: Floor) -> Iterator[list[Row[Any]]]:
-    """The table's rows that are in no seal, by number, in batches; before them those that are older than numbers."""
-    last = _last_of(session, form, chain.organization_id)
-    if form.number == "number" and (last is None or last.through == 0):
-        yield from _pages(session, _old(form), "last", last.row_id if last else _NIL, "row_id", chain.organization_id)
-    values = {"table": form.table, "seal": floor.seal, "head": chain.head}
-    yield from _pages(session, _new(form), "last", floor.through, "number", chain.organization_id, **values)
+def _left(session: Session, form: Form, chain: _Chain, floor: Floor) -> Iterator[list[Row[Any]]]:
+    """What slower transactions left: the table's rows in no seal with numbers up to the highest that is in one."""
+    through = chain.ends[form.table].through
+    if floor.through < through:
+        values = {"through": through, "table": form.table, "seal": floor.seal, "head": chain.head}
+        found = f"{form.number} <= :through AND {not_sealed(':head')}"
+        yield from _pages(session, _above(form, found), floor.through, "number", chain.organization_id, **values)
 
 
-_NIL = str(UUID(int=0))
+def _new(session: Session, form: Form, chain: _Chain) -> Iterator[list[Row[Any]]]:
+    """The table's rows with higher numbers than any in a seal; before them those that are older than numbers."""
+    end = chain.ends[form.table]
+    if form.number == "number" and end.through == 0:
+        yield from _pages(session, _old(form), end.row_id, "row_id", chain.organization_id)
+    yield from _pages(session, _above(form), end.through, "number", chain.organization_id)
 
 
 def _pages(
-    session: Session, query: str, name: str, start: object, column: str, organization_id: UUID, **values: object
+    session: Session, query: str, start: object, column: str, organization_id: UUID, **values: object
 ) -> Iterator[list[Row[Any]]]:
     statement, last = text(query), start
     while True:
-        asked = {**values, name: last, "organization": organization_id, "rows": SEAL_ROWS}
+        asked = {**values, "last": last, "organization": organization_id, "rows": SEAL_ROWS}
         rows = list(session.execute(statement, asked).all())
         if rows:
             yield rows
@@ -198,10 +240,10 @@ def _old(form: Form) -> str:
     )
 
 
-def _new(form: Form) -> str:
+def _above(form: Form, condition: str = "true") -> str:
     return (
         f"SELECT id::text AS row_id, {form.number} AS number, {form.hash} AS hash FROM {form.table}"
-        f" WHERE organization_id = :organization AND {form.number} > :last AND {not_sealed(':head')}"
+        f" WHERE organization_id = :organization AND {form.number} > :last AND {condition}"
         f" ORDER BY {form.number} LIMIT :rows"
     )
 

@@ -5,9 +5,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import click
 
+from backend.actor import Actor
 from backend.audit.checking import Checked
 from backend.audit.export import export_seals
 from backend.audit.sealing import seal_hospital
@@ -15,8 +17,8 @@ from backend.cli.connection import configured, data_dir_option, open_database, o
 from backend.config import ConfigError
 from backend.db import Database
 from backend.db.engine import normalised_url
-from backend.errors import DomainError
-from backend.organizations.organizations import list_organizations
+from backend.errors import Busy, DomainError
+from backend.organizations.organizations import get_organization, list_organizations
 from backend.reports.evidence import check_seals
 
 ORGANIZATION = click.option("--organization", default="", help="Slug of the only hospital; all when not given.")
@@ -41,7 +43,7 @@ def seal(organization: str, every: int | None, data_dir: Path | None) -> None:
         if every:
             click.echo(f"Sealing every {every} s.")
         while not stop.is_set():
-            for line in _seal_all(database, organization, staying=every is not None):
+            for line in _seal_all(database, organization, stop, staying=every is not None):
                 click.echo(line)
             if every is None:
                 break
@@ -49,18 +51,44 @@ def seal(organization: str, every: int | None, data_dir: Path | None) -> None:
         database.engine.dispose()
 
 
-def _seal_all(database: Database, organization: str, *, staying: bool) -> Iterator[str]:
+def _seal_all(database: Database, organization: str, stop: threading.Event, *, staying: bool) -> Iterator[str]:
     """A line for each hospital with something new. Who stays tells of a refusal and tries again at the next round."""
-    for hospital in [organization_id(database, organization)] if organization else list_organizations(database):
+    try:
+        hospitals = _hospitals(database, organization)
+    except Busy as refusal:
+        if not staying:
+            raise
+        yield f"{refusal.code}, again at the next round"
+        return
+    for slug, hospital in hospitals:
+        if stop.is_set():
+            return
         try:
-            sealed = seal_hospital(database, organization_id=hospital)
+            sealed = seal_hospital(database, organization_id=hospital, is_stopped=stop.is_set)
         except DomainError as refusal:
             if not staying:
                 raise
-            yield f"{organization or hospital}: {refusal.code}, again at the next round"
+            yield f"{slug}: {refusal.code}, again at the next round"
         else:
             if sealed.rows:
-                yield f"{organization or hospital}: {sealed.rows} rows in {sealed.seals} seals"
+                rest = "" if sealed.is_whole else ", the rest at the next round"
+                yield f"{slug}: {sealed.rows} rows in {sealed.seals} seals{rest}"
+
+
+def _hospitals(database: Database, organization: str) -> list[tuple[str, UUID]]:
+    """Slug and id of the one that is named, or of all. Raises OrganizationNotFound, Busy."""
+    if organization:
+        return [(organization, organization_id(database, organization))]
+    return sorted((_slug_of(database, found), found) for found in list_organizations(database))
+
+
+def _slug_of(database: Database, hospital: UUID) -> str:
+    found = database.transact(
+        lambda session: get_organization(session, organization_id=hospital),
+        actor=Actor.operator(hospital),
+        read_only=True,
+    )
+    return str(found.slug)
 
 
 @audit.command()

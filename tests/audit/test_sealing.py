@@ -1,7 +1,7 @@
 """What the sealer takes and what it leaves, while others write, and that nobody waits for it."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import psycopg2.extensions
@@ -9,7 +9,7 @@ import pytest
 
 from backend.audit import sealing
 from backend.audit.rendering import NEWEST
-from backend.audit.sealing import Floor, Sealed, floors_of, seal_round
+from backend.audit.sealing import Floor, Sealed, floors_of, seal_hospital, seal_part
 from backend.config import Config
 from backend.db import Session
 from backend.db.provision import application_url, connect
@@ -116,7 +116,7 @@ def test_a_ward_waits_for_no_sealer_and_a_sealer_for_no_ward(evidence: Evidence)
     orders = hospital.place_many(2)
 
     def give_while_sealing(session: Session) -> Sealed:
-        sealed = seal_round(session, organization_id=hospital.organization_id)
+        sealed = seal_part(session, organization_id=hospital.organization_id)
         hospital.fulfil(orders[0])  # on another connection, before the seals are committed
         hospital.add_ward()
         return sealed
@@ -171,6 +171,94 @@ def test_rows_from_before_there_were_seals_are_sealed_too(evidence: Evidence, mo
     assert {table for table in NEWEST if len(evidence.seals_of(table)) > 0} == {"audit_events", "stock_movements"}
     assert evidence.seal().rows == evidence.check().rows - sealed.rows > 0
     assert evidence.check().unsealed == 0
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> list[Sealed]:
+    """What each transaction of the rounds seals: of new rows two seals of two at most."""
+    made: list[Sealed] = []
+    seal = sealing.seal_part
+
+    def seal_and_tell(*arguments: Any, **options: Any) -> Sealed:
+        made.append(seal(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sealing, "SEAL_ROWS", 2)
+    monkeypatch.setattr(sealing, "SEALS_MAX", 2)
+    monkeypatch.setattr(sealing, "seal_part", seal_and_tell)
+    return made
+
+
+def test_a_long_past_is_sealed_in_transactions_of_bounded_size(evidence: Evidence, parts: list[Sealed]) -> None:
+    hospital = evidence.hospital
+    for _ in range(6):
+        hospital.receive(1)
+    evidence.tamper("stock_movements", "UPDATE stock_movements SET number = 0")  # as an upgrade leaves them
+    hospital.receive(1)
+    sealed = evidence.seal()
+    assert [part.is_whole for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert len(parts) > 5
+    assert max(part.rows for part in parts) <= 4
+    ((most,),) = hospital.rows("SELECT max(n) FROM (SELECT count(*) n FROM audit_seals GROUP BY transaction_id) t")
+    assert most == 2
+    checked = evidence.check()
+    assert (checked.findings, checked.unsealed, checked.rows) == ([], 0, sealed.rows)
+
+
+def test_a_round_that_is_stopped_is_taken_up_where_it_was(evidence: Evidence, parts: list[Sealed]) -> None:
+    hospital = evidence.hospital
+    for _ in range(3):
+        hospital.receive(1)
+    there = len(evidence.ids("audit_events")) + len(evidence.ids("stock_movements"))
+    stopped = seal_hospital(hospital.database, organization_id=hospital.organization_id, is_stopped=lambda: True)
+    assert stopped == Sealed(seals=2, rows=4, is_whole=False)
+    assert (evidence.findings(), evidence.check().unsealed) == ([], there - 4)
+    assert evidence.seal().rows == there - 4
+    assert evidence.findings() == []
+
+
+def test_what_ends_between_two_transactions_of_a_round_is_not_left_below_the_floor(
+    evidence: Evidence, parts: list[Sealed]
+) -> None:
+    hospital = evidence.hospital
+    file_claims(hospital, claims(1, ago=9))
+    evidence.seal()
+    parts.clear()
+    slower = ExitStack()
+    slower.enter_context(slow(evidence))
+    for _ in range(3):
+        hospital.receive(1)
+    file_claims(hospital, claims(1, ago=8))
+
+    def end_it() -> bool:
+        slower.close()
+        return False
+
+    seal_hospital(hospital.database, organization_id=hospital.organization_id, is_stopped=end_it)
+    assert len(parts) > 2
+    evidence.settle()
+    checked = evidence.check()
+    assert (checked.findings, checked.unsealed) == ([], 0)
+    for table in ("audit_events", "claim_records"):
+        sealed = [row for _, rows in evidence.seals_of(table) for row in rows]
+        assert sorted(sealed) == sorted(evidence.ids(table))
+
+
+def test_a_round_behind_a_slow_transaction_looks_once_for_what_was_left(
+    evidence: Evidence, parts: list[Sealed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of its transactions would read again all that was sealed since."""
+    looks = []
+    look = sealing.floors_of
+    monkeypatch.setattr(sealing, "floors_of", lambda *arguments: looks.append(1) or look(*arguments))
+    with slow(evidence):
+        for _ in range(3):
+            evidence.hospital.receive(1)
+        evidence.seal()
+        assert len(parts) > 2
+        assert len(looks) == 1
+    evidence.settle()
+    assert (evidence.findings(), evidence.check().unsealed) == ([], 0)
 
 
 def test_a_seal_is_a_floor_once_a_round_has_seen_all_before_it_ended(evidence: Evidence) -> None:

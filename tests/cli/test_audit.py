@@ -4,16 +4,20 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from backend.cli import audit
 from backend.config import Config
 from backend.db import Database
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
+from backend.errors import Busy
 from tests.audit.sealed import Evidence
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment
 from tests.cli.test_cli import Succeed
@@ -55,10 +59,24 @@ def test_seal_verify_and_export(evidence: Evidence, succeed: Succeed, tmp_path: 
 
 def test_every_hospital_is_sealed_and_verified_where_none_is_named(evidence: Evidence, succeed: Succeed) -> None:
     slugs = [evidence.hospital.slug, open_hospital(evidence.hospital.database).slug]
-    assert len(succeed(evidence.config, "audit", "seal").splitlines()) == 2
+    said = succeed(evidence.config, "audit", "seal")
+    assert [line.split(":")[0] for line in said.splitlines()] == sorted(slugs)
     said = succeed(evidence.config, "audit", "verify").splitlines()
     assert [line.split(":")[0] for line in said[:-1]] == sorted(slugs)
     assert said[-1] == "2 organizations: 0 broken"
+
+
+def test_who_stays_outlives_a_database_that_is_away_between_two_rounds(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(database: Database) -> list[UUID]:
+        raise Busy()
+
+    monkeypatch.setattr(audit, "list_organizations", refuse)
+    database, stop = evidence.hospital.database, threading.Event()
+    assert list(audit._seal_all(database, "", stop, staying=True)) == ["busy, again at the next round"]
+    with pytest.raises(Busy):
+        list(audit._seal_all(database, "", stop, staying=False))
 
 
 def test_an_export_is_checked_by_the_lines_of_the_readme(evidence: Evidence, tmp_path: Path) -> None:
