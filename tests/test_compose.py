@@ -14,10 +14,11 @@ from sqlalchemy.engine.url import URL
 from backend.backups.backup import back_up
 from backend.backups.restore import restore
 from backend.config import Config
-from backend.db import migrate
+from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, check_role, connect
 from backend.models import Base
+from tests.hospital import open_hospital
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docker-compose.yml").read_text()
@@ -169,6 +170,9 @@ def test_the_roles_that_the_database_makes_can_migrate_serve_back_up_and_restore
             migrate.upgrade(config)
             check_role(application_url(config))
             assert migrate.current(config) == migrate.newest()
+            database = Database(config, application_url(config))
+            open_hospital(database).receive(5)
+            database.engine.dispose()
 
             backup = owner.set(username=f"backup_{suffix}", password="backup_password")
             back_up(backup, Base.metadata, tmp_path / "v.dump", report=print)
