@@ -6,15 +6,18 @@ import psycopg2.extensions
 from flask import Flask
 from sqlalchemy import event
 
+PING = "SELECT 1"
+
 
 def statements_of(app: Flask) -> list[str]:
     """Every statement that connections opened from now on send, as they send it: SQLAlchemy's and the prepared ones of
-    the driver's own path."""
+    the driver's own path. But for the pool's ping of a connection that was idle for long, as on a busy machine."""
     sent: list[str] = []
 
     class NotingCursor(psycopg2.extensions.cursor):
         def execute(self, query: Any, values: Any = None) -> None:
-            sent.append(str(query))
+            if query != PING:
+                sent.append(str(query))
             super().execute(query, values)
 
     @event.listens_for(app.extensions["valmed"].engine, "connect")
