@@ -24,6 +24,7 @@ from backend.cli.connection import configured, data_dir_option, open_database, o
 from backend.config import Config, ConfigError
 from backend.db import Database, Session, new_id
 from backend.db.paging import LIMIT_MAX, Page, PageRequest
+from backend.errors import Busy
 from backend.http.fields import YEAR_MAX, YEAR_MIN
 from backend.stock.queries import today_of
 
@@ -84,13 +85,23 @@ def schedule(adjust: bool, once: bool, metrics_port: int | None, data_dir: Path 
         if not once:
             click.echo(f"Looking every {LOOK_SECONDS} s for hospitals whose week has no run yet.")
         while not stop.is_set():
-            for line in run_weeks(database, adjust=adjust, now=datetime.now(UTC)):
+            for line in _look(database, adjust=adjust, staying=not once):
                 click.echo(line)
                 if stop.is_set():
                     break
             if once:
                 break
             stop.wait(LOOK_SECONDS)
+
+
+def _look(database: Database, *, adjust: bool, staying: bool) -> Iterator[str]:
+    """What `run_weeks` says. Who stays outlives a database that is away and looks again."""
+    try:
+        yield from run_weeks(database, adjust=adjust, now=datetime.now(UTC))
+    except Busy as refusal:
+        if not staying:
+            raise
+        yield f"{refusal.code}, again at the next look"
 
 
 def _answer_prometheus(port: int) -> None:

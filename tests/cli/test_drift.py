@@ -6,10 +6,15 @@ import subprocess
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from backend.claims import weekly
+from backend.cli import drift
 from backend.config import Config
+from backend.db import Database
+from backend.errors import Busy
 from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now
@@ -124,3 +129,16 @@ def _schedule(config: Config, output: Path, *options: str) -> "subprocess.Popen[
             stdout=file,
             stderr=subprocess.STDOUT,
         )
+
+
+def test_who_stays_outlives_a_database_that_is_away_between_two_looks(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(database: Database) -> list[UUID]:
+        raise Busy()
+
+    monkeypatch.setattr(weekly, "list_organizations", refuse)
+    told = list(drift._look(hospital.database, adjust=False, staying=True))
+    assert told == ["busy, again at the next look"]
+    with pytest.raises(Busy):
+        list(drift._look(hospital.database, adjust=False, staying=False))
