@@ -73,17 +73,12 @@ def temporary_folder() -> Iterator[Path]:
     """A folder that the server's own user may enter. It is gone afterwards, unless the block fails by itself."""
     folder = Path(tempfile.mkdtemp(prefix="valmed-prove-"))
     folder.chmod(0o755)
-    ended = True
     try:
         yield folder
     except Ended:
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    except BaseException:
-        ended = False
-        raise
-    finally:
-        if ended:
-            shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
