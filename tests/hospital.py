@@ -73,8 +73,8 @@ class Hospital:
         values = {"strength": "5 mg", "form": "tablet", "unit": "tablet", "generic_name": name.lower(), **values}
         return self.run(lambda session: add_drug(session, organization_id=self.organization_id, name=name, **values))
 
-    def add_staff(self, login: str, role: Role, wards: tuple[UUID, ...] = ()) -> Actor:
-        """Another member of staff, who signs in as `login`@slug.example."""
+    def add_staff(self, login: str, role: Role, wards: tuple[UUID, ...] = (), *, own_password: bool = True) -> Actor:
+        """Another member of staff, who signs in as `login`@slug.example; without `own_password` by a first one."""
         user_id = self.run(
             lambda session: add_user(
                 session,
@@ -83,6 +83,7 @@ class Hospital:
                 name=login.title(),
                 role=role,
                 password=PASSWORD,
+                own_password=own_password,
                 ward_ids=wards,
             )
         )

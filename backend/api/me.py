@@ -10,13 +10,23 @@ from backend.actor import SecondFactorRequired
 from backend.api.wards import WardOut
 from backend.db import Database, Session
 from backend.http.authentication import origin_of
-from backend.http.endpoint import Call, Resource, read
+from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Code, Password, Secret
-from backend.identity import codes, passkeys, passwords, queries, second_factors, signing_in, tokens, users
+from backend.identity import (
+    codes,
+    first_passwords,
+    passkeys,
+    passwords,
+    queries,
+    second_factors,
+    signing_in,
+    tokens,
+)
 from backend.identity.attempts import TooManyAttempts
 from backend.identity.passkeys import PasskeyNotFound
 from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import CodeWrong, PasswordWrong
+from backend.identity.tokens import Person
 from backend.organizations import organizations
 
 resource = Resource("me")
@@ -113,11 +123,9 @@ def sign_out_everywhere(session: Session, call: Call) -> Any:
     tokens.revoke_tokens_of(session, organization_id=call.organization_id, user_id=user_id, now=call.now)
 
 
-def _new_hash(database: Database, call: Call) -> str:
+def _choose(database: Database, call: Call) -> tuple[Person, str]:
     person = signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
-    who = {"organization_id": call.organization_id, "user_id": person.user_id}
-    about = read(database, call, lambda session: users.known_of(session, **who))
-    return passwords.hash_password(call.body["new_password"], about=about, field="new_password")
+    return person, signing_in.new_hash_of(database, person, call.body["new_password"])
 
 
 @resource.put(
@@ -126,12 +134,15 @@ def _new_hash(database: Database, call: Call) -> str:
     body=NewPasswordIn(),
     status=204,
     keyed=False,
-    prepare=_new_hash,
+    prepare=_choose,
     raises=(PasswordWrong, TooManyAttempts),
 )
 def change_password(session: Session, call: Call) -> Any:
     """Ends every token of the caller, the one of this request too."""
-    users.set_own_password(session, actor=call.actor, password_hash=call.prepared, now=call.now)
+    person, password_hash = call.prepared
+    first_passwords.set_own_password(
+        session, actor=call.actor, person=person, password_hash=password_hash, now=call.now
+    )
 
 
 @resource.get("/me/second-factor", "My second factor", answer=SecondFactorOut())

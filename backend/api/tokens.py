@@ -11,8 +11,9 @@ from backend.errors import NotAuthenticated
 from backend.http.authentication import bearer_of, origin_of
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Line, Password
-from backend.identity import signing_in, tokens
+from backend.identity import passwords, signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
+from backend.identity.first_passwords import FirstPasswordExpired, PasswordChangeRequired
 from backend.identity.tokens import Credentials, IssuedToken, Person
 
 resource = Resource("tokens")
@@ -25,6 +26,12 @@ class CredentialsIn(Body):
     email = Line(required=True, length=254)
     password = Password(required=True)
     otp = Line(length=6)
+
+
+class SignInIn(CredentialsIn):
+    """What a person types to sign in, and `new_password` where somebody else chose the present one."""
+
+    new_password = Password(least=passwords.LENGTH_MIN)
 
 
 class SignedInOut(Body):
@@ -44,27 +51,36 @@ class TokenOut(Body):
 
 
 def _check(database: Database, body: dict[str, Any]) -> tuple[Actor, Person]:
-    person = signing_in.check_password(database, Credentials(**body), origin_of(request))
+    typed = Credentials(body["organization"], body["email"], body["password"])
+    person = signing_in.check_password(database, typed, origin_of(request))
     return person.actor(g.request_id, second_factor=False), person
 
 
 def _sign_in(database: Database, call: Call) -> IssuedToken:
-    return signing_in.finish(database, call.prepared, call.body.get("otp"), origin_of(request)).issued
+    otp, new_password = call.body.get("otp"), call.body.get("new_password")
+    return signing_in.finish(database, call.prepared, otp, origin_of(request), new_password=new_password).issued
 
 
 @resource.post(
     "/tokens",
     "Sign in",
-    body=CredentialsIn(),
+    body=SignInIn(),
     answer=TokenOut(),
     status=201,
     identify=_check,
     prepare=_sign_in,
     keyed=False,
-    raises=(NotAuthenticated, SecondFactorRequired, TooManyAttempts),
+    raises=(
+        *(NotAuthenticated, SecondFactorRequired, TooManyAttempts),
+        *(PasswordChangeRequired, FirstPasswordExpired),
+    ),
 )
 def sign_in(session: Session, call: Call) -> Any:
-    """A bearer token for the credentials. It is shown once: only its SHA-256 is stored. A one-time code works once."""
+    """A bearer token for the credentials. It is shown once: only its SHA-256 is stored. A one-time code works once.
+
+    A password that somebody else chose signs nobody in: `new_password` takes its place with the same request, which
+    brings the one-time code where one is enrolled, and ends every other sign-in.
+    """
     issued: IssuedToken = call.prepared
     user = {"id": issued.user_id, "name": issued.name, "role": issued.role}
     return {"token": issued.token, "expires_at": issued.expires_at, "user": user}

@@ -20,7 +20,10 @@ WARDS_MAX = 200
 
 
 class UserChangeIn(Body):
-    """What an admin may change. A new password, another role or leaving ends every token."""
+    """What an admin may change. A new password, another role or leaving ends every token.
+
+    The password is a first one: whoever it is for chooses their own within seven days, when they sign in.
+    """
 
     name = Line()
     role = Choice(Role)
@@ -30,7 +33,7 @@ class UserChangeIn(Body):
 
 
 class UserIn(Body):
-    """A new member of staff."""
+    """A new member of staff. The password is a first one, as with a change."""
 
     email = Line(required=True, length=254, validate_also=validate.Email())
     name = Line(required=True)
@@ -40,13 +43,14 @@ class UserIn(Body):
 
 
 class UserOut(Body):
-    """A member of staff."""
+    """A member of staff; `first_password_expires_at`, told to admins, until they have chosen a password themselves."""
 
     id = fields.UUID()
     email = fields.String()
     name = fields.String()
     role = fields.Enum(Role, by_value=True)
     active = fields.Boolean()
+    first_password_expires_at = fields.AwareDateTime(allow_none=True)
     ward_ids = fields.List(fields.UUID())
 
 
@@ -66,6 +70,7 @@ def list_users(session: Session, call: Call) -> Any:
         role=call.query.get("role"),
         q=call.query.get("q"),
         page=call.page,
+        to_admin=call.actor.role is Role.ADMIN,
     )
 
 

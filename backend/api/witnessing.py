@@ -10,8 +10,11 @@ from backend.errors import NotAuthenticated
 from backend.http.authentication import origin_of
 from backend.http.endpoint import Call
 from backend.identity import signing_in, tokens
+from backend.identity.first_passwords import FirstPasswordExpired
 from backend.identity.tokens import Credentials
 from backend.identity.witnesses import WitnessRequired
+
+_FIRST = "Somebody else chose the password of the witness, who signs in with it and chooses their own first."
 
 
 class WitnessIn(CredentialsIn):
@@ -36,8 +39,12 @@ def check_witness(database: Database, call: Call) -> UUID | None:
     origin = origin_of(request)
     try:
         person = signing_in.check_password(database, credentials, origin)
+        if person.first_password:
+            raise WitnessRequired(_FIRST)
         if credentials.otp is not None:
             signing_in.check_code(database, person, credentials.otp, origin)
         return person.user_id
     except NotAuthenticated:
         raise WitnessRequired("The witness's email, password or one-time code is wrong.") from None
+    except FirstPasswordExpired:
+        raise WitnessRequired("The password that the witness was given has expired. An admin gives another.") from None

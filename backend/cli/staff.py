@@ -16,12 +16,14 @@ from backend.cli.connection import configured, data_dir_option, open_database, o
 from backend.cli.texts import FieldOf
 from backend.db import Session, new_id
 from backend.identity import codes, second_factors, users
+from backend.identity.first_passwords import FIRST_PASSWORD_DAYS
 from backend.identity.models import User
 from backend.identity.queries import UserNotFound
 from backend.organizations import organizations
 from backend.organizations.models import WardKind
 
 NOBODY = "nobody"  # as a role: the policy asks no role
+_FIRST = f"within {FIRST_PASSWORD_DAYS} days, and choose a password of their own then."
 
 
 @click.group()
@@ -122,7 +124,10 @@ def user() -> None:
 def create_user(
     organization: str, email: str, name: str, role: str, wards: tuple[str, ...], password: str, data_dir: Path | None
 ) -> None:
-    """Add the member of staff EMAIL to ORGANIZATION."""
+    """Add the member of staff EMAIL to ORGANIZATION.
+
+    The password is a first one: they choose their own when they sign in, within seven days.
+    """
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
@@ -139,7 +144,7 @@ def create_user(
             )
 
         database.transact(work, actor=actor)
-    click.echo(f"{email} may sign in to {organization} as {role}.")
+    click.echo(f"{email} may sign in to {organization} as {role}. They sign in {_FIRST}")
 
 
 @user.command("reset-password")
@@ -148,12 +153,15 @@ def create_user(
 @click.password_option(help="12 to 128 characters; asked for when not given.")
 @data_dir_option
 def reset_password(organization: str, email: str, password: str, data_dir: Path | None) -> None:
-    """Give EMAIL a new password and end every session of theirs."""
+    """Give EMAIL a new password and end every session of theirs.
+
+    They choose their own when they sign in with it, within seven days.
+    """
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
         database.transact(lambda session: _reset(session, actor.organization_id, email.lower(), password), actor=actor)
-    click.echo(f"{email} has a new password and is signed out everywhere.")
+    click.echo(f"{email} has a new password and is signed out everywhere. They sign in with it {_FIRST}")
 
 
 @user.command("reset-second-factor")

@@ -90,6 +90,7 @@ def _hire(session: Session, hospital: Hospital) -> None:
             name=person.name,
             role=person.role,
             password=PASSWORD,
+            own_password=True,
             ward_ids=[hospital.wards[ward] for ward in person.wards],
             totp_secret=TOTP_SECRET if person.role in SECOND_FACTOR_ROLES else None,
         )

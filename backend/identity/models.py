@@ -11,7 +11,10 @@ from backend.db import Base, Tenant, Timestamped, belongs_to, of_organization, p
 
 
 class User(Tenant, Timestamped, Base):
-    """A member of staff. The audit trail never holds the two secrets."""
+    """A member of staff. The audit trail never holds the two secrets.
+
+    `first_password_expires_at` is None for a password that they have chosen themselves.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -26,6 +29,7 @@ class User(Tenant, Timestamped, Base):
     password_hash: Mapped[str]
     totp_secret: Mapped[str | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
+    first_password_expires_at: Mapped[datetime | None]
 
 
 class WardMembership(Tenant, Timestamped, Base):

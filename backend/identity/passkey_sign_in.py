@@ -11,6 +11,7 @@ from uuid import UUID
 
 from webauthn.helpers.structs import AuthenticationCredential
 
+from backend.actor import Actor
 from backend.db import Database, Prepared, Session
 from backend.errors import NotAuthenticated
 from backend.identity import attempts
@@ -24,9 +25,10 @@ from backend.identity.ceremonies import (
     shown_by,
     take_challenge,
 )
+from backend.identity.first_passwords import ensure_own
 from backend.identity.passkeys import use_passkey
 from backend.identity.signing_in import Origin, SignedIn
-from backend.identity.tokens import IssuedToken, Person, find_person, issue_token
+from backend.identity.tokens import Person, find_person, issue_token
 
 _NAMED = Prepared("passkey_named", ("uuid", "uuid", "bytea"), "SELECT * FROM passkey_named($1, $2, $3)")
 _REFUSED = "The passkey was not accepted."
@@ -50,17 +52,36 @@ def sign_in_alone(database: Database, challenge: bytes, text: str, origin: Origi
     attempt = origin.attempt(known.person)
     attempts.ensure_allowed(database, attempt)
     shown = _shown(database, attempt, challenge, answer, known, alone=True)
-    return known.person, _finish(database, known, shown, attempt, origin)
+    return known.person, _signed_in(database, known, shown, attempt, origin, lambda session: None)
 
 
 def finish_by_passkey(database: Database, person: Person, challenge: bytes, text: str, origin: Origin) -> SignedIn:
-    """Somebody whose password is right, signed in. Raises NotAuthenticated, TooManyAttempts, PasskeysOff."""
+    """Somebody whose password is right, and their own, signed in.
+
+    Raises NotAuthenticated, TooManyAttempts, PasskeysOff, PasswordChangeRequired.
+    """
+    known, shown, attempt = _second(database, person, challenge, text, origin)
+    return _signed_in(database, known, shown, attempt, origin, lambda session: ensure_own(session, person))
+
+
+def show_passkey(database: Database, person: Person, challenge: bytes, text: str, origin: Origin) -> None:
+    """Uses the passkey of somebody who is to choose a password before they are signed in.
+
+    Raises NotAuthenticated, TooManyAttempts, PasskeysOff.
+    """
+    known, shown, attempt = _second(database, person, challenge, text, origin)
+    _use(database, known, shown, attempt, origin, lambda session, actor: True)
+
+
+def _second(
+    database: Database, person: Person, challenge: bytes, text: str, origin: Origin
+) -> tuple[_Known, Shown, Attempt]:
+    """A right answer of one of the person's passkeys, after their password."""
     attempt = origin.attempt(person)
     answer = _read(database, attempt, challenge, text)
     owner = (person.organization_id, person.user_id)
     known = _refusing(database, attempt, lambda: _known(database, answer, owner))
-    shown = _shown(database, attempt, challenge, answer, known, alone=False)
-    return _finish(database, known, shown, attempt, origin)
+    return known, _shown(database, attempt, challenge, answer, known, alone=False), attempt
 
 
 def _read(database: Database, attempt: Attempt, challenge: bytes, text: str) -> AuthenticationCredential:
@@ -105,19 +126,44 @@ def _shown(
     return shown
 
 
-def _finish(database: Database, known: _Known, shown: Shown, attempt: Attempt, origin: Origin) -> SignedIn:
+def _signed_in(
+    database: Database,
+    known: _Known,
+    shown: Shown,
+    attempt: Attempt,
+    origin: Origin,
+    ensure: Callable[[Session], None],
+) -> SignedIn:
+    """The passkey used and the token made in one transaction, unless `ensure` refuses."""
+
+    def issue(session: Session, actor: Actor) -> SignedIn:
+        ensure(session)
+        return SignedIn(actor, issue_token(session, actor=actor, now=origin.now, hours=database.config.token_hours))
+
+    return _use(database, known, shown, attempt, origin, issue)
+
+
+def _use(
+    database: Database,
+    known: _Known,
+    shown: Shown,
+    attempt: Attempt,
+    origin: Origin,
+    then: Callable[[Session, Actor], T],
+) -> T:
+    """What `then` makes in the transaction that uses the passkey."""
     actor = known.person.actor(origin.request_id, second_factor=True)
 
-    def work(session: Session) -> IssuedToken | None:
+    def work(session: Session) -> T | None:
         if not use_passkey(session, actor=actor, passkey_id=known.passkey_id, shown=shown, now=origin.now):
             return None
-        return issue_token(session, actor=actor, now=origin.now, hours=database.config.token_hours)
+        return then(session, actor)
 
-    issued = database.transact(work, actor=actor)
-    if issued is None:
+    made = database.transact(work, actor=actor)
+    if made is None:
         _refuse(database, attempt, _REFUSED)
     attempts.forget_failures(database, attempt)
-    return SignedIn(actor, issued)
+    return made
 
 
 def _refusing(database: Database, attempt: Attempt, act: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, null, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.actor import Role
@@ -20,20 +20,24 @@ class UserNotFound(NotFound):
     """There is no such user in your organization."""
 
 
-def _users(organization_id: UUID) -> Rows:
+def _users(organization_id: UUID, *, to_admin: bool) -> Rows:
+    """Whose password is a first one is told `to_admin` alone: it is the account to try first."""
     wards = (
         select(func.coalesce(func.array_agg(aggregate_order_by(WardMembership.ward_id, WardMembership.ward_id)), "{}"))
         .where(WardMembership.organization_id == organization_id, WardMembership.user_id == User.id)
         .scalar_subquery()
     )
-    return select(User.id, User.email, User.name, User.role, User.active, wards.label("ward_ids")).where(
-        User.organization_id == organization_id
-    )
+    expiry = User.first_password_expires_at if to_admin else null()
+    columns = (User.id, User.email, User.name, User.role, User.active, expiry.label("first_password_expires_at"))
+    return select(*columns, wards.label("ward_ids")).where(User.organization_id == organization_id)
 
 
-def list_users(session: Session, *, organization_id: UUID, role: Role | None, q: str | None, page: PageRequest) -> Page:
-    """Staff by email, of one `role` and with `q` in name or email where given."""
-    rows = _users(organization_id).where(*equal(User, role=role))
+def list_users(
+    session: Session, *, organization_id: UUID, role: Role | None, q: str | None, page: PageRequest, to_admin: bool
+) -> Page:
+    """Staff by email, of one `role` and with `q` in name or email where given; when first passwords expire is told
+    `to_admin` alone."""
+    rows = _users(organization_id, to_admin=to_admin).where(*equal(User, role=role))
     if q:
         by_name = func.strpos(func.lower(User.name), func.lower(q)) > 0
         rows = rows.where(by_name | (func.strpos(User.email, q.lower()) > 0))
@@ -41,8 +45,8 @@ def list_users(session: Session, *, organization_id: UUID, role: Role | None, q:
 
 
 def get_user(session: Session, *, organization_id: UUID, user_id: UUID) -> Row[Any]:
-    """One user. Raises UserNotFound."""
-    row = session.execute(_users(organization_id).where(User.id == user_id)).one_or_none()
+    """One user, as an admin sees them. Raises UserNotFound."""
+    row = session.execute(_users(organization_id, to_admin=True).where(User.id == user_id)).one_or_none()
     if row is None:
         raise UserNotFound()
     return row

@@ -16,7 +16,7 @@ from backend.organizations.models import Organization
 
 TOKEN_LENGTH_MAX = 128
 
-_CANDIDATE = Prepared("sign_in_candidate", ("text", "text"), "SELECT * FROM sign_in_candidate($1, $2)")
+_PERSON = Prepared("sign_in_person", ("text", "text"), "SELECT * FROM sign_in_person($1, $2)")
 _AUTHENTICATE = Prepared("authenticate", ("bytea", "uuid"), "SELECT * FROM authenticate($1, $2)")
 
 
@@ -32,7 +32,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom an organization and an email name, with what proves that it is they."""
+    """Whom an organization and an email name, with what proves that it is they.
+
+    `first_password`: somebody else chose their password; `expired`: too long ago.
+    """
 
     organization: str
     email: str
@@ -42,6 +45,8 @@ class Person:
     name: str
     password_hash: str = field(repr=False)
     totp_secret: str | None = field(repr=False)
+    first_password: bool
+    expired: bool
 
     def actor(self, request_id: str, *, second_factor: bool) -> Actor:
         """Them, signed in."""
@@ -77,11 +82,11 @@ def organization_slug(database: Database, actor: Actor) -> str:
 
 def find_person(database: Database, organization: str, email: str) -> Person | None:
     """Who the hospital `organization` knows by `email` and works there; asked before any tenant is known."""
-    rows = database.lookup(_CANDIDATE, (organization, email.lower()))
+    rows = database.lookup(_PERSON, (organization, email.lower()))
     if not rows:
         return None
-    organization_id, user_id, role, name, password_hash, totp_secret = rows[0]
-    return Person(organization, email, organization_id, user_id, Role(role), name, password_hash, totp_secret)
+    organization_id, user_id, role, *rest = rows[0]
+    return Person(organization, email, organization_id, user_id, Role(role), *rest)
 
 
 def issue_token(session: Session, *, actor: Actor, now: datetime, hours: int) -> IssuedToken:

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
-from backend.actor import Actor, Role
+from backend.actor import Role
 from backend.db import Session, new_id
 from backend.errors import Conflict, ValidationFailed
+from backend.identity.first_passwords import expiry
 from backend.identity.models import User, WardMembership
 from backend.identity.passwords import hash_password
 from backend.identity.queries import get_user
@@ -36,8 +37,12 @@ def add_user(
     password: str,
     ward_ids: Collection[UUID] = (),
     totp_secret: str | None = None,
+    own_password: bool = False,
 ) -> UUID:
-    """A new member of staff, who works on `ward_ids`. Raises EmailTaken, ValidationFailed."""
+    """A new member of staff, who works on `ward_ids`. Raises EmailTaken, ValidationFailed.
+
+    The password is a first one, unless it is theirs already (`own_password`: made-up people, and programs).
+    """
     _ensure_free(session, organization_id, email.lower())
     user_id = new_id()
     session.execute(
@@ -49,6 +54,7 @@ def add_user(
             role=role,
             password_hash=hash_password(password, about=(name, email, *_names(session, organization_id))),
             totp_secret=totp_secret,
+            first_password_expires_at=None if own_password else expiry(),
         )
     )
     set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=ward_ids)
@@ -67,6 +73,8 @@ def change_user(
 ) -> None:
     """Changes name, role, active, password and wards. A new password, another role or leaving ends every token.
 
+    The password is a first one, whoever asks: nobody has typed the present one.
+
     Raises UserNotFound, ValidationFailed, LastAdmin.
     """
     before = get_user(session, organization_id=organization_id, user_id=user_id)
@@ -75,7 +83,7 @@ def change_user(
         _ensure_an_admin_stays(session, organization_id, leaving=user_id)
     if password is not None:
         known = known_of(session, organization_id=organization_id, user_id=user_id)
-        changes["password_hash"] = hash_password(password, about=known)
+        changes |= {"password_hash": hash_password(password, about=known), "first_password_expires_at": expiry()}
     if changes or ward_ids is not None:  # of two who set the wards at once the second finds this row changed (40001)
         session.execute(
             update(User)
@@ -106,17 +114,6 @@ def known_of(session: Session, *, organization_id: UUID, user_id: UUID) -> list[
     """What everybody knows of a user, and so tries for a password: names and addresses. Raises UserNotFound."""
     user = get_user(session, organization_id=organization_id, user_id=user_id)
     return [user.name, user.email, *_names(session, organization_id)]
-
-
-def set_own_password(session: Session, *, actor: Actor, password_hash: str, now: datetime) -> None:
-    """Stores the actor's new password and ends every token of theirs, this one too."""
-    assert actor.user_id is not None  # noqa: S101 - an operator has no password
-    session.execute(
-        update(User)
-        .where(User.organization_id == actor.organization_id, User.id == actor.user_id)
-        .values(version=User.version + 1, password_hash=password_hash)
-    )
-    revoke_tokens_of(session, organization_id=actor.organization_id, user_id=actor.user_id, now=now)
 
 
 def set_wards(session: Session, *, organization_id: UUID, user_id: UUID, ward_ids: Collection[UUID]) -> None:

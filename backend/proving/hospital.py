@@ -137,6 +137,7 @@ def _hire(database: Database, slug: str, organization_id: UUID, number: int, rol
             name=name,
             role=role,
             password=secrets.token_urlsafe(12),
+            own_password=True,
             ward_ids=wards,
         )
         actor = Actor(organization_id, user_id, role, name, "proof", second_factor=True)

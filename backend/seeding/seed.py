@@ -122,6 +122,7 @@ def _open(
             name=name,
             role=role,
             password=password,
+            own_password=True,
             ward_ids=ward_ids if role is not Role.ADMIN else (),
         )
         for role, name in STAFF

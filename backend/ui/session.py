@@ -73,19 +73,27 @@ def sign_in(token: str, **about: str) -> None:
     touch()
 
 
-def remember(**about: str) -> None:
-    """Somebody's password is right and their code is still to come: the signed cookie knows who, and holds no token."""
+def remember(*, factor_shown: bool = False, **about: str) -> None:
+    """Somebody's password is right and something is still to come: the signed cookie knows who, whether they have shown
+    a second factor since, and holds no token."""
     session.clear()
     session["half"] = {**about, "at": int(time.time())}
+    if factor_shown:
+        session["factor_shown"] = True
 
 
 def remembered() -> dict[str, str]:
-    """What `remember` was told. Raises NotAuthenticated where that is nothing, or too long ago."""
+    """What `remember` was told of them. Raises NotAuthenticated where that is nothing, or too long ago."""
     half = session.get("half")
     if half is None or time.time() - half["at"] > CODE_SECONDS_MAX:
         session.pop("half", None)
         raise NotAuthenticated("That took too long. Type your password again.")
     return {name: value for name, value in half.items() if name != "at"}
+
+
+def factor_shown() -> bool:
+    """Whether whoever is remembered has shown a second factor."""
+    return "factor_shown" in session
 
 
 def challenge(purpose: str) -> bytes:

@@ -1,8 +1,9 @@
 """Signing in and out, and the lock of an idle screen.
 
 The password has a page and so has the second factor: between them the signed cookie says whose password was right, for
-five minutes, and holds no token. Who must have a second factor and has none sets it up in its place. A passkey is asked
-for by a script, which takes the question from `.../options` and sends the answer like any form.
+five minutes, and holds no token. Who must have a second factor and has none sets it up in its place. A password that
+somebody else chose leads, after the factor that there is, to a page that asks for one's own. A passkey is asked for by
+a script, which takes the question from `.../options` and sends the answer like any form.
 """
 
 import re
@@ -19,10 +20,12 @@ from backend.api.tokens import CredentialsIn
 from backend.errors import DomainError, NotAuthenticated, ValidationFailed
 from backend.http.authentication import origin_of
 from backend.http.endpoint import JSON, database_of_app
+from backend.http.fields import Body, Password
 from backend.http.parsing import load
-from backend.identity import ceremonies, codes, passkey_sign_in, queries, signing_in, tokens
+from backend.identity import ceremonies, codes, passkey_sign_in, passwords, queries, signing_in, tokens
 from backend.identity.attempts import TooManyAttempts
 from backend.identity.ceremonies import PasskeyWrong
+from backend.identity.first_passwords import FirstPasswordExpired, PasswordChangeRequired
 from backend.identity.second_factors import SecondFactorChanged
 from backend.identity.signing_in import CodeWrong, SignedIn
 from backend.identity.tokens import Credentials, Person
@@ -37,6 +40,12 @@ Page = tuple[str, int, dict[str, str]]
 T = TypeVar("T")
 # One slash, and nothing that a browser reads as another or leaves out: //elsewhere and ///elsewhere are other hosts.
 _OURS = re.compile(r"/(?!/)[^\\\x00-\x20\x7f]*")
+
+
+class ChoiceIn(Body):
+    """What the form of one's own password says."""
+
+    new_password = Password(least=passwords.LENGTH_MIN, required=True)
 
 
 def _target() -> str:
@@ -68,18 +77,32 @@ def sign_in() -> Response | Page:
     given["password"] = request.form.get("password", "")
     try:
         credentials = Credentials(**load(CredentialsIn(), given))
-        person = signing_in.check_password(database_of_app(), credentials, origin_of(request))
-        if signing_in.has_second_factor(database_of_app(), person):
-            return _second_page(".show_code", person)
-        return _enter(person, signing_in.finish(database_of_app(), person, None, origin_of(request)))
-    except SecondFactorRequired:
-        return _second_page(".show_enrolment", person)
-    except (NotAuthenticated, ValidationFailed, TooManyAttempts) as refused:
+        return _go_on(signing_in.check_password(database_of_app(), credentials, origin_of(request)))
+    except (NotAuthenticated, ValidationFailed, TooManyAttempts, FirstPasswordExpired) as refused:
         return _again("sign_in.html", refused, organization=given["organization"], email=given["email"])
 
 
-def _second_page(endpoint: str, person: Person) -> Response:
-    screen.remember(organization=person.organization, email=person.email, mark=signing_in.mark_of(person))
+def _go_on(person: Person) -> Response:
+    """Where a right password leads. Raises NotAuthenticated where it has changed meanwhile."""
+    if signing_in.has_second_factor(database_of_app(), person):
+        return _next_page(".show_code", person)
+    if person.first_password:
+        return _next_page(".show_choice", person)
+    return _finish(person, factor_shown=False)
+
+
+def _finish(person: Person, *, factor_shown: bool) -> Response:
+    """The session, or the page that sets up the second factor that the role must have."""
+    try:
+        done = signing_in.finish(database_of_app(), person, None, origin_of(request), factor_shown=factor_shown)
+    except SecondFactorRequired:
+        return _next_page(".show_enrolment", person)
+    return _enter(person, done)
+
+
+def _next_page(endpoint: str, person: Person, *, factor_shown: bool = False) -> Response:
+    whose = {"organization": person.organization, "email": person.email, "mark": signing_in.mark_of(person)}
+    screen.remember(factor_shown=factor_shown, **whose)
     return redirect(url_for(endpoint, next=_target()))
 
 
@@ -116,11 +139,14 @@ def show_code() -> str | Response:
 
 @blueprint.post("/sign-in/code")
 def check_code() -> Response | Page:
-    """The session, or the page again."""
+    """The session, the page of one's own password, or the page again."""
 
     def check(person: Person) -> Response | Page:
         try:
             otp = request.form.get("otp", "").replace(" ", "")
+            if person.first_password:
+                signing_in.use_code(database_of_app(), person, otp, origin_of(request))
+                return _next_page(".show_choice", person, factor_shown=True)
             return _enter(person, signing_in.finish(database_of_app(), person, otp, origin_of(request)))
         except (NotAuthenticated, TooManyAttempts) as refused:
             return _again("code.html", refused, **_factors(person))
@@ -149,13 +175,17 @@ def ask_for_second_passkey() -> Response:
 
 @blueprint.post("/sign-in/code/passkey")
 def check_second_passkey() -> Response | Page:
-    """The session, or the page again."""
+    """The session, the page of one's own password, or the page again."""
 
     def check(person: Person) -> Response | Page:
+        database, origin = database_of_app(), origin_of(request)
         try:
             asked = screen.challenged(f"after the password of {person.user_id}")
             answer = request.form.get("credential", "")
-            done = passkey_sign_in.finish_by_passkey(database_of_app(), person, asked, answer, origin_of(request))
+            if person.first_password:
+                passkey_sign_in.show_passkey(database, person, asked, answer, origin)
+                return _next_page(".show_choice", person, factor_shown=True)
+            done = passkey_sign_in.finish_by_passkey(database, person, asked, answer, origin)
         except (NotAuthenticated, PasskeyWrong, TooManyAttempts) as refused:
             return _again("code.html", refused, **_factors(person))
         return _enter(person, done)
@@ -190,6 +220,39 @@ def _as_json(options: str) -> Response:
     return Response(options, content_type=JSON)
 
 
+@blueprint.get("/sign-in/password")
+def show_choice() -> str | Response:
+    """Choosing a password in the place of one that somebody else chose."""
+    return _while_remembered(lambda person: _choice(person, None))
+
+
+@blueprint.post("/sign-in/password")
+def choose() -> Response | tuple[str, int]:
+    """The session with the new password, the page of the second factor that the role must have, or the page again."""
+
+    def take(person: Person) -> Response | tuple[str, int]:
+        shown = screen.factor_shown()
+        try:
+            new = load(ChoiceIn(), {"new_password": request.form.get("new_password", "")})["new_password"]
+            if request.form.get("again", "") != new:
+                raise ValidationFailed.of("again", "not the same as the new password")
+            chosen = signing_in.choose_password(database_of_app(), person, new, origin_of(request), factor_shown=shown)
+        except ValidationFailed as refused:
+            return _choice(person, refused), refused.status
+        response = _finish(chosen, factor_shown=shown)
+        flash("The password is yours alone now: sign in with it from here on.")
+        return response
+
+    try:
+        return _while_remembered(take)
+    except SecondFactorRequired:
+        return redirect(url_for(".show_code", next=_target()))
+
+
+def _choice(person: Person, refusal: ValidationFailed | None) -> str:
+    return render_template("choose_password.html", next=_target(), email=person.email, refusal=refusal)
+
+
 @blueprint.get("/sign-in/enrol")
 def show_enrolment() -> str | Response:
     """Setting up the second factor that the role must have."""
@@ -222,6 +285,8 @@ def enrol() -> Response | Page:
         return _while_remembered(take)
     except SecondFactorChanged:
         return redirect(url_for(".show_code", next=_target()))
+    except PasswordChangeRequired:
+        return redirect(url_for(".show_choice", next=_target()))
 
 
 def _enrolment(person: Person, secret: str) -> Enrolment:
@@ -235,12 +300,11 @@ def _enrolment(person: Person, secret: str) -> Enrolment:
 def _while_remembered(answer: Callable[[Person], T]) -> T | Response:
     """What `answer` makes of whose password was right; the first page where that is nobody any more."""
     try:
-        person = _remembered()
+        return answer(_remembered())
     except NotAuthenticated as refused:
         screen.sign_out()
         flash(refused.detail, "warning")
         return redirect(url_for(".show_sign_in", next=_target()))
-    return answer(person)
 
 
 @blueprint.get("/lock")
@@ -261,17 +325,20 @@ def lock() -> Response:
 
 @blueprint.post("/unlock")
 def unlock() -> Response | Page:
-    """The password of whose screen it is opens it."""
+    """The password of whose screen it is opens it; one that an admin has given them since begins a sign-in."""
     about = session.get("about")
     if about is None:
         return redirect(url_for(".show_sign_in"))
     credentials = Credentials(about["organization"], about["email"], request.form.get("password", ""))
     try:
-        signing_in.check_password(database_of_app(), credentials, origin_of(request))
-    except TooManyAttempts as refused:
+        person = signing_in.check_password(database_of_app(), credentials, origin_of(request))
+    except (TooManyAttempts, FirstPasswordExpired) as refused:
         return _again("lock.html", refused)
     except NotAuthenticated:
         return _again("lock.html", NotAuthenticated("That is not the password."))
+    if person.first_password:
+        _revoke(session["token"])
+        return _go_on(person)
     screen.touch()
     return redirect(_target())
 

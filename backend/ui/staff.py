@@ -1,5 +1,6 @@
 """Staff: who works here, as what, on which wards."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,12 +9,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
 from backend.errors import DomainError
+from backend.identity.first_passwords import FIRST_PASSWORD_DAYS
 from backend.ui.asking import ask, ensure_may
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
 from backend.ui.places import wards
 
 blueprint = blueprint_of("staff")
+_THEN = f" within {FIRST_PASSWORD_DAYS} days, and will choose their own."
 
 
 @blueprint.get("/staff")
@@ -22,6 +25,8 @@ def show_users() -> str:
     ensure_may("POST /users")
     wanted = asked("q", "role", "cursor")
     answer = ask("GET /users", query=wanted)
+    for user in answer["items"]:
+        user["expired"] = _expired(user)
     names = {ward["id"]: ward["name"] for ward in wards()}
     return render_template("staff.html", roles=list(Role), wanted=wanted, wards=names, **answer)
 
@@ -40,7 +45,7 @@ def add() -> AnyResponse | tuple[str, int]:
         made = ask("POST /users", body=given, key=form_key())
     except DomainError as refusal:
         return _page(None, given, refusal), refusal.status
-    flash(f"{made['name']} can sign in with this email and password.")
+    flash(f"{made['name']} can sign in with this email and password{_THEN}")
     return redirect(url_for(".show_users", q=made["email"]))
 
 
@@ -58,7 +63,11 @@ def change(user_id: UUID) -> AnyResponse | tuple[str, int]:
         changed = ask("PATCH /users/<uuid:user_id>", path={"user_id": user_id}, body=given, key=form_key())
     except DomainError as refusal:
         return _page(user_id, {**_user(user_id), **given}, refusal), refusal.status
-    flash(f"{changed['name']} is changed.")
+    flash(
+        f"{changed['name']} can sign in with the new password{_THEN}"
+        if "password" in given
+        else f"{changed['name']} is changed."
+    )
     return redirect(url_for(".show_users", q=changed["email"]))
 
 
@@ -83,4 +92,11 @@ def _user(user_id: UUID) -> dict[str, Any]:
 
 def _page(user_id: UUID | None, user: dict[str, Any], refusal: DomainError | None) -> str:
     ensure_may("POST /users")
-    return render_template("user.html", user_id=user_id, user=user, refusal=refusal, roles=list(Role), wards=wards())
+    values = {"roles": list(Role), "wards": wards(), "days": FIRST_PASSWORD_DAYS, "expired": _expired(user)}
+    return render_template("user.html", user_id=user_id, user=user, refusal=refusal, **values)
+
+
+def _expired(user: dict[str, Any]) -> bool:
+    """Whether the password that they were given signs them in no more, as far as this server's clock knows."""
+    until = user.get("first_password_expires_at")
+    return until is not None and datetime.fromisoformat(until) <= datetime.now(UTC)

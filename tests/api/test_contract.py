@@ -22,7 +22,7 @@ from tests.api.asking import (
 from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_in
 
 WARD = ["id", "name", "kind"]
-USER = ["id", "email", "name", "role", "active", "ward_ids"]
+USER = ["id", "email", "name", "role", "active", "first_password_expires_at", "ward_ids"]
 ORGANIZATION = [
     *("id", "slug", "name", "time_zone", "verification_required", "witness_required"),
     *("dose_window_minutes", "discrepancy_hours", "transit_hours", "second_factor_roles"),

@@ -79,7 +79,7 @@ def test_the_same_person_elsewhere_is_somebody_else(app: Flask, hospital: Hospit
     email, password = f"nurse@{hospital.slug}.example", "another one of hers"
 
     def join_the_twin(session: Any) -> None:
-        values = {"email": email, "name": "Nurse", "role": Role.NURSE, "password": password}
+        values = {"email": email, "name": "Nurse", "role": Role.NURSE, "password": password, "own_password": True}
         add_user(session, organization_id=twin.organization_id, **values)
 
     twin.run(join_the_twin)

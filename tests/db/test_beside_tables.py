@@ -113,8 +113,13 @@ FUNCTIONS: dict[str, Call] = {
         r"\[\(None, None\)\]",
     ),
     "sign_in_candidate": Call(
-        "a password is checked before its tenant is known; an email opens its own hospital alone",
+        "what the release before asks for the same",
         lambda p: f"SELECT * FROM sign_in_candidate('{p.mine.slug}', 'nurse@{p.other.slug}.example')",
+        r"\[\]",
+    ),
+    "sign_in_person": Call(
+        "a password is checked before its tenant is known; an email opens its own hospital alone",
+        lambda p: f"SELECT * FROM sign_in_person('{p.mine.slug}', 'nurse@{p.other.slug}.example')",
         r"\[\]",
     ),
     "passkey_named": Call(
@@ -200,7 +205,7 @@ def test_a_function_that_runs_as_the_owner_reads_no_table_of_its_caller(pair: Pa
     """Its search_path is pinned: what the caller calls drugs, users or now() is not what it means."""
     statements = [
         f"SELECT organization_id, ward_id FROM authenticate({_token(pair.mine)}, {_order(pair.mine)})",
-        f"SELECT user_id FROM sign_in_candidate('{pair.mine.slug}', 'nurse@{pair.mine.slug}.example')",
+        f"SELECT user_id FROM sign_in_person('{pair.mine.slug}', 'nurse@{pair.mine.slug}.example')",
         f"SELECT organization_named('{pair.mine.slug}')",
         "SELECT count(*) FROM organization_ids()",
         "SELECT count(*) FROM search_drugs('o')",

@@ -68,6 +68,7 @@ SEARCHED_BY_THE_OWNER = {"drugs"}
 FUNCTIONS_OF_THE_APPLICATION = {
     "analyze_claims",
     *("authenticate", "organization_ids", "organization_named", "search_drugs", "sign_in_candidate"),
+    "sign_in_person",
     *("sign_in_wait", "count_sign_in_failure", "forget_sign_in_failures", "passkey_named", "take_challenge"),
 }
 SECRETS = {"users": ["password_hash", "totp_secret"], "access_tokens": ["token_sha256"]}
