@@ -140,6 +140,7 @@ def _choose(database: Database, call: Call) -> tuple[Person, str]:
 def change_password(session: Session, call: Call) -> Any:
     """Ends every token of the caller, the one of this request too."""
     person, password_hash = call.prepared
+    session.take_lanes([person.lane])
     first_passwords.set_own_password(
         session, actor=call.actor, person=person, password_hash=password_hash, now=call.now
     )

@@ -12,6 +12,7 @@ from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several
 from backend.identity import passwords, queries, second_factors, users
 from backend.identity.queries import UserNotFound
+from backend.identity.tokens import sign_in_lane
 from backend.identity.users import EmailTaken, LastAdmin
 
 resource = Resource("users")
@@ -92,12 +93,18 @@ def add_user(session: Session, call: Call) -> Any:
 @resource.get("/users/<uuid:user_id>", "One member of staff", answer=UserOut(), raises=(UserNotFound,))
 def read_user(session: Session, call: Call) -> Any:
     """One member of staff, also one who has left."""
-    return queries.get_user(session, organization_id=call.organization_id, **call.path)
+    to_admin = call.actor.role is Role.ADMIN
+    return queries.get_user(session, organization_id=call.organization_id, to_admin=to_admin, **call.path)
+
+
+def _lanes_of(call: Call) -> tuple[int, ...]:
+    return (sign_in_lane(call.organization_id, call.path["user_id"]),)
 
 
 @resource.patch(
     "/users/<uuid:user_id>",
     "Change a member of staff",
+    lanes=_lanes_of,
     body=UserChangeIn(),
     answer=UserOut(),
     roles=ADMIN,
@@ -113,6 +120,7 @@ def change_user(session: Session, call: Call) -> Any:
 @resource.delete(
     "/users/<uuid:user_id>/second-factor",
     "Reset somebody's second factor",
+    lanes=_lanes_of,
     status=204,
     roles=ADMIN,
     raises=(UserNotFound,),

@@ -14,11 +14,12 @@ from backend.api.users import UserIn
 from backend.api.wards import WardIn
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.cli.texts import FieldOf
-from backend.db import Session, new_id
+from backend.db import Database, Session, new_id
 from backend.identity import codes, second_factors, users
 from backend.identity.first_passwords import FIRST_PASSWORD_DAYS
 from backend.identity.models import User
 from backend.identity.queries import UserNotFound
+from backend.identity.tokens import sign_in_lane
 from backend.organizations import organizations
 from backend.organizations.models import WardKind
 
@@ -160,7 +161,15 @@ def reset_password(organization: str, email: str, password: str, data_dir: Path 
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
-        database.transact(lambda session: _reset(session, actor.organization_id, email.lower(), password), actor=actor)
+        user_id = _user_id(database, actor, email.lower())
+        where = actor.organization_id
+
+        def work(session: Session) -> None:
+            session.take_lanes([sign_in_lane(where, user_id)])
+            now = datetime.now(UTC)
+            users.change_user(session, organization_id=where, user_id=user_id, password=password, now=now)
+
+        database.transact(work, actor=actor)
     click.echo(f"{email} has a new password and is signed out everywhere. They sign in with it {_FIRST}")
 
 
@@ -173,10 +182,11 @@ def reset_second_factor(organization: str, email: str, data_dir: Path | None) ->
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
+        user_id = _user_id(database, actor, email.lower())
         where = actor.organization_id
 
         def work(session: Session) -> None:
-            user_id = _user_id(session, where, email.lower())
+            session.take_lanes([sign_in_lane(where, user_id)])
             second_factors.reset(session, organization_id=where, user_id=user_id, now=datetime.now(UTC))
 
         database.transact(work, actor=actor)
@@ -193,13 +203,9 @@ def show_code(secret: str) -> None:
         raise click.BadParameter("no base32 of 112 bits or more", param_hint="SECRET") from None
 
 
-def _reset(session: Session, organization: UUID, email: str, password: str) -> None:
-    user_id = _user_id(session, organization, email)
-    users.change_user(session, organization_id=organization, user_id=user_id, password=password, now=datetime.now(UTC))
-
-
-def _user_id(session: Session, organization: UUID, email: str) -> UUID:
-    found = session.execute(select(User.id).where(User.organization_id == organization, User.email == email)).first()
+def _user_id(database: Database, actor: Actor, email: str) -> UUID:
+    named = select(User.id).where(User.organization_id == actor.organization_id, User.email == email)
+    found = database.transact(lambda session: session.execute(named).first(), actor=actor, read_only=True)
     if found is None:
         raise UserNotFound(f"There is no user {email}.")
     user_id: UUID = found[0]

@@ -31,7 +31,7 @@ class PasswordChangeRequired(Forbidden):
 
 
 class FirstPasswordExpired(Forbidden):
-    """The password that you were given has expired. Ask an admin for another one."""
+    """The password that you were given has expired: ask an admin for another one."""
 
 
 def expiry() -> ColumnElement[datetime]:

@@ -155,6 +155,7 @@ def _use(
     actor = known.person.actor(origin.request_id, second_factor=True)
 
     def work(session: Session) -> T | None:
+        session.take_lanes([known.person.lane])
         if not use_passkey(session, actor=actor, passkey_id=known.passkey_id, shown=shown, now=origin.now):
             return None
         return then(session, actor)

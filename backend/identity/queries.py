@@ -44,9 +44,9 @@ def list_users(
     return read_page(session, rows, page, User.email, User.id)
 
 
-def get_user(session: Session, *, organization_id: UUID, user_id: UUID) -> Row[Any]:
-    """One user, as an admin sees them. Raises UserNotFound."""
-    row = session.execute(_users(organization_id, to_admin=True).where(User.id == user_id)).one_or_none()
+def get_user(session: Session, *, organization_id: UUID, user_id: UUID, to_admin: bool = True) -> Row[Any]:
+    """One user, as an admin sees them unless told otherwise. Raises UserNotFound."""
+    row = session.execute(_users(organization_id, to_admin=to_admin).where(User.id == user_id)).one_or_none()
     if row is None:
         raise UserNotFound()
     return row

@@ -180,6 +180,7 @@ def finish(
     where = {"organization_id": person.organization_id}
 
     def work(session: Session) -> IssuedToken | None:
+        session.take_lanes([person.lane])
         if not actor.second_factor and (
             second_factors.is_required(session, role=person.role, **where)
             or (new_hash is not None and _has_factor(session, person))
@@ -212,6 +213,7 @@ def choose_password(
     actor = person.actor(origin.request_id, second_factor=factor_shown)
 
     def work(session: Session) -> None:
+        session.take_lanes([person.lane])
         if not factor_shown and _has_factor(session, person):
             raise SecondFactorRequired(enrolled=person.totp_secret is not None)
         set_own_password(session, actor=actor, person=person, password_hash=new_hash, now=origin.now)
@@ -247,6 +249,7 @@ def enrol_and_finish(database: Database, person: Person, secret: str, otp: str, 
     actor = person.actor(origin.request_id, second_factor=True)
 
     def work(session: Session) -> IssuedToken:
+        session.take_lanes([person.lane])
         second_factors.enrol(session, actor=actor, secret=secret, step=step, replacing=False)
         ensure_own(session, person)
         return issue_token(session, actor=actor, now=origin.now, hours=database.config.token_hours)

@@ -1,4 +1,8 @@
-"""Bearer tokens: `vmd_` and 256 random bits, of which the database keeps only the SHA-256."""
+"""Bearer tokens: `vmd_` and 256 random bits, of which the database keeps only the SHA-256.
+
+Who makes a token for a password, and who ends every token with that password, takes the user's lane before the first
+read. Because the second would else end only the tokens that its snapshot shows, and one made since would live on.
+"""
 
 import hashlib
 import secrets
@@ -9,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from backend.actor import Actor, Role
-from backend.db import Database, Prepared, Session, new_id
+from backend.db import Database, Prepared, Session, lane_of, new_id
 from backend.errors import NotAuthenticated
 from backend.identity.models import AccessToken
 from backend.organizations.models import Organization
@@ -47,6 +51,11 @@ class Person:
     totp_secret: str | None = field(repr=False)
     first_password: bool
     expired: bool
+
+    @property
+    def lane(self) -> int:
+        """The lane of their sign-ins."""
+        return sign_in_lane(self.organization_id, self.user_id)
 
     def actor(self, request_id: str, *, second_factor: bool) -> Actor:
         """Them, signed in."""
@@ -120,6 +129,11 @@ def revoke_token(session: Session, *, actor: Actor, token: str, now: datetime) -
         )
         .values(revoked_at=now)
     )
+
+
+def sign_in_lane(organization_id: UUID, user_id: UUID) -> int:
+    """The lane of a user's sign-ins."""
+    return lane_of(organization_id, user_id)
 
 
 def revoke_tokens_of(session: Session, *, organization_id: UUID, user_id: UUID, now: datetime) -> None:

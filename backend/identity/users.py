@@ -54,7 +54,7 @@ def add_user(
             role=role,
             password_hash=hash_password(password, about=(name, email, *_names(session, organization_id))),
             totp_secret=totp_secret,
-            first_password_expires_at=None if own_password else expiry(),
+            **({} if own_password else {"first_password_expires_at": expiry()}),
         )
     )
     set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=ward_ids)

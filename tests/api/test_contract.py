@@ -200,11 +200,14 @@ def test_users(hospital: Hospital, clients: dict[str, Client]) -> None:
     body = {"email": "New.Nurse@example.org", "name": "New Nurse", "role": "nurse", "password": PASSWORD}
     added = answer_of(clients["admin"].post("/users", body), 201, USER)
     assert added == {**added, "email": "new.nurse@example.org", "name": "New Nurse", "active": True, "ward_ids": []}
+    assert added["first_password_expires_at"] is not None
     change = {"ward_ids": [str(hospital.ward_id)], "name": "Old Nurse", "active": False}
     changed = answer_of(clients["admin"].patch(f"/users/{added['id']}", change), 200, USER)
     assert changed == {**added, **change}
-    assert answer_of(clients["doctor"].get(f"/users/{added['id']}"), 200, USER) == changed
-    assert rows_of(clients["doctor"].get("/users?role=nurse&q=old"), USER) == [changed]
+    assert rows_of(clients["admin"].get("/users?role=nurse&q=old"), USER) == [changed]
+    told = {**changed, "first_password_expires_at": None}
+    assert answer_of(clients["doctor"].get(f"/users/{added['id']}"), 200, USER) == told, "which account to try first"
+    assert rows_of(clients["doctor"].get("/users?role=nurse&q=old"), USER) == [told]
     taken = clients["admin"].post("/users", {**body, "email": "NEW.nurse@example.org"})
     assert_problem(taken, 409, "email_taken")
     short = assert_problem(

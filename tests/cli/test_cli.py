@@ -34,8 +34,10 @@ Succeed = Callable[..., str]
 
 
 def sign_in(database: Database, slug: str, email: str, password: str = PASSWORD) -> Role:
-    """The role of the person, who may sign in."""
-    return check_password(database, Credentials(slug, email, password), Origin("", "test", now())).role
+    """The role of the person, who may sign in when they choose a password of their own."""
+    person = check_password(database, Credentials(slug, email, password), Origin("", "test", now()))
+    assert person.first_password
+    return person.role
 
 
 def test_a_hospital_is_set_up_without_the_demo(succeed: Succeed, config: Config, database: Database) -> None:
@@ -45,7 +47,7 @@ def test_a_hospital_is_set_up_without_the_demo(succeed: Succeed, config: Config,
     wards = [succeed(config, "ward", "create", slug, *rest) for rest in (["North"], ["Store", "--kind", "pharmacy"])]
     options = ["--name", "Ada", "--role", "nurse", "--ward", "North", "--ward", "Store", "--password", PASSWORD]
     created = succeed(config, "user", "create", slug, "Ada@H.example", *options)
-    assert created == f"Ada@H.example may sign in to {slug} as nurse.\n"
+    assert created.startswith(f"Ada@H.example may sign in to {slug} as nurse. They sign in within 7 days, and choose")
     assert sign_in(database, slug, "ada@h.example") is Role.NURSE
 
     hospital = Hospital(database, *organization(database, slug), *[uuid.uuid4()] * 3)
@@ -93,7 +95,8 @@ def test_a_reset_password_ends_every_session(
     nurse, email = hospital.nurse, f"nurse@{hospital.slug}.example"
     issued = hospital.run(lambda session: tokens.issue_token(session, actor=nurse, now=now(), hours=1), nurse)
     said = succeed(config, "user", "reset-password", hospital.slug, email.upper(), "--password", "a new long password")
-    assert said == f"{email.upper()} has a new password and is signed out everywhere.\n"
+    assert said.startswith(f"{email.upper()} has a new password and is signed out everywhere. They sign in with it")
+    assert said.endswith("within 7 days, and choose a password of their own then.\n")
     with pytest.raises(NotAuthenticated):
         tokens.authenticate(database, issued.token, request_id="test")
     with pytest.raises(NotAuthenticated):

@@ -53,7 +53,12 @@ def who(database: Database, token: str) -> Actor:
 def change(hospital: Hospital, actor: Actor, **changes: Any) -> None:
     """Changes a member of staff."""
     values = {"organization_id": hospital.organization_id, "user_id": actor.user_id, "now": now()}
-    hospital.run(lambda session: users.change_user(session, **values, **changes))
+
+    def work(session: Session) -> None:
+        session.take_lanes([tokens.sign_in_lane(actor.organization_id, actor.user_id)])
+        users.change_user(session, **values, **changes)
+
+    hospital.run(work)
 
 
 # Passwords

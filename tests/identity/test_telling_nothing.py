@@ -27,6 +27,8 @@ WRONG: dict[str, dict[str, str]] = {
     "left": {"login": "left"},
     "second factor, wrong password": {"login": "factor", "password": "a wrong one of some length"},
     "endless password": {"password": "x" * 128},
+    "first password, wrong": {"login": "new", "password": "a wrong one of some length"},
+    "expired first password, wrong": {"login": "expired", "password": "a wrong one of some length"},
 }
 Sent = list[str]
 
@@ -49,11 +51,14 @@ def sent(two: tuple[Flask, Flask]) -> Sent:
 
 @pytest.fixture(scope="module")
 def house(two: tuple[Flask, Flask], sent: Sent) -> Hospital:
-    """A hospital with somebody who left and somebody with a second factor."""
+    """A hospital with somebody who left, somebody with a second factor and two who have a first password."""
     database: Database = two[0].extensions["valmed"]
     hospital = open_hospital(database)
     for login in ("left", "factor"):
         hospital.add_staff(login, Role.NURSE)
+    for login in ("new", "expired"):
+        hospital.add_staff(login, Role.NURSE, own_password=False)
+    hospital.change("UPDATE users SET first_password_expires_at = now() WHERE name = 'Expired'")
     hospital.change("UPDATE users SET active = false WHERE name = 'Left'")
     hospital.change("UPDATE users SET totp_secret = 'JBSWY3DPEHPK3PXP' WHERE name = 'Factor'")
     return hospital
