@@ -223,7 +223,7 @@ def _as_json(options: str) -> Response:
 @blueprint.get("/sign-in/password")
 def show_choice() -> str | Response:
     """Choosing a password in the place of one that somebody else chose."""
-    return _while_remembered(lambda person: _choice(person, None))
+    return _while_remembered(lambda person: _choice(person, ""))
 
 
 @blueprint.post("/sign-in/password")
@@ -238,7 +238,7 @@ def choose() -> Response | tuple[str, int]:
                 raise ValidationFailed.of("again", "not the same as the new password")
             chosen = signing_in.choose_password(database_of_app(), person, new, origin_of(request), factor_shown=shown)
         except ValidationFailed as refused:
-            return _choice(person, refused), refused.status
+            return _choice(person, refused.members["errors"][0]["detail"].rstrip(".")), refused.status
         response = _finish(chosen, factor_shown=shown)
         flash("The password is yours alone now: sign in with it from here on.")
         return response
@@ -249,8 +249,8 @@ def choose() -> Response | tuple[str, int]:
         return redirect(url_for(".show_code", next=_target()))
 
 
-def _choice(person: Person, refusal: ValidationFailed | None) -> str:
-    return render_template("choose_password.html", next=_target(), email=person.email, refusal=refusal)
+def _choice(person: Person, wrong: str) -> str:
+    return render_template("choose_password.html", next=_target(), email=person.email, wrong=wrong)
 
 
 @blueprint.get("/sign-in/enrol")

@@ -92,15 +92,10 @@ def test_who_has_a_first_password_witnesses_nothing(hospital: Hospital, clients:
     assert send(pharmacist, "POST /stock/adjustments", ask).status_code == 201
 
 
-def signed_in_by_passkey(app: Flask, hospital: Hospital) -> Client:
-    """The new nurse, whose sign-in used no password."""
-    return sign_in(app, hospital, "new")
-
-
 def test_who_came_by_a_passkey_changes_a_first_password_and_nothing_else_with_it(
     app: Flask, hospital: Hospital, new: str
 ) -> None:
-    theirs = signed_in_by_passkey(app, hospital)
+    theirs = sign_in(app, hospital, "new")  # a token that no password was shown for
     before = everything(hospital)
     for path in ("/me/second-factor/remove", "/me/passkeys/00000000-0000-7000-8000-000000000000/remove"):
         document = assert_problem(theirs.post(path, {"password": PASSWORD}), 403, "password_wrong")
@@ -129,7 +124,7 @@ def test_of_eight_who_change_one_password_at_once_one_does(app: Flask, hospital:
     assert [number for number, status in enumerate(kept) if status == 201] == [outcomes.index(204)]
 
 
-def test_a_first_password_lasts_seven_days_and_another_name_does_not_make_it_ones_own(
+def test_it_lasts_seven_days_and_another_name_does_not_make_it_ones_own(
     hospital: Hospital, clients: dict[str, Client]
 ) -> None:
     body: dict[str, Any] = {"password": "four small brown mice"}

@@ -53,10 +53,10 @@ def test_whom_an_admin_adds_chooses_their_own_password_before_anything_else(
         assert mia.page.locator("nav.tabs").count() == 0, path
     mia.page.goto(base_url + "/sign-in/password")
     for new, again, said in (
-        (PASSWORD, PASSWORD, "somebody else knows this one"),
-        ("short", "short", "between 12 and 128 characters"),
+        (PASSWORD, PASSWORD, "Choose another: somebody else knows this one."),
+        ("short", "short", "Between 12 and 128 characters"),
         ("password1234", "password1234", "lists of leaked passwords"),
-        (OWN, OWN + "!", "not the same as the new password"),
+        (OWN, OWN + "!", "Not the same as the new password."),
     ):
         choose(mia, new, again)
         mia.page.wait_for_selector(f"text={said}")
@@ -66,6 +66,7 @@ def test_whom_an_admin_adds_chooses_their_own_password_before_anything_else(
     mia.page.wait_for_selector("nav.tabs")
     assert "The password is yours alone now" in mia.page.inner_text(".notice")
     assert hospital.rows(PENDING) == [(0,)]
+    context.clear_cookies()
     mia.sign_in(hospital, "mia")
     mia.page.wait_for_selector("text=is wrong")
     context.close()
@@ -113,7 +114,7 @@ def test_everything_works_without_javascript_up_to_the_second_factor_that_a_role
     tab.sign_in(begun, "new")
     assert tab.page.locator(CHOOSE).count() == 1
     choose(tab, "short")
-    assert "between 12 and 128 characters" in tab.page.inner_text("[role=alert]")
+    assert "Between 12 and 128 characters" in tab.page.inner_text("[role=alert]")
     choose(tab)
     assert tab.page.locator("h1:has-text('Set up a second factor')").count() == 1
     assert (begun.rows(PENDING), tokens_of(begun)) == ([(0,)], [])

@@ -214,6 +214,24 @@ def test_a_device_that_does_not_verify_its_owner_is_a_second_factor_only(hospita
     assert tokens_of(hospital) == [(True,)]
 
 
+def test_a_passkey_comes_before_the_choice_of_ones_own_password(hospital: Hospital, nurse: Screen) -> None:
+    Device(nurse.page)
+    add(nurse, "Phone")
+    nurse.page.wait_for_selector(ADDED)
+    hospital.change("UPDATE users SET first_password_expires_at = now() + interval '1 day' WHERE role = 'nurse'")
+    sign_out(nurse)
+    nurse.sign_in(hospital, "nurse")
+    nurse.page.wait_for_selector("h1:has-text('Your passkey')")
+    nurse.page.click("button:has-text('Use a passkey')")
+    nurse.page.wait_for_selector("h1:has-text('Choose your own password')")
+    assert tokens_of(hospital) == []
+    for field in ("new_password", "again"):
+        nurse.page.fill(f"#{field}", "seven lemons on a sill")
+    nurse.page.click("main button.primary")
+    nurse.page.wait_for_selector("nav.tabs")
+    assert tokens_of(hospital) == [(True,)]
+
+
 def test_the_policy_is_met_by_a_passkey(hospital: Hospital, nurse: Screen) -> None:
     Device(nurse.page)
     add(nurse, "Phone")
