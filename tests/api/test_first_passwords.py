@@ -2,14 +2,18 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from backend.actor import Role
+from backend.actor import Actor, Role
+from backend.errors import NotAuthenticated
 from backend.identity import codes
+from backend.identity.signing_in import Origin, check_password, finish
+from backend.identity.tokens import Credentials, Person
 from tests.api.asking import VALID, assert_problem, everything, send
 from tests.api.test_tokens import sign_in_over_http
 from tests.hospital import PASSWORD, Client, Hospital, now, sign_in
@@ -122,6 +126,29 @@ def test_of_eight_who_change_one_password_at_once_one_does(app: Flask, hospital:
     assert set(outcomes) <= {204, 401, 403}, "the password that was checked is theirs no more, nor is the token"
     kept = [sign_in_over_http(app, hospital, password=f"{OWN} {number}").status_code for number in range(8)]
     assert [number for number, status in enumerate(kept) if status == 201] == [outcomes.index(204)]
+
+
+@pytest.mark.concurrency
+def test_a_reset_ends_what_is_signed_in_at_the_same_moment(hospital: Hospital, clients: dict[str, Client]) -> None:
+    for number in range(8):
+        who, gate = hospital.add_staff(f"n{number}", Role.NURSE), threading.Barrier(2)
+        typed = Credentials(hospital.slug, f"n{number}@{hospital.slug}.example", PASSWORD)
+        person = check_password(hospital.database, typed, Origin("192.0.2.1", "r", now()))
+
+        def enter(person: Person = person, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            with suppress(NotAuthenticated):
+                finish(hospital.database, person, None, Origin("192.0.2.1", "r", now()))
+
+        def reset(who: Actor = who, gate: threading.Barrier = gate) -> int:
+            gate.wait()
+            return clients["admin"].patch(f"/users/{who.user_id}", {"password": "four small brown mice"}).status_code
+
+        with ThreadPoolExecutor(2) as both:
+            entered, changed = both.submit(enter), both.submit(reset)
+            assert (entered.result(), changed.result()) == (None, 200)
+        living = "SELECT count(*) FROM access_tokens WHERE user_id = :p1 AND revoked_at IS NULL"
+        assert hospital.rows(living, who.user_id) == [(0,)]
 
 
 def test_it_lasts_seven_days_and_another_name_does_not_make_it_ones_own(
