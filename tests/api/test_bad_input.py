@@ -32,7 +32,7 @@ def ask_of(name: str, hospital: Hospital) -> Ask:
     """A valid request whose body has every field that there is."""
     ask = VALID[name](hospital)
     if name == "POST /tokens":
-        ask.body = {**(ask.body or {}), "otp": "123456"}
+        ask.body = {**(ask.body or {}), "otp": "123456", "new_password": "seven lemons on a sill"}
     if "witness" in (ask.body or {}):
         assert ask.body is not None
         ask.body["witness"] = {**ask.body["witness"], "otp": "123456"}
