@@ -45,15 +45,16 @@ class Arrival:
         self._needed: int | None = None  # bytes of head and body, as far as known
 
     def is_there(self) -> bool:
-        """Reads what has come; whether the request is whole, or will never be."""
+        """Reads what has come; whether the request is whole, or will never be: a client may be gone when told to go on,
+        and gunicorn ends the worker for an error of a socket that comes up to it from here."""
         try:
             part = self.client.recv(READ_BYTES)
+            self.data += part
+            return not part or self._is_whole()
         except BlockingIOError:
             return False
         except OSError:
             return True
-        self.data += part
-        return not part or self._is_whole()
 
     def _is_whole(self) -> bool:
         if self._needed is None:

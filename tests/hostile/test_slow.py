@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import time
 from contextlib import ExitStack, closing
 
@@ -83,6 +84,19 @@ def test_who_waits_to_go_on_is_told_to(server: Server, token: str) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 100")
         connection.sendall(b'{"name": 5}')
         assert status_of(hear(connection)) == 422
+
+
+def test_who_has_gone_when_told_to_go_on_ends_no_worker(server: Server, token: str) -> None:
+    """A reset that came right behind the headers: they are read, and the answer to them fails."""
+    headers = request("POST", WARDS, "Expect: 100-continue", "Content-Length: 11", length=False, token=token)
+    at_once = struct.pack("ii", 1, 0)  # of SO_LINGER: close() resets
+    for _ in range(SLOW):
+        with server.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            connection.sendall(headers)
+    for _ in range(WORKERS):
+        assert status_of(server.tell([request(token=token)])) == 200
+    assert "Exception in worker process" not in server.log.read_text()
 
 
 @pytest.mark.parametrize("sized", [True, False])
