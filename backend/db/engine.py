@@ -6,6 +6,9 @@ would do nothing, so `_end_leftovers` looks at the protocol's transaction status
 
 Decision: check-in does not run DISCARD ALL. Because every setting is SET LOCAL and a test proves that none outlives
 its transaction; DISCARD ALL costs a round trip a request and drops the prepared statements. Cost: a rule to keep.
+
+The timeouts of a transaction are a connection's from its start as well: who signs in is looked up, and a statement is
+prepared, before any SET LOCAL, and would else wait for a locked table until gunicorn ends the worker.
 """
 
 import time
@@ -62,7 +65,8 @@ def make_engine(config: Config, url: URL) -> Engine:
             "connection_factory": DriverConnection,
             "connect_timeout": config.connect_timeout_seconds,
             "application_name": "valmed",
-            "options": "-c default_transaction_isolation=repeatable\\ read -c TimeZone=UTC",
+            "options": "-c default_transaction_isolation=repeatable\\ read -c TimeZone=UTC"
+            f" -c lock_timeout={config.lock_timeout_ms} -c statement_timeout={config.statement_timeout_ms}",
             "keepalives_idle": 30,
             "tcp_user_timeout": 15_000,
         },

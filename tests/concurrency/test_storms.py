@@ -1,5 +1,6 @@
 """Real threads, real commits: whatever happens at once, stock and orders agree and nobody gets a 5xx."""
 
+import threading
 import uuid
 from dataclasses import replace
 
@@ -194,6 +195,33 @@ def test_a_lock_that_is_held_too_long_is_busy(config: Config, hospital: Hospital
 
     assert (busy.status_code, busy.json["code"]) == (503, "busy")
     assert hospital.on_hand() == 1
+    assert nurse.post(f"/orders/{order_id}/fulfill").status_code == 200
+    hasty.extensions["valmed"].engine.dispose()
+
+
+@pytest.mark.parametrize("table", ["access_tokens", "alembic_version", "stock_lots"])
+def test_a_table_that_is_locked_away_is_busy_before_a_transaction_begins_too(
+    config: Config, hospital: Hospital, superuser, table: str
+) -> None:
+    """Of whom the token is, at what migration the database stands, and the PREPARE of a fulfilment."""
+    hospital.receive(1)
+    order_id = hospital.place()
+    hasty = create_app(replace(config, lock_timeout_ms=200))
+    nurse = sign_in(hasty, hospital, "nurse")
+    superuser.autocommit = False
+    with superuser.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        release = threading.Timer(3, superuser.rollback)  # a request that waited for longer would find the table free
+        release.start()
+        if table == "alembic_version":
+            busy = hasty.test_client().get("/readyz")
+        else:
+            busy = nurse.post(f"/orders/{order_id}/fulfill")
+    release.cancel()
+    release.join()
+    superuser.rollback()
+
+    assert (busy.status_code, busy.json["code"], busy.headers["Retry-After"]) == (503, "busy", "1")
     assert nurse.post(f"/orders/{order_id}/fulfill").status_code == 200
     hasty.extensions["valmed"].engine.dispose()
 
