@@ -156,6 +156,7 @@ class _Attempts:
         self._repeatable = repeatable
         self._started = time.monotonic()
         self._tries = 0
+        self._duplicates = 0
         self._unknown = False
         self.connected = False
         self.committing = False
@@ -214,7 +215,8 @@ class _Attempts:
 
     def _after_duplicate(self, cause: psycopg2.Error, refusal: DomainError | None = None) -> None:
         VIOLATIONS.labels(constraint_of(cause)).inc()
-        if self._tries > 1:
+        self._duplicates += 1
+        if self._duplicates > 1:  # of this: a COMMIT that lost its answer may be who was first
             raise (refusal or _refusal(cause)) from None
         self._again("23505", self._config.retry_seconds_max, tries_max=None)
 

@@ -4,17 +4,21 @@ After a COMMIT without an answer, "committed" and "not committed" look the same.
 the same transaction, tells them apart.
 """
 
+import os
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine.url import URL
 
+from backend import create_app
 from backend.actor import Actor
 from backend.config import Config
 from backend.db import Database, Session
@@ -26,7 +30,7 @@ from backend.errors import Busy
 from backend.orders import fulfilment
 from backend.proving.proxy import Ambush, Moment, Proxy
 from tests.concurrency.crowd import together
-from tests.hospital import Hospital, now, open_hospital
+from tests.hospital import Hospital, now, open_hospital, sign_in
 
 pytestmark = pytest.mark.concurrency
 CUTS_MAX = 60
@@ -197,6 +201,48 @@ def test_a_backend_killed_in_commit_is_replaced_and_the_dose_given_once(fresh_co
     assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(1,)]
     database.engine.dispose()
     killer.close()
+
+
+def test_a_commit_that_goes_on_behind_a_lost_line_is_waited_for_and_replayed(
+    fresh_config: Config, server_url: URL
+) -> None:
+    """The second run meets what the first is still committing, where no lane has it wait (23505), and runs again."""
+    url = normalised_url(fresh_config.database_url)
+    with connect(url) as setup, setup.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN IF NEW.name = '9 South' THEN PERFORM pg_sleep(1); END IF; RETURN NULL; END $$;"
+            "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON wards DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION dawdle()"
+        )
+    app = create_app(fresh_config)
+    database: Database = app.extensions["valmed"]
+    hospital = open_hospital(database)
+    admin = sign_in(app, hospital, "admin")
+    used: list[int] = []
+    event.listen(database.engine, "checkout", lambda driver, *_: used.append(driver.fileno()))
+
+    def cut_in_commit() -> bool:
+        """Of the line, not of the backend, which goes on."""
+        with closing(connect(server_url.set(database=url.database))) as watcher, watcher.cursor() as cursor:
+            for _ in range(500):
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND query = 'COMMIT' AND wait_event = 'PgSleep'"
+                )
+                if cursor.fetchone() == (1,):
+                    with socket.socket(fileno=os.dup(used[-1])) as line:
+                        line.shutdown(socket.SHUT_RDWR)
+                    return True
+                time.sleep(0.01)
+        return False
+
+    cut, answer = together(cut_in_commit, lambda: admin.post("/wards", {"name": "9 South"}))
+
+    assert cut
+    assert (answer.status_code, answer.headers.get("Idempotent-Replayed")) == (201, "true"), answer.json
+    assert hospital.rows("SELECT count(*) FROM wards WHERE name = '9 South'") == [(1,)]
+    database.engine.dispose()
 
 
 def _terminate(connection, pid: int) -> None:
