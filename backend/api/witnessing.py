@@ -1,14 +1,16 @@
 """The witness of a request: a second person, whose own credentials come in the same body."""
 
+from typing import Any
 from uuid import UUID
 
 from flask import request
 
 from backend.api.tokens import CredentialsIn
 from backend.db import Database
+from backend.db.idempotency import find_answer
 from backend.errors import NotAuthenticated
 from backend.http.authentication import origin_of
-from backend.http.endpoint import Call
+from backend.http.endpoint import Call, read
 from backend.identity import signing_in, tokens
 from backend.identity.first_passwords import FirstPasswordExpired
 from backend.identity.tokens import Credentials
@@ -30,9 +32,10 @@ def check_witness(database: Database, call: Call) -> UUID | None:
     """Who the body's `witness` is, None where it names nobody.
 
     Raises WitnessRequired when the credentials are wrong: a 401 would tell the client that the caller is signed out;
-    and TooManyAttempts. A code is not used up here: a request that is repeated brings the same one again.
+    and TooManyAttempts. None too for a request that is repeated: the transaction answers what is stored, and a code
+    that was right then has expired since.
     """
-    if "witness" not in call.body:
+    if "witness" not in call.body or _is_repeated(database, call):
         return None
     organization = tokens.organization_slug(database, call.actor)
     credentials = Credentials(organization=organization, **call.body["witness"])
@@ -48,3 +51,9 @@ def check_witness(database: Database, call: Call) -> UUID | None:
         raise WitnessRequired("The witness's email, password or one-time code is wrong.") from None
     except FirstPasswordExpired:
         raise WitnessRequired("The password that the witness was given has expired. An admin gives another.") from None
+
+
+def _is_repeated(database: Database, call: Call) -> bool:
+    """Whether this very request was answered before. Raises IdempotencyKeyReused."""
+    wanted: dict[str, Any] = {"organization_id": call.organization_id, "key": call.key}
+    return read(database, call, lambda session: find_answer(session, **wanted)) is not None

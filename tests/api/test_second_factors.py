@@ -229,3 +229,27 @@ def test_guessing_the_password_of_a_witness_locks_the_witness(strict: Flask, hos
         assert_problem(give("wrong"), 403, "witness_required")
     assert_problem(give(PASSWORD), 429, "too_many_attempts")
     assert hospital.on_hand() == 1
+
+
+def test_a_repeat_with_the_witness_of_then_is_answered_what_is_stored(
+    app: Flask, hospital: Hospital, clients: dict[str, Client]
+) -> None:
+    """The same body as minutes ago: its code has expired, and is neither asked for nor counted as a guess."""
+    hospital.add_staff("witness", hospital.nurse.role, (hospital.ward_id,))
+    secret = new_secret()
+    hospital.change("UPDATE users SET totp_secret = :p1 WHERE name = 'Witness'", secret)
+    hospital.receive(5)
+    path, headers = f"/orders/{hospital.place()}/fulfill", {"Idempotency-Key": "k-1"}
+
+    def give(later: int, **more: Any) -> Any:
+        witness = {"email": f"witness@{hospital.slug}.example", "password": PASSWORD, "otp": code_now(secret, later)}
+        return clients["nurse"].post(path, {"witness": witness, **more}, headers=headers)
+
+    assert_problem(give(-10), 403, "witness_required")
+    first = give(0)
+    before = everything(hospital)
+    again = give(-10)
+    assert (first.status_code, again.status_code, again.data) == (200, 200, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert_problem(give(-10, dose=1), 422, "idempotency_key_reused")
+    assert everything(hospital) == before
