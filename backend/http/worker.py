@@ -21,7 +21,7 @@ from backend.config import Config
 
 ARRIVALS_MAX = 200  # connections of one worker that are not answered yet: select() takes a thousand
 BYTES_MAX = 67_108_864  # of all of them; then the oldest is cut off
-HEAD_BYTES_MAX = 65_536
+HEAD_BYTES_MAX = 524_288  # more than gunicorn takes of headers, of a chunk's first line or of trailers
 READ_BYTES = 262_144
 LINGER_SECONDS = 2.0
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -29,7 +29,7 @@ GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
-_LAST_CHUNK = re.compile(rb"\r\n0+[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n\Z")
+_CHUNK = re.compile(rb"0*([0-9a-f]{1,15})[ \t]*[;\r]", re.IGNORECASE)
 
 
 class Arrival:
@@ -42,6 +42,7 @@ class Arrival:
         self.data = bytearray()
         self.ends = time.monotonic() + seconds
         self._body_max = body_max
+        self._chunked = False
         self._needed: int | None = None  # bytes of head and body, as far as known
 
     def is_there(self) -> bool:
@@ -61,46 +62,53 @@ class Arrival:
             end = self.data.find(b"\r\n\r\n")
             if end < 0:
                 return len(self.data) > HEAD_BYTES_MAX
-            self._read_head(end)
-        if self._needed is None:
-            return len(self.data) > self._body_max or _LAST_CHUNK.search(self.data, len(self.data) - 1_024) is not None
+            self._needed = self._read_head(end)
+        if self._chunked:
+            return self._has_last_chunk(self._needed)
         return len(self.data) >= self._needed
 
-    def _read_head(self, end: int) -> None:
-        """Tells who waits for it to go on; a body in chunks has no length that is known before its end."""
+    def _read_head(self, end: int) -> int:
+        """How many bytes must come at least. Tells who waits for it to go on."""
         head = bytes(self.data[: end + 2])
         expects = _EXPECTS.search(head)
         if expects:
             del self.data[expects.start() : expects.end()]
             end -= expects.end() - expects.start()
             self.client.send(GO_ON)
-        if not _CHUNKED.search(head):
-            length = _LENGTH.search(head)
-            body = int(length[1]) if length else 0
-            self._needed = end + 4 + (body if body <= self._body_max else 0)
+        self._chunked = _CHUNKED.search(head) is not None
+        length = None if self._chunked else _LENGTH.search(head)
+        body = int(length[1]) if length else 0
+        return end + 4 + (body if body <= self._body_max else 0)
+
+    def _has_last_chunk(self, start: int) -> bool:
+        """Goes on from the chunk that begins at `start`. What is no chunk is gunicorn's to refuse."""
+        while start < len(self.data) <= 2 * self._body_max:
+            line = self.data.find(b"\r\n", start)
+            if line < 0:
+                return len(self.data) - start > HEAD_BYTES_MAX
+            size = _CHUNK.match(self.data, start)
+            if size is None:
+                return True
+            if int(size[1], 16) == 0:  # trailers may follow
+                return self.data.find(b"\r\n\r\n", line) >= 0 or len(self.data) - line > HEAD_BYTES_MAX
+            start = self._needed = line + 2 + int(size[1], 16) + 2
+        return len(self.data) > 2 * self._body_max
 
 
 class Received:
-    """A socket whose request has been read; what is still read or written, is until `ends`."""
+    """A socket whose request has been read; each piece of the answer is written within `seconds`."""
 
     def __init__(self, worker: "Worker", arrival: Arrival, seconds: float) -> None:
         self._worker = worker
         self._client = arrival.client
         self._data = arrival.data
-        self._ends = arrival.ends
         self._client.settimeout(seconds)
 
     def recv(self, size: int) -> bytes:
-        """Of what has been read first; nothing once the time is up, as if the client had gone."""
-        if self._data:
-            part = bytes(self._data[:size])
-            del self._data[:size]
-            return part
-        self._client.settimeout(max(0.001, self._ends - time.monotonic()))
-        try:
-            return self._client.recv(size)
-        except TimeoutError:
-            return b""
+        """Of what has been read; what is missing then will not come, and nobody waits for it."""
+        part = bytes(self._data[:size])
+        del self._data[:size]
+        return part
 
     def sendall(self, data: bytes) -> None:
         """To a client who does not read it, as if they had gone."""

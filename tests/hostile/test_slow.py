@@ -17,6 +17,7 @@ from tests.hostile.talking import CLOSED, Server, chunked, hear, request, status
 SLOW = 10 * WORKERS
 AT_ONCE = 1.0  # seconds: what an answer may take on a machine that does other things
 LATE = 3.0
+LONG = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 8_000) for number in range(20))  # still within gunicorn's limits
 
 
 def begin(server: Server, stack: ExitStack, said: bytes) -> socket.socket:
@@ -39,6 +40,8 @@ def beginnings(token: str) -> dict[str, bytes]:
         "in the headers": request(token=token)[:-2] + b"X-Slow: ",
         "in the body": length,
         "in a body that waits to go on": length[:-4].replace(b"\r\n", b"\r\nExpect: 100-continue\r\n", 1),
+        "in the last of long headers": request(token=token)[:-2] + LONG,
+        "in a chunk that reads like the end": chunks.removesuffix(b'{"na') + b"500\r\nab\r\n0\r\n\r\n",
         "in a chunk": chunks.removesuffix(b'{"na') + b"500\r\nab",
         "between two chunks": chunks.removesuffix(b'{"na') + chunked(b'{"na').removesuffix(b"0\r\n\r\n"),
     }
