@@ -32,6 +32,7 @@ from backend.observability import BUSY, RETRIES, VIOLATIONS, log
 
 T = TypeVar("T")
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.005, 0.2
+READ_ONLY = "25006"
 
 
 class OutcomeUnknown(Busy):
@@ -80,7 +81,7 @@ class Database:
         Raises what `work` raises, Busy, OutcomeUnknown, ConstraintViolated or ValueOutOfRange.
         """
         config = self._for_reports if report else self.config
-        attempts = _Attempts(config, repeatable=repeatable or read_only)
+        attempts = _Attempts(config, repeatable=repeatable or read_only, writes=not read_only)
         opening = prologue(actor, config, read_only=read_only)
         while True:
             try:
@@ -102,7 +103,7 @@ class Database:
         return self._ask(statement, values, tally_prologue(self.config))
 
     def _ask(self, statement: Prepared, values: Sequence[object], opening: str) -> list[Row]:
-        attempts = _Attempts(self.config, repeatable=True)
+        attempts = _Attempts(self.config, repeatable=True, writes=True)
         while True:
             try:
                 with _Checkout(self, attempts) as link:
@@ -143,7 +144,7 @@ class _Checkout:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         cause = driver_error(error) if error is not None else None
-        if cause is not None and signal_of(cause) is Signal.LOST and self._link.is_valid:
+        if cause is not None and self._attempts.signal_of(cause) is Signal.LOST and self._link.is_valid:
             self._link.invalidate()
         self._link.close()
 
@@ -151,9 +152,10 @@ class _Checkout:
 class _Attempts:
     """How often one transaction has been tried and whether it may be tried again."""
 
-    def __init__(self, config: Config, *, repeatable: bool) -> None:
+    def __init__(self, config: Config, *, repeatable: bool, writes: bool) -> None:
         self._config = config
         self._repeatable = repeatable
+        self._writes = writes
         self._started = time.monotonic()
         self._tries = 0
         self._duplicates = 0
@@ -161,13 +163,18 @@ class _Attempts:
         self.connected = False
         self.committing = False
 
+    def signal_of(self, cause: psycopg2.Error) -> Signal:
+        """What `cause` means for this transaction. A server that takes no writes was left behind by a failover, or is
+        full: the connection is of no use, and another may lead elsewhere."""
+        return Signal.LOST if self._writes and cause.pgcode == READ_ONLY else signal_of(cause)
+
     def answer(self, error: BaseException) -> None:
         """Returns to have the transaction run again, else raises what the caller is told."""
         cause = driver_error(error)
         if cause is None:
             raise error
         self._tries += 1
-        signal = signal_of(cause)
+        signal = self.signal_of(cause)
         if self.committing and signal not in {Signal.ROLLED_BACK, Signal.DUPLICATE, Signal.REFUSED}:
             self._unknown = True
             signal = Signal.LOST

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg2 import sql
 from sqlalchemy import event, text
 from sqlalchemy.engine.url import URL
 
@@ -256,3 +257,25 @@ def test_a_database_that_is_gone_is_busy_not_a_bug(config: Config) -> None:
     database = Database(config, nowhere)
     with pytest.raises(Busy):
         database.transact(lambda session: session.execute(text("SELECT 1")), actor=Actor.operator(uuid.uuid4()))
+
+
+def test_a_server_that_takes_no_writes_is_busy_and_its_connections_are_not_kept(
+    fresh_config: Config, superuser
+) -> None:
+    """As after a failover, or on a full disk: what was connected meanwhile would stay read-only for good."""
+    app = create_app(replace(fresh_config, retry_seconds_max=0.5))
+    engine = app.extensions["valmed"].engine
+    hospital = open_hospital(app.extensions["valmed"])
+    hospital.receive(1)
+    path, nurse = f"/orders/{hospital.place()}/fulfill", sign_in(app, hospital, "nurse")
+    name = sql.Identifier(str(normalised_url(fresh_config.database_url).database))
+    with superuser.cursor() as cursor:
+        cursor.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+        engine.dispose()
+        busy = nurse.post(path)
+        assert nurse.get("/me").status_code == 200, "reads go on"
+        cursor.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
+
+    assert (busy.status_code, busy.json["code"], busy.headers["Retry-After"]) == (503, "busy", "1")
+    assert nurse.post(path).status_code == 200
+    engine.dispose()
