@@ -32,7 +32,7 @@ class RoundIn(Body):
     """A round. Of an order with several doses the next one is given if it is due; `doses` names another."""
 
     order_ids = Several(Id(), most=ORDERS_MAX, least=1, once=True, required=True)
-    doses = Several(fields.Nested(RoundDoseIn), most=ORDERS_MAX, load_default=list)
+    doses = Several(fields.Nested(RoundDoseIn), most=ORDERS_MAX, once_by="order_id", load_default=list)
     witness = fields.Nested(WitnessIn)
 
 

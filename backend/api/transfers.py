@@ -63,7 +63,7 @@ class DispatchLineIn(Body):
 class DispatchIn(Body):
     """What is sent, where it is less than was asked for; a drug that is not named is not sent."""
 
-    lines = Several(fields.Nested(DispatchLineIn), most=LINES_MAX, least=1)
+    lines = Several(fields.Nested(DispatchLineIn), most=LINES_MAX, least=1, once_by="drug_id")
 
 
 class ArrivalLineIn(Body):

@@ -191,22 +191,32 @@ class Search(Line):
 
 
 class Several(fields.List[Any]):
-    """A list of `least` to `most` items, each `once` where that is asked for; a longer one is refused before its items
-    are read."""
+    """A list of `least` to `most` items, each `once` where that is asked for, or each with another value of the field
+    `once_by`; a longer one is refused before its items are read."""
 
     def __init__(
-        self, inner: fields.Field[Any], *, most: int, least: int = 0, once: bool = False, **kwargs: Any
+        self,
+        inner: fields.Field[Any],
+        *,
+        most: int,
+        least: int = 0,
+        once: bool = False,
+        once_by: str = "",
+        **kwargs: Any,
     ) -> None:
         self.most = most
         self.once = once
+        self.once_by = once_by
         super().__init__(inner, validate=validate.Length(min=least, max=most), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
         if isinstance(value, list) and len(value) > self.most:
             raise ValidationError(f"At most {self.most} items.")
-        items = super()._deserialize(value, attr, data, **kwargs)
+        items: list[Any] = super()._deserialize(value, attr, data, **kwargs)
         if self.once and len(set(items)) < len(items):
             raise ValidationError("An item is listed twice.")
+        if self.once_by and len({item[self.once_by] for item in items}) < len(items):
+            raise ValidationError(f"A {self.once_by} is listed twice.")
         return items
 
 

@@ -215,8 +215,10 @@ def test_an_order_twice_in_a_round_is_refused(app: Flask, hospital: Hospital) ->
     hospital.receive(5)
     nurse, order_id = sign_in(app, hospital, "nurse"), str(hospital.place(doses=3))
     before = hospital.counts()
-    answer = nurse.post("/fulfillments", {"order_ids": [order_id, order_id]})
-    assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
+    twice = [{"order_id": order_id, "dose": dose} for dose in (2, 1)]  # the last would be taken, and the first not told
+    for body in ({"order_ids": [order_id, order_id]}, {"order_ids": [order_id], "doses": twice}):
+        answer = nurse.post("/fulfillments", body)
+        assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
     assert hospital.counts() == before
 
 

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
+from flask import Flask
 
 from backend.actor import Role
 from backend.db.transaction import ConstraintViolated
@@ -16,7 +17,7 @@ from backend.transfers.errors import NotOnThisWard, ReceiverIsDispatcher, Transf
 from backend.transfers.transfers import Arrived, Wanted
 from tests import day
 from tests.concurrency.crowd import together
-from tests.hospital import Hospital, now
+from tests.hospital import Hospital, now, sign_in
 
 
 def _status(hospital: Hospital, transfer_id: UUID) -> str:
@@ -298,3 +299,15 @@ def test_opposite_transfers_at_once_do_not_deadlock_nor_lose_sight_of_a_unit(hos
     assert seen == {20}, "units on wards and on their way, at every commit"
     assert day.custody(hospital) == (20, 0)
     assert hospital.on_hand() == 10
+
+
+def test_a_drug_that_is_dispatched_twice_is_refused(app: Flask, hospital: Hospital) -> None:
+    """Of two figures for one drug, nobody can say which was meant."""
+    hospital.receive(9)
+    transfer_id = day.request(hospital, hospital.ward_id, hospital.add_ward(), 5)
+    pharmacist = sign_in(app, hospital, "pharmacist")
+    before = hospital.counts()
+    lines = [{"drug_id": str(hospital.drug_id), "quantity_units": units} for units in (4, 3)]
+    answer = pharmacist.post(f"/transfers/{transfer_id}/dispatch", {"lines": lines})
+    assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
+    assert hospital.counts() == before
