@@ -8,6 +8,7 @@ from sqlalchemy import Row
 
 from backend.actor import Role
 from backend.api.witnessing import WitnessIn, check_witness
+from backend.counts.errors import VarianceOutdated
 from backend.counts.variances import resolve_variance
 from backend.db import Database, Session
 from backend.discrepancies import discrepancies
@@ -145,7 +146,14 @@ def assign(session: Session, call: Call) -> Any:
     roles=PHARMACIST,
     shelves=_shelves,
     prepare=check_witness,
-    raises=(DiscrepancyNotFound, DiscrepancyResolved, WitnessRequired, TooManyAttempts, StockWouldBeNegative),
+    raises=(
+        DiscrepancyNotFound,
+        DiscrepancyResolved,
+        VarianceOutdated,
+        WitnessRequired,
+        TooManyAttempts,
+        StockWouldBeNegative,
+    ),
 )
 def resolve(session: Session, call: Call) -> Any:
     """Ends it once; only now stock changes, by its own movement."""

@@ -19,6 +19,11 @@ class CountIncomplete(Conflict):
     """Some lots have not been counted yet; `uncounted_lot_ids` names them. Count 0 for what is not there."""
 
 
+class VarianceOutdated(Conflict):
+    """The lot's stock was corrected since it was counted, perhaps for this very variance. Count the lot again, and end
+    this as a miscount."""
+
+
 class NotOnThisWard(Forbidden):
     """You do not work on this ward. An admin adds you to it."""
 

@@ -32,6 +32,7 @@ ENDS = {
 ADVICE = {
     "witness_required": "Ask a second person of the ward to type their own email and password.",
     "discrepancy_resolved": "Nothing is to be done.",
+    "variance_outdated": "Count the ward again, and end this one as a miscount: nothing moves twice then.",
     "stock_would_be_negative": "The units have gone since the count: count the ward again.",
     "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
 }

@@ -7,6 +7,7 @@ import pytest
 
 from backend.actor import Actor, Role
 from backend.counts.counts import Counted
+from backend.counts.errors import VarianceOutdated
 from backend.db.transaction import ConstraintViolated
 from backend.discrepancies import discrepancies
 from backend.discrepancies.discrepancies import DiscrepancyNotFound, DiscrepancyResolved
@@ -25,11 +26,15 @@ def _variance(hospital: Hospital, expected: int, found: int, shelf: Shelf | None
     """The discrepancy of a count."""
     where = shelf or hospital.shelf
     hospital.receive(expected, shelf=where, lot="V1")
-    count_id = day.open_count(hospital, where.ward_id)
+    return _variance_of(hospital, found, where.ward_id)
+
+
+def _variance_of(hospital: Hospital, found: int, ward_id: UUID | None = None) -> UUID:
+    """The newest discrepancy, of a count that has just found so many units."""
+    count_id = day.open_count(hospital, ward_id)
     day.record_count(hospital, count_id, Counted(day.lot_id(hospital, "V1"), found))
     day.complete_count(hospital, count_id)
-    (found_id,) = day.discrepancies(hospital)
-    return found_id
+    return day.discrepancies(hospital)[-1]
 
 
 def _shortfall(hospital: Hospital, drug_id: UUID | None = None) -> tuple[UUID, Shelf, Shelf]:
@@ -82,6 +87,30 @@ def test_a_variance_that_the_shelf_no_longer_holds_is_refused(hospital: Hospital
     with day.refused(hospital, StockWouldBeNegative):
         day.resolve(hospital, discrepancy_id, Resolution.LOSS)
     assert (hospital.on_hand(), day.discrepancies(hospital)) == (4, [discrepancy_id])
+
+
+def test_the_same_missing_units_of_two_counts_are_written_off_once(hospital: Hospital) -> None:
+    """Each shift counts, and the first one's variance is still open when the second finds it again."""
+    first, second = _variance(hospital, 10, 9), _variance_of(hospital, 9)
+    day.resolve(hospital, second, Resolution.LOSS)
+    for resolution in (Resolution.LOSS, Resolution.CORRECTION):
+        with day.refused(hospital, VarianceOutdated):
+            day.resolve(hospital, first, resolution)
+    day.resolve(hospital, first, Resolution.MISCOUNT)
+    assert hospital.on_hand() == 9
+    assert day.discrepancies(hospital) == []
+
+
+def test_an_entry_in_error_that_explains_a_variance_is_not_corrected_again(hospital: Hospital) -> None:
+    """A dose was recorded that stayed on the shelf: the count finds it, and then it is put right where it was wrong."""
+    hospital.receive(10, lot="V1")
+    hospital.fulfil(hospital.place())
+    found_id = _variance_of(hospital, 10)
+    ((dose_id,),) = hospital.rows("SELECT id FROM medication_administrations")
+    day.mark_in_error(hospital, dose_id)
+    with day.refused(hospital, VarianceOutdated):
+        day.resolve(hospital, found_id, Resolution.CORRECTION)
+    assert hospital.on_hand() == 10
 
 
 def test_a_miscount_moves_nothing(hospital: Hospital) -> None:
