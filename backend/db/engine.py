@@ -23,6 +23,9 @@ from backend.config import Config, ConfigError
 from backend.observability import CONNECTIONS
 
 FRESH_SECONDS = 1.0
+# A server that vanished in the middle of a statement, without a word, is noticed and told as 503 before gunicorn ends
+# the worker for its silence. A server that is merely busy answers these probes: its kernel does.
+KEEPALIVE_SECONDS, LOST_MS = 5, 15_000
 
 
 class DriverConnection(psycopg2.extensions.connection):
@@ -67,8 +70,9 @@ def make_engine(config: Config, url: URL) -> Engine:
             "application_name": "valmed",
             "options": "-c default_transaction_isolation=repeatable\\ read -c TimeZone=UTC"
             f" -c lock_timeout={config.lock_timeout_ms} -c statement_timeout={config.statement_timeout_ms}",
-            "keepalives_idle": 30,
-            "tcp_user_timeout": 15_000,
+            "keepalives_idle": KEEPALIVE_SECONDS,
+            "keepalives_interval": KEEPALIVE_SECONDS,
+            "tcp_user_timeout": LOST_MS,
         },
     )
     event.listen(engine, "connect", _prepare_driver)
