@@ -26,6 +26,7 @@ RULES = re.compile(
             "scan_unreadable",  # a check digit, an identifier of GS1
             "a (drug|lot) is listed twice",  # equal in one field only
             "this lot is listed twice",
+            "A (drug|order)_id is listed twice.",
             "drug [-0-9a-f]+ is not part of this transfer",
             "this lot has expired",
             "between the start of the session and now",
