@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg2.errors
 import psycopg2.extensions
 import pytest
+from flask import Flask
 from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 from sqlalchemy.engine.url import URL, make_url
@@ -28,10 +29,27 @@ from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.embedded import Server
-from tests.hospital import Hospital, open_hospital
+from backend.identity import passwords
+from tests.hospital import PASSWORD, Hospital, open_hospital
 
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
+LONG = (
+    "tests/faults/test_prove",
+    "tests/cli/test_demo",
+    "tests/migrations/test_live",
+    "tests/migrations/test_mig",
+    "tests/ui/",
+    "tests/embedded/",
+    "tests/api/test_bad_input",
+    "tests/hostile/",
+    "tests/contract/",
+    "tests/backups/",
+    "tests/db/",
+    "tests/migrations/",
+    "tests/http/",
+    "tests/api/",
+)
 DROP_SECONDS = 15.0
 # For tests of properties that name no figure; `--hypothesis-profile=long` draws more, and other ones each time.
 _ALWAYS = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -40,6 +58,11 @@ settings.register_profile("long", max_examples=5_000, derandomize=False, print_b
 settings.load_profile("short")
 OWNER_PASSWORD = "only-for-tests-kT7vQw"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of LONG come first: with -n, the last to begin must be none that everybody then waits for."""
+    items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
 
 
 @pytest.fixture(scope="session")
@@ -75,13 +98,21 @@ def owner_url(server_url: URL) -> URL:
     return server_url.set(username=OWNER, password=OWNER_PASSWORD)
 
 
-def create_database(owner_url: URL) -> Config:
-    """A new empty database's settings, for tests: small pool, one worker."""
+def create_database(owner_url: URL, like: Config | None = None) -> Config:
+    """A new database's settings, for tests: small pool, one worker. It is empty, or a copy of the database of `like`,
+    to which nobody may be connected."""
     name = f"valmed_test_{uuid.uuid4().hex[:12]}"
-    connection = connect(owner_url)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    connection.close()
+    template = str(make_url(like.database_url).database) if like else "template1"
+    with closing(connect(owner_url)) as connection, connection.cursor() as cursor:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        cursor.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        cursor.execute(  # the privileges on the database itself are not copied
+            "SELECT format('GRANT %%s ON DATABASE %%I TO %%s', privilege_type, %s, grantee::regrole)"
+            " FROM pg_database, aclexplode(datacl) WHERE datname = %s AND grantee <> 0",
+            (name, template),
+        )
+        for (grant,) in cursor.fetchall():
+            cursor.execute(grant)
     url = owner_url.set(database=name).render_as_string(hide_password=False)
     return Config(database_url=url, workers=1, log_level="CRITICAL", address_failures_max=1_000_000)
 
@@ -106,11 +137,28 @@ def drop_database(server_url: URL, config: Config) -> None:
                 return
 
 
+@pytest.fixture(scope="session", autouse=True)
+def hashed_once() -> Iterator[None]:
+    """PASSWORD is hashed once: by argon2 a hospital's five people would take as long as most of the tests in it."""
+    hash_again, hashed = passwords.hash_again, passwords.hash_again(PASSWORD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "hash_again", lambda chosen: hashed if chosen == PASSWORD else hash_again(chosen))
+        yield
+
+
 @pytest.fixture(scope="session")
-def config(server_url: URL, owner_url: URL) -> Iterator[Config]:
-    """The settings of the session's migrated database."""
+def migrated(server_url: URL, owner_url: URL) -> Iterator[Config]:
+    """A migrated database that nobody works in: the others are copies of it, made in a tenth of the time."""
     made = create_database(owner_url)
     migrate.upgrade(made)
+    yield made
+    drop_database(server_url, made)
+
+
+@pytest.fixture(scope="session")
+def config(server_url: URL, owner_url: URL, migrated: Config) -> Iterator[Config]:
+    """The settings of the session's migrated database."""
+    made = create_database(owner_url, migrated)
     yield made
     drop_database(server_url, made)
 
@@ -124,10 +172,11 @@ def empty_config(server_url: URL, owner_url: URL) -> Iterator[Config]:
 
 
 @pytest.fixture
-def fresh_config(empty_config: Config) -> Config:
+def fresh_config(server_url: URL, owner_url: URL, migrated: Config) -> Iterator[Config]:
     """The settings of a migrated database of the test's own."""
-    migrate.upgrade(empty_config)
-    return empty_config
+    made = create_database(owner_url, migrated)
+    yield made
+    drop_database(server_url, made)
 
 
 @pytest.fixture
@@ -160,9 +209,14 @@ def superuser(server_url: URL, config: Config) -> Iterator[psycopg2.extensions.c
     connection.close()
 
 
+@pytest.fixture(scope="session")
+def made_app(config: Config) -> Flask:
+    """The application of `app`: to make one takes as long as many a test in which it answers."""
+    return create_app(replace(config, pool_size=32, pool_max_overflow=8))
+
+
 @pytest.fixture
-def app(config: Config):
-    """The application on the session's database, with a pool for 32 threads."""
-    made = create_app(replace(config, pool_size=32, pool_max_overflow=8))
-    yield made
-    made.extensions["valmed"].engine.dispose()
+def app(made_app: Flask) -> Iterator[Flask]:
+    """The application on the session's database, with a pool for 32 threads that is new to each test."""
+    yield made_app
+    made_app.extensions["valmed"].engine.dispose()

@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import URL, make_url
 from backend.backups.backup import back_up
 from backend.backups.manifest import manifest_of
 from backend.config import Config
-from backend.db import Database, migrate
+from backend.db import Database
 from backend.db.provision import application_url, connect
 from backend.embedded import Server
 from backend.models import Base
@@ -34,12 +34,11 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def kept(server_url: URL, owner_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+def kept(server_url: URL, owner_url: URL, migrated: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """One backup, made once; nobody changes it."""
     with closing(connect(server_url)) as connection:
         needs_superuser(connection)
-    config = create_database(owner_url)
-    migrate.upgrade(config)
+    config = create_database(owner_url, migrated)
     database = Database(config, application_url(config))
     open_hospital(database).receive(10)
     database.engine.dispose()

@@ -23,10 +23,9 @@ from tests.migrations.catalogue import ask, needs_superuser, owner_of
 
 
 @pytest.fixture(scope="module")
-def demo_config(server_url: URL, owner_url: URL) -> Iterator[Config]:
+def demo_config(server_url: URL, owner_url: URL, migrated: Config) -> Iterator[Config]:
     """A migrated database in which somebody may sign in with the password that the demo publishes."""
-    made = create_database(owner_url)
-    migrate.upgrade(made)
+    made = create_database(owner_url, migrated)
     database = Database(made, application_url(made))
     hospital = open_hospital(database)
     hospital.change("UPDATE organizations SET slug = 'riverside'")

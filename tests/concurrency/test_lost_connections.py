@@ -182,7 +182,7 @@ def test_a_backend_killed_in_commit_is_replaced_and_the_dose_given_once(fresh_co
 
     def kill_in_commit() -> int:
         with killer.cursor() as cursor:
-            for _ in range(200):
+            for _ in range(3_000):
                 cursor.execute(
                     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
                     " AND query = 'COMMIT' AND wait_event = 'PgSleep'"

@@ -22,7 +22,8 @@ from backend.administrations.board import BoardCache, read_board
 from backend.administrations.models import MedicationAdministration
 from backend.administrations.queries import list_administrations
 from backend.care_team.queries import history_of, team_of
-from backend.db import Database, Prepared, Session, migrate
+from backend.config import Config
+from backend.db import Database, Prepared, Session
 from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
 from backend.db.paging import PageRequest
@@ -65,9 +66,8 @@ class Large:
 
 
 @pytest.fixture(scope="module")
-def large(server_url: URL, owner_url: URL) -> Iterator[Large]:
-    config = create_database(owner_url)
-    migrate.upgrade(config)
+def large(server_url: URL, owner_url: URL, migrated: Config) -> Iterator[Large]:
+    config = create_database(owner_url, migrated)
     database = Database(config, application_url(config))
     hospital, formulary = open_hospital(database), open_hospital(database)
     with closing(connect(server_url.set(database=make_url(config.database_url).database))) as filler:

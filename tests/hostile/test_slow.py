@@ -15,8 +15,8 @@ from tests.hostile.requests import WARDS
 from tests.hostile.talking import CLOSED, Server, chunked, hear, request, status_of
 
 SLOW = 10 * WORKERS
-AT_ONCE = 1.0  # seconds: what an answer may take on a machine that does other things
-LATE = 3.0
+AT_ONCE = 0.75 * SECONDS  # what an answer may take on a busy machine: who waits for the slow waits for SECONDS
+LATE = 8.0  # far from PATIENCE, which whoever is not cut off would use up
 LONG = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 8_000) for number in range(20))  # still within gunicorn's limits
 
 

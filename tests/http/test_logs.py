@@ -75,7 +75,8 @@ held = threading.Event()
 def touch(session):
     session.execute(text("UPDATE stock_levels SET version = version + 1"))
     held.set()
-    time.sleep(0.3)
+    while not session.execute(text("SELECT FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")).all():
+        time.sleep(0.01)
 
 
 writer = threading.Thread(target=lambda: database.transact(touch, actor=hospital.operator))

@@ -42,6 +42,8 @@ TABLES = {
         WHERE {OURS} AND t.typtype IN ('e', 'd', 'r', 'm')""",
 }
 GUARDS = {
+    "database": """SELECT a.grantee::regrole || ' ' || a.privilege_type
+        FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) a WHERE datname = current_database()""",
     "schema": f"""SELECT nspname || ' ' || a.grantee::regrole || ' ' || a.privilege_type
         FROM pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a WHERE {OURS}""",
     "row security": f"""SELECT c.oid::regclass || ' ' || relrowsecurity || ' ' || relforcerowsecurity

@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 from sqlalchemy.engine.url import URL, make_url
 
-from backend.db import Database, migrate
+from backend.config import Config
+from backend.db import Database
 from backend.db.provision import application_url, connect
 from tests.conftest import create_database, drop_database
 from tests.db.furnishing import furnish
@@ -15,9 +16,8 @@ from tests.reports.house import House
 
 
 @pytest.fixture(scope="package")
-def house(server_url: URL, owner_url: URL) -> Iterator[House]:
-    config = create_database(owner_url)
-    migrate.upgrade(config)
+def house(server_url: URL, owner_url: URL, migrated: Config) -> Iterator[House]:
+    config = create_database(owner_url, migrated)
     database = Database(config, application_url(config))
     with closing(connect(server_url.set(database=make_url(config.database_url).database))) as superuser:
         yield House(config, furnish(open_hospital(database)), furnish(open_hospital(database)), superuser)
