@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,9 +79,27 @@ class Screen:
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
 
 
+def answered(page: Any, gesture: Callable[..., None]) -> Callable[..., None]:
+    """`gesture` of the page, which ends when what it sent is answered and the page that came of it is whole.
+
+    A form of ward.mjs is sent by fetch, of which Playwright knows nothing: what a test then reads, or waits for, would
+    be of the page before.
+    """
+
+    def act(*arguments: Any, **options: Any) -> None:
+        gesture(*arguments, **options)
+        page.wait_for_selector("form[data-sending]", state="detached")
+        page.wait_for_load_state()
+
+    return act
+
+
 def watch(page: Any, base_url: str) -> Screen:
-    """A screen that remembers errors of the console, violations of the CSP and requests to other hosts."""
+    """A screen that remembers errors of the console, violations of the CSP and requests to other hosts, and whose
+    clicks and keys end with their answer."""
     screen = Screen(page, base_url)
+    for gesture in ("click", "dblclick", "press"):
+        setattr(page, gesture, answered(page, getattr(page, gesture)))
 
     def heard(message: Any) -> None:
         if message.type in {"error", "warning"} and "status of 4" not in message.text:  # a refusal is no fault
@@ -96,7 +114,7 @@ def watch(page: Any, base_url: str) -> Screen:
     page.on("console", heard)
     page.on("pageerror", lambda error: screen.wrong.append(str(error)))
     page.on("request", asked)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     return screen
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.claims.filing import AS_OF, HEADER, claims, csv_of, file_claims, run, states
 from tests.hospital import Hospital
-from tests.ui.conftest import Screen
+from tests.ui.conftest import Screen, watch
 
 DRIFTED = [*claims(60, ago=50, denied=6), *claims(60, ago=7, denied=30)]
 SLOWER = [*claims(60, ago=50, days=(3,), payer="Cigna"), *claims(60, ago=7, days=(9,), payer="Cigna")]
@@ -153,7 +153,7 @@ def plain_page(browser: Any) -> Iterator[Any]:
 
 
 def test_all_of_it_without_javascript(hospital: Hospital, base_url: str, plain_page: Any) -> None:
-    screen = Screen(plain_page, base_url)
+    screen = watch(plain_page, base_url)
     screen.sign_in(hospital, "admin")
     _upload(screen, csv_of(DRIFTED))
     assert "120 claims imported" in plain_page.inner_text("h1")

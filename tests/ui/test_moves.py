@@ -313,7 +313,7 @@ def test_an_order_is_verified_with_one_tap_and_what_speaks_against_it_is_said(ho
     assert "STAT" in sections.first.inner_text()
     assert "The patient is allergic to amoxicillin" in sections.first.inner_text()
     assert "Another order of Amoxicillin 5 mg is active" in sections.first.inner_text()
-    sections.first.locator("button").click()
+    pharmacist.page.click("section.patient button")
     pharmacist.page.wait_for_selector("text=Verified: Amoxicillin for Okafor, Grace")
     assert sections.count() == 1
     verified = "SELECT id FROM medication_orders WHERE verified_by_id IS NOT NULL"
@@ -323,7 +323,7 @@ def test_an_order_is_verified_with_one_tap_and_what_speaks_against_it_is_said(ho
         " discontinued_by_id = prescriber_id, discontinue_reason = 'x' WHERE id = :p1",
         later,
     )
-    sections.first.locator("button").click()
+    pharmacist.page.click("section.patient button")
     pharmacist.page.wait_for_selector("text=Nothing is to be verified any more")
     assert hospital.rows(verified) == [(stat,)]
 

@@ -1,5 +1,6 @@
 """The nurse's journeys in a real browser, on a real database: what she taps is what the ledger says."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -37,6 +38,19 @@ def test_a_dose_is_given_in_two_taps_and_the_lots_are_named(ward: Hospital, scre
     assert "No active orders" in screen.page.inner_text("main")
 
 
+def test_a_click_of_these_tests_ends_with_its_answer(ward: Hospital, screen: Screen, owner: Any) -> None:
+    """However late that comes: what is read next is the page that came of it."""
+    screen.sign_in(ward, "nurse")
+    screen.open_give()
+    with owner.cursor() as cursor:
+        cursor.execute(f"BEGIN; LOCK TABLE lanes.lane_{ward.shelf.lane:03d} IN EXCLUSIVE MODE")
+        late = threading.Timer(0.5, cursor.execute, ["ROLLBACK"])
+        late.start()
+        screen.page.click("button:has-text('Give dose')")
+        assert screen.page.locator("h1:has-text('Given')").count() == 1
+        late.join()
+
+
 def test_a_double_tap_gives_once(ward: Hospital, screen: Screen) -> None:
     screen.sign_in(ward, "nurse")
     screen.open_give()
@@ -59,7 +73,7 @@ def test_a_network_lost_in_the_middle_of_a_tap_loses_and_doubles_nothing(ward: H
     screen.sign_in(ward, "nurse")
     screen.open_give()
     screen.page.route("**/orders/*/give", lose_the_first_answer)
-    screen.page.click("button:has-text('Give dose')")
+    screen.page.locator("button:has-text('Give dose')").click()  # and waits for no answer
     screen.page.wait_for_selector("text=nothing is done twice")
     screen.page.wait_for_selector("h1:has-text('Given')")
     assert lost == [200]
