@@ -57,6 +57,7 @@ settings.register_profile("short", max_examples=200, derandomize=True, **_ALWAYS
 settings.register_profile("long", max_examples=5_000, derandomize=False, print_blob=True, **_ALWAYS)
 settings.load_profile("short")
 OWNER_PASSWORD = "only-for-tests-kT7vQw"
+PATIENT = {"connect_timeout_seconds": 60, "statement_timeout_ms": 60_000, "idle_in_transaction_timeout_ms": 60_000}
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
@@ -99,8 +100,8 @@ def owner_url(server_url: URL) -> URL:
 
 
 def create_database(owner_url: URL, like: Config | None = None) -> Config:
-    """A new database's settings, for tests: small pool, one worker. It is empty, or a copy of the database of `like`,
-    to which nobody may be connected."""
+    """The settings of a new database: one worker, and a busy machine is no fault. It is empty, or a copy of the
+    database of `like`, to which nobody may be connected."""
     name = f"valmed_test_{uuid.uuid4().hex[:12]}"
     template = str(make_url(like.database_url).database) if like else "template1"
     with closing(connect(owner_url)) as connection, connection.cursor() as cursor:
@@ -114,7 +115,7 @@ def create_database(owner_url: URL, like: Config | None = None) -> Config:
         for (grant,) in cursor.fetchall():
             cursor.execute(grant)
     url = owner_url.set(database=name).render_as_string(hide_password=False)
-    return Config(database_url=url, workers=1, log_level="CRITICAL", address_failures_max=1_000_000)
+    return Config(database_url=url, workers=1, log_level="CRITICAL", address_failures_max=1_000_000, **PATIENT)
 
 
 def drop_database(server_url: URL, config: Config) -> None:

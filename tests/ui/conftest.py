@@ -19,13 +19,15 @@ from tests.hospital import PASSWORD, Hospital
 AXE = Axe()
 TABLET = {"width": 820, "height": 1180}
 PATIENT = ["Okafor", "Grace"]  # whom tests/hospital.py admits
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# The one without a window comes first: a test costs it 0.6 s of CPU less.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install Debian's package chromium")
+        pytest.skip("no Chromium on this machine: install Debian's package chromium-headless-shell")
     return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": ["--no-sandbox"]}
 
 
