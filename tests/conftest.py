@@ -57,7 +57,13 @@ settings.register_profile("short", max_examples=200, derandomize=True, **_ALWAYS
 settings.register_profile("long", max_examples=5_000, derandomize=False, print_blob=True, **_ALWAYS)
 settings.load_profile("short")
 OWNER_PASSWORD = "only-for-tests-kT7vQw"
-PATIENT = {"connect_timeout_seconds": 60, "statement_timeout_ms": 60_000, "idle_in_transaction_timeout_ms": 60_000}
+PATIENT = {
+    "connect_timeout_seconds": 60,
+    "lock_timeout_ms": 30_000,
+    "statement_timeout_ms": 60_000,
+    "idle_in_transaction_timeout_ms": 60_000,
+    "retry_seconds_max": 60.0,
+}
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
