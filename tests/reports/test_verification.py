@@ -44,7 +44,7 @@ class Breaker:
 
 def _lose_a_lot(house: House) -> str:
     lot = house.one("SELECT lot_id FROM stock_lots WHERE organization_id = $org AND quantity_units > 0")
-    ward, drug = house.ask("SELECT ward_id, drug_id FROM stock_lots WHERE lot_id = %s", lot)[0]
+    ward, drug = house.ask("SELECT ward_id, drug_id FROM stock_lots WHERE lot_id = %s AND quantity_units > 0", lot)[0]
     house.ask("DELETE FROM stock_lots WHERE lot_id = %s AND ward_id = %s", lot, ward)
     return f"ward {ward} drug {drug}"
 
