@@ -29,8 +29,7 @@ from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.embedded import Server
-from backend.identity import passwords
-from tests.hospital import PASSWORD, Hospital, open_hospital
+from tests.hospital import Hospital, open_hospital
 
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
@@ -142,15 +141,6 @@ def drop_database(server_url: URL, config: Config) -> None:
                 time.sleep(0.1)
             else:
                 return
-
-
-@pytest.fixture(scope="session", autouse=True)
-def hashed_once() -> Iterator[None]:
-    """PASSWORD is hashed once: by argon2 a hospital's five people would take as long as most of the tests in it."""
-    hash_again, hashed = passwords.hash_again, passwords.hash_again(PASSWORD)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "hash_again", lambda chosen: hashed if chosen == PASSWORD else hash_again(chosen))
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,12 @@
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from werkzeug.test import TestResponse
 
 from backend.actor import Actor, Role
@@ -15,7 +16,10 @@ from backend.db import Database, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey
 from backend.formulary.drugs import add_drug
 from backend.identity import tokens
-from backend.identity.users import add_user
+from backend.identity.first_passwords import expiry
+from backend.identity.models import User
+from backend.identity.passwords import hash_password
+from backend.identity.users import set_wards
 from backend.orders import fulfilment, ordering
 from backend.orders.models import Priority
 from backend.organizations import organizations
@@ -26,6 +30,12 @@ from backend.stock.ledger import Shelf
 
 PASSWORD = "correct horse battery"
 SECOND_FACTOR_ROLES = frozenset({Role.DOCTOR, Role.ADMIN})  # who `sign_in` signs in with a code
+
+
+@cache
+def hash_of_password() -> str:
+    """PASSWORD as it is stored, hashed once: for each of a hospital's people that takes as long as most tests."""
+    return hash_password(PASSWORD)
 
 
 @dataclass
@@ -75,18 +85,22 @@ class Hospital:
 
     def add_staff(self, login: str, role: Role, wards: tuple[UUID, ...] = (), *, own_password: bool = True) -> Actor:
         """Another member of staff, who signs in as `login`@slug.example; without `own_password` by a first one."""
-        user_id = self.run(
-            lambda session: add_user(
-                session,
-                organization_id=self.organization_id,
-                email=f"{login}@{self.slug}.example",
-                name=login.title(),
-                role=role,
-                password=PASSWORD,
-                own_password=own_password,
-                ward_ids=wards,
-            )
-        )
+        user_id, organization_id = new_id(), self.organization_id
+        user = {
+            "organization_id": organization_id,
+            "id": user_id,
+            "email": f"{login}@{self.slug}.example",
+            "name": login.title(),
+            "role": role,
+            "password_hash": hash_of_password(),
+            "first_password_expires_at": None if own_password else expiry(),
+        }
+
+        def work(session: Session) -> None:
+            session.execute(insert(User).values(user))
+            set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=wards)
+
+        self.run(work)
         self.staff[login] = Actor(self.organization_id, user_id, role, login.title(), "test")
         return self.staff[login]
 
