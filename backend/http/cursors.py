@@ -99,8 +99,6 @@ def _decode(cursor: str | None, parts: Sequence[KeyPart]) -> tuple[Any, ...] | N
     if cursor is None:
         return None
     try:
-        if len(cursor) > CURSOR_LENGTH_MAX:
-            raise ValueError
         values = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
         if not isinstance(values, list) or len(values) != len(parts):
             raise ValueError

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
+from backend.http.cursors import CURSOR_LENGTH_MAX
 from backend.identity import passwords
 
 UNITS_MAX = 1_000_000
@@ -20,6 +21,7 @@ YEAR_MIN, YEAR_MAX = 1900, 2200
 # RFC 3339; fromisoformat alone would take 2026-W01-1, and any character at all between day and time.
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
+_CURSOR = re.compile(rf"[A-Za-z0-9_-]{{1,{CURSOR_LENGTH_MAX}}}")
 NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categories
 
 # What `described` of a field tells JSON Schema beyond its type and length (http/openapi.py). The characters of
@@ -158,9 +160,19 @@ class PageLimit(fields.String):
 
 
 class PageCursor(fields.String):
-    """Where a page begins; read by http/cursors.py."""
+    """Where a page begins; read by http/cursors.py, whose base64 would overlook what does not belong in it."""
 
-    described: ClassVar[dict[str, Any]] = {"minLength": 1, "maxLength": 2_000, "pattern": "^[A-Za-z0-9_-]+$"}
+    described: ClassVar[dict[str, Any]] = {
+        "minLength": 1,
+        "maxLength": CURSOR_LENGTH_MAX,
+        "pattern": "^[A-Za-z0-9_-]+$",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not _CURSOR.fullmatch(text):
+            raise ValidationError("not a cursor of this list")
+        return text
 
 
 class PageQuery(Body):
