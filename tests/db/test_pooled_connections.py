@@ -1,7 +1,9 @@
 """Nothing of one transaction reaches the next one on the same pooled connection (mission row D4)."""
 
 import itertools
-import re
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -202,7 +204,7 @@ def test_a_thread_that_dies_leaves_a_clean_connection(single: Database, pair: Pa
     assert single.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-def test_a_server_that_vanishes_is_noticed_before_gunicorn_ends_the_worker(single: Database) -> None:
+def test_a_server_that_vanishes_is_noticed_before_gunicorn_ends_the_worker(single: Database, tmp_path: Path) -> None:
     """By a probe of TCP: the first at which the server has been silent for tcp_user_timeout. Measured behind a link
     that was cut in the middle of a statement: 15 s, and without the figures minutes."""
     with closing(single.engine.raw_connection()) as link:
@@ -210,9 +212,11 @@ def test_a_server_that_vanishes_is_noticed_before_gunicorn_ends_the_worker(singl
     idle, interval = int(told["keepalives_idle"]), int(told["keepalives_interval"])
     probes = itertools.count(idle, interval)
     noticed = next(second for second in probes if second >= int(told["tcp_user_timeout"]) / 1000)
-    said = Path(backend.__file__).with_name("gunicorn.conf.py").read_text()
-    (patience,) = re.findall(r"^timeout = ([0-9]+)$", said, re.MULTILINE)
-    assert noticed + single.config.connect_timeout_seconds < int(patience)
+    settings = Path(backend.__file__).with_name("gunicorn.conf.py")
+    code = f"import runpy; print(runpy.run_path({str(settings)!r})['timeout'])"
+    env = {**os.environ, "VALMED_REPORT_TIMEOUT_MS": "1", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    patience = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
+    assert noticed + Config().connect_timeout_seconds < int(patience)
 
 
 def test_a_statement_outside_a_transaction_has_no_tenant_even_after_one_that_had(single: Database, pair: Pair) -> None:
