@@ -3,6 +3,7 @@
 A supervisor, `timeout` and a person at the keyboard all signal twice: the process and its group, or out of impatience.
 """
 
+import atexit
 import signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,8 +38,16 @@ def _end(number: int, _frame: object) -> None:
     for each in SIGNALS:
         if signal.getsignal(each) is _end:
             signal.signal(each, _ignore)
+    atexit.register(_ignore_to_the_last)
     raise Ended(SIGNALLED + number)
 
 
 def _ignore(_number: int, _frame: object) -> None:
     """Not SIG_IGN, which the programs started meanwhile would inherit."""
+
+
+def _ignore_to_the_last() -> None:
+    """The interpreter ends by giving every handler of ours back to the system, which would end the process by it."""
+    for each in SIGNALS:
+        if signal.getsignal(each) is _ignore:
+            signal.signal(each, signal.SIG_IGN)
