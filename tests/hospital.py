@@ -93,8 +93,9 @@ class Hospital:
             "name": login.title(),
             "role": role,
             "password_hash": hash_of_password(),
-            "first_password_expires_at": None if own_password else expiry(),
         }
+        if not own_password:
+            user["first_password_expires_at"] = expiry()
 
         def work(session: Session) -> None:
             session.execute(insert(User).values(user))

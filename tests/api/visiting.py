@@ -356,6 +356,7 @@ WITHOUT_TENANT = {
     "GET /api/v1/docs/<path:name>": "its files",
     "GET /api/v1/openapi.json": "the same for machines",
     "GET /api/v1/problems/<code>": "the page of a problem",
+    "GET /awake": "says nothing but whether the screen is locked",
     "GET /sign-in/code": "nobody has typed a password: a cookie's own hospital alone comes after one",
     "GET /sign-in/enrol": "likewise",
     "GET /sign-in/password": "likewise",

@@ -40,8 +40,10 @@ def restored(config: Config, file: Path) -> list[str]:
 
 
 def schema_of(config: Config) -> set[str]:
-    """Everything but the parentheses of conditions, which PostgreSQL sets anew when it reads its own text."""
-    return {re.sub("[()]", "", line) for line in describe(normalised_url(config.database_url))}
+    """Everything but the parentheses of conditions, which PostgreSQL sets anew when it reads its own text, and the
+    right to connect, which a restore gives by name where PUBLIC may have it."""
+    told = describe(normalised_url(config.database_url))
+    return {re.sub("[()]", "", line) for line in told if not line.endswith(" CONNECT")}
 
 
 class Nurses:

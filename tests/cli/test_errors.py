@@ -148,7 +148,7 @@ ERRORS: dict[str, Case] = {
             "user",
             "create",
             "{slug}",
-            "x@h",
+            "x@h.example",
             "--name",
             "X",
             "--role",

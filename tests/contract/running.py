@@ -27,6 +27,7 @@ RULES = re.compile(
             "a (drug|lot) is listed twice",  # equal in one field only
             "this lot is listed twice",
             "A (drug|order)_id is listed twice.",
+            "your password is your own: .*",
             "drug [-0-9a-f]+ is not part of this transfer",
             "this lot has expired",
             "between the start of the session and now",

@@ -61,9 +61,9 @@ class Writer:
 @pytest.fixture
 def writer(fresh_config: Config) -> Iterator[Writer]:
     """In a database before the index, with a run to write events of."""
-    database = Database(fresh_config, application_url(fresh_config))
-    hospital, run_id = open_hospital(database), str(new_id())  # while the tables are those that the code knows
     migrate.downgrade(fresh_config, CREATED)
+    database = Database(fresh_config, application_url(fresh_config))
+    hospital, run_id = open_hospital(database), str(new_id())
     hospital.change(
         "INSERT INTO report_runs (organization_id, id, as_of, baseline_days, current_days, min_volume, adjust,"
         " started_at) VALUES (:p1, :p2, now(), 90, 14, 30, false, now())",
