@@ -30,6 +30,7 @@ from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.embedded import Server
 from tests.hospital import Hospital, open_hospital
+from tests.signalling import signals_of_a_terminal
 
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
@@ -69,6 +70,13 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files of LONG come first: with -n, the last to begin must be none that everybody then waits for."""
     items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_obeyed() -> Iterator[None]:
+    """Whoever started the tests, the programs that they start obey signals."""
+    with signals_of_a_terminal():
+        yield
 
 
 @pytest.fixture(scope="session")
