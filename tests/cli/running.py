@@ -8,8 +8,11 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from backend.config import Config
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from backend.cli import main; main()"]
@@ -73,6 +76,17 @@ def clean_environment(**settings: str) -> dict[str, str]:
     """Ours without any setting of ValMed but `settings`, given without their prefix."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VALMED_", "PG"))}
     return {**kept, "PYTHONUNBUFFERED": "1", **{f"VALMED_{name.upper()}": value for name, value in settings.items()}}
+
+
+def settings_of(config: Config) -> dict[str, str]:
+    """The settings, named without VALMED_, with which a program of its own works on the database of `config` as the
+    application of the tests does: as patient, and with its limits.
+
+    Failed sign-ins are counted in the database, so a program with stricter limits would refuse a right password after
+    the failures of other tests. What a program logs is for its test to read: `log_level` stays the product's own.
+    """
+    values = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "log_level"}
+    return {name: str(value) for name, value in values.items() if value != getattr(Config(), name)}
 
 
 def free_port() -> int:

@@ -8,19 +8,17 @@ from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
 from backend.proving.application import HOST, Application
+from tests.cli.running import settings_of
 from tests.db.furnishing import furnish
 from tests.hospital import Hospital, open_hospital
-
-MANY = "1000000"
 
 
 @pytest.fixture(scope="package")
 def served(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where gunicorn answers with one worker."""
-    settings = {"WORKERS": "1", "ADDRESS_FAILURES_MAX": MANY, "ACCOUNT_FAILURES_MAX": MANY}
-    environment = {f"VALMED_{name}": value for name, value in settings.items()}
+    settings = {**settings_of(config), "workers": "1", "account_failures_max": "1000000"}
     log = tmp_path_factory.mktemp("served") / "log"
-    application = Application({**environment, "VALMED_DATABASE_URL": config.database_url}, log)
+    application = Application({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
     application.start()
     yield f"http://{HOST}:{application.port}"
     application.stop()

@@ -9,6 +9,7 @@ from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
 from backend.proving.application import HOST, Application
+from tests.cli.running import settings_of
 from tests.hospital import Hospital, open_hospital, sign_in
 from tests.hostile.talking import Server
 
@@ -19,8 +20,8 @@ WORKERS, SECONDS = 2, 2
 def server(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It answers, and its log holds no error at the end."""
     log = tmp_path_factory.mktemp("hostile") / "log"
-    settings = {"WORKERS": str(WORKERS), "REQUEST_SECONDS_MAX": str(SECONDS), "DATABASE_URL": config.database_url}
-    application = Application({f"VALMED_{name}": value for name, value in settings.items()}, log)
+    settings = {**settings_of(config), "workers": str(WORKERS), "request_seconds_max": str(SECONDS)}
+    application = Application({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
     application.start()
     yield Server(HOST, application.port, log)
     application.stop()

@@ -1,7 +1,6 @@
 """The log of a whole scenario: a JSON line for what happened and by whom, and never a name, a token or a password."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from typing import Any
 import pytest
 
 from backend.config import Config
+from tests.cli.running import ROOT, clean_environment, settings_of
 
-ROOT = Path(__file__).parents[2]
 Lines = list[dict[str, Any]]
 
 BEGIN = """
@@ -31,7 +30,6 @@ hospital = open_hospital(database, witness_required=True)
 hospital.change("UPDATE patients SET name = 'Geheimrat, Gudrun', mrn = 'MRN-4711'")
 secret = pyotp.random_base32()
 hospital.change("UPDATE users SET totp_secret = :p1 WHERE role = 'nurse'", secret)
-otp = pyotp.TOTP(secret).now()
 credentials = {"organization": hospital.slug, "email": f"nurse@{hospital.slug}.example", "password": PASSWORD}
 
 
@@ -54,7 +52,10 @@ SCENARIO = (
 anybody = Client(app, hospital.nurse, "vmd_garbage-token")
 ask(anybody, "POST", "/tokens", "wrong-password", {**credentials, "password": "hunter2-hunter2"})
 ask(anybody, "GET", "/me", "garbage-token")
-token = ask(anybody, "POST", "/tokens", "sign-in", {**credentials, "otp": otp}).get_json()["token"]
+otp = pyotp.TOTP(secret).now()
+signed_in = ask(anybody, "POST", "/tokens", "sign-in", {**credentials, "otp": otp})
+assert signed_in.status_code == 201, signed_in.text
+token = signed_in.get_json()["token"]
 nurse = Client(app, hospital.nurse, token)
 admin, pharmacist, doctor = (sign_in(app, hospital, login) for login in ("admin", "pharmacist", "doctor"))
 
@@ -121,8 +122,7 @@ def secrets_in(text: str, *more: str) -> list[str]:
 
 def run(script: str, config: Config, file: Path) -> tuple[dict[str, Any], Lines, str]:
     """What the script told, the lines that it logged, and the file as it stands."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VALMED_")}
-    env |= {"VALMED_DATABASE_URL": config.database_url, "VALMED_LOG_LEVEL": "INFO", "VALMED_LOG_FILE": str(file)}
+    env = clean_environment(**settings_of(config), log_file=str(file))
     done = subprocess.run(
         [sys.executable, "-c", script], env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
@@ -279,7 +279,8 @@ for login in ("pharmacist", "admin"):
     form = {**credentials, "email": f"{login}@{hospital.slug}.example"}
     form["csrf_token"] = re.search(r'name="csrf_token" value="([^"]+)"', tab.get("/sign-in").text)[1]
     assert tab.post("/sign-in", data={**form, "password": "hunter2-hunter2"}).status_code == 401
-    assert tab.post("/sign-in", data=form).status_code == 302
+    signed_in = tab.post("/sign-in", data=form)
+    assert signed_in.status_code == 302, signed_in.text
     cookies += [tab.get_cookie("valmed").value, form["csrf_token"]]
     search = {"csrf_token": re.search(r'name="csrf_token" value="([^"]+)"', tab.get("/patients").text)[1]}
     assert "Gudrun" in tab.post("/patients", data={**search, "q": "Geheimrat"}, follow_redirects=True).text
