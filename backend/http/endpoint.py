@@ -227,7 +227,7 @@ def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Cal
     actor, body, place, prepared = _identified(database, operation, path)
     query = parse_query(request, operation.query)
     page = page_asked_for(operation, query, body)
-    key = key_of(request, actor, body) if operation.writes else NO_KEY
+    key = key_of(request, actor, body) if operation.writes and operation.keyed else NO_KEY
     shelves = _shelf_of_order(operation, actor, place)
     return Call(actor, datetime.now(UTC), path, query, body, page, key, shelves, prepared)
 

@@ -1,15 +1,18 @@
 """Passwords: argon2id with OWASP's figures (19 MiB, two passes, one lane), never on the path of an API call."""
 
+import hashlib
 from collections.abc import Iterable
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import hash_secret_raw
 
 from backend.errors import ValidationFailed
 from backend.identity.guessable import normalised, why_guessable
 
 LENGTH_MIN, LENGTH_MAX = 12, 128
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+PASSES, MEMORY_KIB, LANES = 2, 19_456, 1
+_HASHER = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
 _NOBODY = _HASHER.hash("nobody's password, checked so that an unknown name takes as long as a known one")
 
 
@@ -28,6 +31,21 @@ def hash_password(password: str, *, about: Iterable[str] = (), field: str = "pas
 def hash_again(password: str) -> str:
     """The hash of a password that was found right: what it must be was asked when it was chosen."""
     return _HASHER.hash(normalised(password))
+
+
+def derive(password: str, purpose: str) -> bytes:
+    """Return 32 bytes that stand for `password`; to guess it from them costs as much as from what `hash_password`
+    stores. `purpose` gives the salt, so it must not be used twice."""
+    salt = hashlib.sha256(purpose.encode()).digest()
+    return hash_secret_raw(
+        normalised(password).encode(),
+        salt,
+        time_cost=PASSES,
+        memory_cost=MEMORY_KIB,
+        parallelism=LANES,
+        hash_len=32,
+        type=Type.ID,
+    )
 
 
 def is_outdated(stored: str) -> bool:

@@ -55,7 +55,7 @@ class Archivable:
 
 
 ARCHIVABLE = (
-    Archivable("idempotency_keys", "key", "text", "created_at < :before"),
+    Archivable("idempotency_keys", "key", "text", "created_at < :before", without="fingerprint"),  # made of a password
     Archivable("access_tokens", "id", "uuid", "least(expires_at, revoked_at) < :before", without="token_sha256"),
 )
 

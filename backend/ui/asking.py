@@ -8,10 +8,10 @@ from flask import g
 
 from backend.api import RESOURCES
 from backend.db import Database
-from backend.db.idempotency import Answer, IdempotencyKey, find_answer
+from backend.db.idempotency import Answer, find_answer
 from backend.db.paging import LIMIT_MAX
 from backend.http.endpoint import NO_KEY, Call, Operation, database_of_app, page_asked_for, perform, reported
-from backend.http.idempotency import fingerprint_of
+from backend.http.idempotency import make_key
 from backend.http.parsing import NO_PARAMETERS, load
 from backend.orders.errors import OrderNotFound
 from backend.orders.rounds import shelves_of
@@ -104,9 +104,9 @@ def _call(
     sent = load(operation.body, body) if operation.body is not None else {}
     page = page_asked_for(operation, asked, sent)
     call = Call(g.actor, datetime.now(UTC), path, asked, sent, page, NO_KEY)
-    if operation.writes:
+    if operation.writes and operation.keyed:
         where = operation.path + "".join(f" {name}={value}" for name, value in sorted(path.items()))
-        call.key = IdempotencyKey(f"page-{key}", fingerprint_of(g.actor, operation.method, where, b"", sent))
+        call.key = make_key(f"page-{key}", g.actor, operation.method, where, b"", sent)
     if operation.of_order:
         order_id, organization_id = path["order_id"], call.organization_id
         found = database.transact(

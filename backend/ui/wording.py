@@ -5,7 +5,10 @@ from datetime import datetime
 
 from backend.errors import DomainError
 
-TITLES = {"validation_failed": "Something is missing or wrong"}
+TITLES = {
+    "validation_failed": "Something is missing or wrong",
+    "idempotency_key_reused": "This form was sent before",
+}
 _WHEN = "Choose a day and a time that the clocks of the hospital show."
 _PLAIN = {
     "Not a valid integer.": "Type a whole number.",
@@ -17,6 +20,8 @@ _PLAIN = {
     "Missing data for required field.": "Fill this in.",
     "Field may not be null.": "Fill this in.",
     "Organization, email": "Hospital, email",
+    "This Idempotency-Key was used for another request.": "Something else was in it, and that was done. What you typed"
+    " now was not: look at what is there, and send it again where it is still needed.",
 }
 _FOR_PROGRAMS = re.compile(r"[;:,] [^;:.]*`[^.]*(?=\.)")  # ", send it as `witness`" before the end of a sentence
 _LENGTH = re.compile(r"Length must be between 1 and ([0-9]+)\.")

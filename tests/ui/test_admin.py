@@ -43,6 +43,22 @@ def test_somebody_begins_works_and_leaves(hospital: Hospital, screen: Screen) ->
     assert "Active: true to false" in screen.page.inner_text("table").replace("True", "true").replace("False", "false")
 
 
+def test_password_typed_into_a_form_that_was_sent_is_not_told_as_set(hospital: Hospital, screen: Screen) -> None:
+    """Two tabs that hold one form: a browser that was closed and opened again shows it so."""
+    screen.sign_in(hospital, "admin")
+    screen.page.goto(f"{screen.base_url}/staff/{hospital.nurse.user_id}")
+    form = {name: screen.page.get_attribute(f"main form [name={name}]", "value") for name in ("csrf_token", "key")}
+    form |= {"name": "Nurse", "role": "nurse", "active": "1"}
+
+    def save(password: str) -> str:
+        return screen.page.request.post(screen.page.url, form={**form, "password": password}).text()
+
+    assert "can sign in with the new password" in save("four small brown mice")
+    stored = hospital.rows("SELECT password_hash FROM users WHERE role = 'nurse'")
+    assert "What you typed now was not" in save("seven lemons on a sill")
+    assert hospital.rows("SELECT password_hash FROM users WHERE role = 'nurse'") == stored
+
+
 def test_an_email_that_is_taken_is_told(hospital: Hospital, screen: Screen) -> None:
     screen.sign_in(hospital, "admin")
     screen.page.goto(f"{screen.base_url}/staff/new")
