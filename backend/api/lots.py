@@ -9,8 +9,8 @@ from backend.actor import Role
 from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
-from backend.http.fields import Body, Choice, Id, Line, PageQuery
-from backend.reports.tracing import trace_lot
+from backend.http.fields import Body, Choice, Id, Line, Moment, PageQuery
+from backend.reports import tracing
 from backend.stock import lots
 from backend.stock.adjustments import LotNotFound
 from backend.stock.ledger import Shelf
@@ -83,13 +83,43 @@ class TracedDoseOut(Body):
     entered_in_error_at = fields.AwareDateTime(allow_none=True)
 
 
+class TracedPatientOut(Body):
+    """Somebody who was given the lot, and where they lie now, null after their stay. `doses` stand; of the others the
+    entry proved wrong. `last_given_at` is the time of the last one that stands, where any does."""
+
+    patient_id = fields.UUID()
+    patient_name = fields.String()
+    mrn = fields.String()
+    ward_id = fields.UUID(allow_none=True)
+    ward_name = fields.String(allow_none=True)
+    bed = fields.String(allow_none=True)
+    doses = fields.Integer()
+    doses_in_error = fields.Integer()
+    last_given_at = fields.AwareDateTime()
+
+
 class LotTraceOut(LotOut):
-    """A lot and everything it touches: stock by ward, transfers under way, doses given."""
+    """A lot and everything it touches: stock by ward, transfers under way, all patients by name, each once.
+
+    `dose_count` counts all doses. `doses` are the newest thousand, and `doses_truncated` says that there are more:
+    `/lots/{lot_id}/doses` lists all of them."""
 
     stock = fields.List(fields.Nested(TracedStockOut))
     in_transit = fields.List(fields.Nested(TracedTransferOut))
+    patient_count = fields.Integer()
+    patients = fields.List(fields.Nested(TracedPatientOut))
+    dose_count = fields.Integer()
     doses = fields.List(fields.Nested(TracedDoseOut))
     doses_truncated = fields.Boolean()
+
+
+class DosesQuery(PageQuery):
+    """Which doses of a lot; `from` counts, `to` does not."""
+
+    ward_id = Id()
+    patient_id = Id()
+    since = Moment(data_key="from")
+    until = Moment(data_key="to")
 
 
 class LotReasonIn(Body):
@@ -119,7 +149,37 @@ def list_lots(session: Session, call: Call) -> Any:
 )
 def read_lot(session: Session, call: Call) -> Any:
     """Stock by ward, transfers under way and the patients who were given the lot."""
-    return trace_lot(session, organization_id=call.organization_id, **call.path)
+    return tracing.trace_lot(session, organization_id=call.organization_id, **call.path)
+
+
+@resource.get(
+    "/lots/<uuid:lot_id>/doses",
+    "The doses given of a lot, newest first",
+    query=DosesQuery(),
+    answer=TracedDoseOut(),
+    roles=PHARMACIST,
+    page=cursors.BY_TIME,
+    raises=(LotNotFound,),
+)
+def list_doses(session: Session, call: Call) -> Any:
+    """Every dose of the lot, also those whose entry proved wrong."""
+    names = ("ward_id", "patient_id", "since", "until")
+    wanted: dict[str, Any] = {name: call.query.get(name) for name in names} | call.path
+    return tracing.list_doses(session, organization_id=call.organization_id, page=call.page, **wanted)
+
+
+@resource.get(
+    "/lots/<uuid:lot_id>/patients",
+    "Everybody who was given a lot, by name",
+    query=PageQuery(),
+    answer=TracedPatientOut(),
+    roles=PHARMACIST,
+    page=cursors.BY_ROW,
+    raises=(LotNotFound,),
+)
+def list_patients(session: Session, call: Call) -> Any:
+    """Each once, with their doses of the lot and where they lie now."""
+    return tracing.list_patients(session, organization_id=call.organization_id, page=call.page, **call.path)
 
 
 def _change(session: Session, call: Call, status: LotStatus, reason: str | None) -> None:
@@ -156,4 +216,4 @@ def release(session: Session, call: Call) -> Any:
 def recall(session: Session, call: Call) -> Any:
     """For good: every fulfilment is either in the answer or refused. The lot leaves by waste or return."""
     _change(session, call, LotStatus.RECALLED, call.body["reason"])
-    return trace_lot(session, organization_id=call.organization_id, **call.path)
+    return tracing.trace_lot(session, organization_id=call.organization_id, **call.path)

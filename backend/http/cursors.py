@@ -72,6 +72,7 @@ BY_SEVERITY = (share_part, id_part)
 BY_TIME = (time_part, id_part)
 BY_NAME = (mode_part, text_part, id_part)
 BY_NAME_OF_ROW = (mode_part, id_part)  # where no URL may tell the name: whoever lists looks it up by the id
+BY_ROW = (id_part,)  # the same of a list in one order
 BY_TEXT = (text_part, id_part)
 BY_RANK = (number_part, time_part, id_part)
 BY_DAY = (day_part, id_part, id_part)

@@ -156,6 +156,14 @@ class StockMovement(Tenant, Numbered, Base):
         Index("ix_stock_movements_drug_id", "organization_id", "drug_id", "recorded_at", "id"),
         Index("ix_stock_movements_shelf", "organization_id", "ward_id", "drug_id", "recorded_at", "id"),
         Index("ix_stock_movements_number", "organization_id", "number"),
+        Index(
+            "ix_stock_movements_given",
+            "organization_id",
+            "lot_id",
+            "occurred_at",
+            "id",
+            postgresql_where=text("reason = 'fulfilment'"),
+        ),
     )
 
     ward_id: Mapped[UUID]

@@ -50,7 +50,9 @@ def _populated(database: Database) -> Hospital:
         hospital.place(shelf=shelf)
     born = date(1970, 1, 1)
     values = {"ward_id": hospital.ward_id, "name": "Lund, Ann", "mrn": "M-0", "date_of_birth": born}
-    hospital.run(lambda session: add_patient(session, organization_id=hospital.organization_id, **values))
+    organization_id = hospital.organization_id
+    ann = hospital.run(lambda session: add_patient(session, organization_id=organization_id, **values))
+    hospital.fulfil(replace(hospital, patient_id=ann).place())
     a_run(hospital)
     run(hospital)
     return hospital

@@ -19,6 +19,7 @@ from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus
 from tests import day
 from tests.hospital import PASSWORD, Hospital, now
+from tests.reports.giving import LOT_OF_MOST_PATIENTS
 
 GTIN = "04006381333931"
 BORN = date(1970, 1, 1)
@@ -89,6 +90,13 @@ def a_new_lot(hospital: Hospital, status: LotStatus = LotStatus.AVAILABLE) -> di
     if status is not LotStatus.AVAILABLE:
         day.change_lot(hospital, lot_id, status)
     return {"lot_id": lot_id}
+
+
+def a_given_lot(hospital: Hospital) -> dict[str, UUID]:
+    """The path of the lot that most patients were given, of several the one that was given first."""
+    if not hospital.rows(LOT_OF_MOST_PATIENTS):
+        a_dose(hospital)
+    return {"lot_id": UUID(str(hospital.rows(LOT_OF_MOST_PATIENTS)[0][0]))}
 
 
 def a_dose(hospital: Hospital, **changes: Any) -> UUID:
@@ -331,6 +339,10 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     ),
     "GET /lots": lambda h: Ask(query={"drug_id": h.drug_id, "lot_number": "L1", "status": "available"}),
     "GET /lots/<uuid:lot_id>": lambda h: Ask(path={"lot_id": one_of(h, "lots", a_new_lot)}),
+    "GET /lots/<uuid:lot_id>/doses": lambda h: Ask(
+        path=a_given_lot(h), query={"ward_id": h.ward_id, "patient_id": h.patient_id, **_times()}
+    ),
+    "GET /lots/<uuid:lot_id>/patients": lambda h: Ask(path=a_given_lot(h)),
     "POST /lots/<uuid:lot_id>/hold": lambda h: Ask(path=a_new_lot(h), body={"reason": "cold chain"}),
     "POST /lots/<uuid:lot_id>/release": lambda h: Ask(path=a_new_lot(h, LotStatus.ON_HOLD)),
     "POST /lots/<uuid:lot_id>/recall": lambda h: Ask(path=a_new_lot(h), body={"reason": "particles"}),

@@ -62,15 +62,16 @@ PRESENT = {"GET /wards": 1, "GET /stock/expiring-value": 1, "GET /audit": 1}
 BY_TIME = {
     *("GET /orders", "GET /stock/movements", "GET /administrations", "GET /override-drugs", "GET /overrides"),
     "GET /patients/<uuid:patient_id>/care-team/history",
+    "GET /lots/<uuid:lot_id>/doses",
     *("GET /transfers", "GET /counts", "GET /discrepancies", "GET /stock/register", "GET /alerts"),
     *("GET /audit", "GET /drift/runs"),
 }
 
 
-NAMES = ("cpt_group", "expires_on", "email", "name", "provider_name", "day", "drug_name", "ward_name")
+NAMES = ("patient_name", "cpt_group", "expires_on", "email", "name", "provider_name", "day", "drug_name", "ward_name")
 TIMES = (
     *("started_at", "assigned_at", "recorded_at", "administered_at", "opened_at", "requested_at"),
-    *("created_at", "occurred_at"),
+    *("created_at", "occurred_at", "given_at"),
 )
 
 
@@ -80,9 +81,10 @@ def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
 
 
 def path_of(hospital: Hospital, name: str) -> str:
-    """Where the list is: of the hospital's patient, of its only run."""
-    run_id = hospital.rows("SELECT (SELECT id FROM report_runs LIMIT 1)")[0][0]
-    return url_of(name, Ask(path={"patient_id": hospital.patient_id, "run_id": run_id}))
+    """Where the list is: of the hospital's patient, of its only run, of the lot that was given."""
+    given = "SELECT lot_id FROM stock_movements WHERE reason = 'fulfilment' LIMIT 1"
+    ((run_id, lot_id),) = hospital.rows(f"SELECT (SELECT id FROM report_runs LIMIT 1), ({given})")
+    return url_of(name, Ask(path={"patient_id": hospital.patient_id, "run_id": run_id, "lot_id": lot_id}))
 
 
 @pytest.fixture
@@ -93,7 +95,8 @@ def reader(app: Flask, hospital: Hospital) -> Callable[[str], Client]:
 
 def key_of(row: dict[str, Any]) -> Any:
     """What tells one row of a list from another."""
-    return row.get("id") or (row.get("day"), row["ward_id"], row.get("drug_id"))
+    known = row.get("id") or row.get("administration_id") or row.get("patient_id")
+    return known or (row.get("day"), row["ward_id"], row.get("drug_id"))
 
 
 def test_every_list_is_walked_here() -> None:

@@ -80,6 +80,8 @@ MAY = {
     "POST /stock/movements/<uuid:movement_id>/correct": {"pharmacist"},
     "GET /lots": EVERYBODY,
     "GET /lots/<uuid:lot_id>": {"pharmacist"},
+    "GET /lots/<uuid:lot_id>/doses": {"pharmacist"},
+    "GET /lots/<uuid:lot_id>/patients": {"pharmacist"},
     "POST /lots/<uuid:lot_id>/hold": {"pharmacist"},
     "POST /lots/<uuid:lot_id>/release": {"pharmacist"},
     "POST /lots/<uuid:lot_id>/recall": {"pharmacist"},

@@ -174,6 +174,7 @@ def test_a_recall_in_the_middle_of_fulfilments_misses_no_dose(app: Flask, hospit
 
     assert len(recalled) == 1
     assert {dose["administration_id"] for dose in recalled[0]["doses"]} == given
+    assert recalled[0]["dose_count"] == sum(patient["doses"] for patient in recalled[0]["patients"]) == len(given)
     assert set(refused) == {"insufficient_stock"}  # so the recall was in the middle, and
     assert given
     units = {row["ward_id"]: row["quantity_units"] for row in recalled[0]["stock"]}
