@@ -21,6 +21,7 @@ from backend.models import Base
 from tests.cli.running import COMMAND, ROOT, clean_environment
 from tests.hospital import Hospital
 from tests.migrations.catalogue import ask
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PROC = Path("/proc")
 SECRET = "a-password-of-the-backup"
@@ -39,7 +40,7 @@ def valmed(*arguments: str | Path, url: str) -> subprocess.CompletedProcess[str]
         env=clean_environment(database_url=url),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -105,23 +106,20 @@ def waiting(at_work: Hospital, whole_url: URL, tmp_path: Path) -> Iterator[subpr
             wait_for(observer, 0)
     if process.poll() is None:
         process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def wait_for(observer: object, sessions: int) -> None:
     """Returns when so many pg_dumps are in the database."""
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
-    ends = time.monotonic() + 60
-    while ask(observer, count) != [(sessions,)]:  # type: ignore[arg-type]
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    wait_until(lambda: ask(observer, count) == [(sessions,)])  # type: ignore[arg-type]
 
 
 def test_a_backup_that_is_killed_leaves_nothing_that_looks_complete(
     waiting: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     waiting.kill()
-    waiting.wait(30)
+    waiting.wait(PATIENCE_SECONDS)
     (partial,) = tmp_path.iterdir()
     assert partial.name.startswith(".night.dump.")
     assert partial.suffix == ".partial"
@@ -132,7 +130,7 @@ def test_a_backup_that_is_killed_leaves_nothing_that_looks_complete(
 
 def test_a_backup_that_is_stopped_leaves_nothing(waiting: subprocess.Popen[str], tmp_path: Path) -> None:
     waiting.send_signal(signal.SIGINT)
-    assert waiting.wait(30) != 0
+    assert waiting.wait(PATIENCE_SECONDS) != 0
     assert list(tmp_path.iterdir()) == []
 
 

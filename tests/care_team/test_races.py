@@ -23,6 +23,7 @@ from tests.care_team.team import Team
 from tests.concurrency.crowd import outcomes, retries, together
 from tests.concurrency.test_guards import without_lanes
 from tests.hospital import Hospital
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.concurrency
 CROWD = 10
@@ -57,7 +58,7 @@ def let_two_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def look_and_wait(team: Sequence[Any]) -> Any:
         found = look(team)
         if next(looks) < 2:
-            both.wait(timeout=30)
+            both.wait(timeout=PATIENCE_SECONDS)
         return found
 
     monkeypatch.setattr(assigning, "_primary", look_and_wait)

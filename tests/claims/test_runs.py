@@ -23,7 +23,7 @@ from backend.errors import Busy
 from backend.observability import DRIFT_RUNS
 from tests.claims.filing import AS_OF, an_event, claims, drift, events_of, file_claims, run, states
 from tests.hospital import Hospital, now, open_hospital
-from tests.migrations.catalogue import ask
+from tests.waiting import PATIENCE_SECONDS, wait_until_blocked
 
 BEFORE, LATELY = 50, 7
 EVENTS = text("SELECT count(*) FROM drift_events")
@@ -47,7 +47,7 @@ def computing(hospital: Hospital) -> Iterator[Callable[[], None]]:
         write_events(session, **values)
         if hasattr(mine, "first"):
             written.set()
-            assert told.wait(60)
+            assert told.wait(PATIENCE_SECONDS)
 
     def first() -> UUID:
         mine.first = True
@@ -56,24 +56,12 @@ def computing(hospital: Hospital) -> Iterator[Callable[[], None]]:
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setattr(runs, "write_events", write_and_wait)
         running = pool.submit(first)
-        assert written.wait(30)
+        assert written.wait(PATIENCE_SECONDS)
         try:
             yield told.set
         finally:
             told.set()
-            running.result(timeout=30)
-
-
-def wait_until_blocked(owner: Any) -> None:
-    """Until a transaction of this database waits for another's lock."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
-    )
-    deadline = time.monotonic() + 20
-    while ask(owner, query) == [(0,)]:
-        assert time.monotonic() < deadline, "nobody waits"
-        time.sleep(0.01)
+            running.result(timeout=PATIENCE_SECONDS)
 
 
 def second(pool: ThreadPoolExecutor, hospital: Hospital) -> "Future[int]":
@@ -93,7 +81,7 @@ def test_the_second_run_waits_and_sees_what_the_first_committed(drifting: Hospit
         time.sleep(0.2)
         assert not waiting.done()
         commit()
-        assert waiting.result(timeout=30) == 1
+        assert waiting.result(timeout=PATIENCE_SECONDS) == 1
 
 
 def test_a_run_that_forgets_its_lane_is_still_held_by_the_row(drifting: Hospital, owner: Any) -> None:
@@ -110,7 +98,7 @@ def test_a_run_that_forgets_its_lane_is_still_held_by_the_row(drifting: Hospital
         time.sleep(0.2)
         assert not waiting.done()
         commit()
-        assert waiting.result(timeout=30) == 0
+        assert waiting.result(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_another_hospital_and_the_wards_do_not_wait(drifting: Hospital) -> None:

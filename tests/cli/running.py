@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.config import Config
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from backend.cli import main; main()"]
@@ -69,7 +70,7 @@ class Loaded:
 
     def end(self) -> None:
         """The program ends with its input."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def clean_environment(**settings: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from tests.audit.sealed import Evidence
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment
 from tests.cli.test_cli import Succeed
 from tests.hospital import open_hospital
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -173,6 +173,6 @@ def test_two_processes_seal_on_and_end_when_told(evidence: Evidence, tmp_path: P
     assert all(process.poll() is None for process in processes), "they stay"
     for process in processes:
         process.send_signal(signal.SIGTERM)
-    assert [process.wait(timeout=30) for process in processes] == [0, 0]
+    assert [process.wait(timeout=PATIENCE_SECONDS) for process in processes] == [0, 0]
     assert "Traceback" not in "".join(output.read_text() for output in outputs)
     assert evidence.findings() == []

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from backend.models import Base
 from backend.reports.invariants import INVARIANTS, references
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now, open_hospital
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PASSWORD = "correct horse battery"
 Succeed = Callable[..., str]
@@ -193,25 +193,27 @@ def test_serve_serves_until_it_is_told_to_stop(config: Config) -> None:
         text=True,
     )
     try:
-        deadline = time.monotonic() + 30
-        answer = ""
-        while not answer:
+        answers: list[str] = []
+
+        def answered() -> bool:
             assert server.poll() is None, server.communicate()[0]
-            assert time.monotonic() < deadline
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as response:
-                answer = response.read().decode()
+            address = f"http://127.0.0.1:{port}/readyz"
+            with suppress(OSError), urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as response:
+                answers.append(response.read().decode())
                 assert not re.search("[0-9]", response.headers["Server"])
-            time.sleep(0.05)
-        assert json.loads(answer) == {"status": "ready"}
+            return answers != []
+
+        wait_until(answered)
+        assert json.loads(answers[0]) == {"status": "ready"}
         smuggled = b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0"
         for wrong in (b"/ HTTP/1.1\r\nno colon", b"/" + b"x" * 9_000 + b" HTTP/1.1", b"/ HTTP/1.1\r\n" + smuggled):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as line:
                 line.sendall(b"GET " + wrong + b"\r\n\r\n")
                 refusal = b"".join(iter(lambda: line.recv(65_536), b""))
             assert refusal.startswith(b"HTTP/1.1 4")
             assert not re.search(rb"Traceback|gunicorn/[0-9]|Python|/backend/|File ", refusal)
         server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=20) == 0
+        assert server.wait(timeout=PATIENCE_SECONDS) == 0
     finally:
         server.kill()
         server.communicate()

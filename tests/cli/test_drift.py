@@ -18,7 +18,7 @@ from backend.errors import Busy
 from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 Succeed = Callable[..., str]
 DRIFTED = [*claims(60, ago=50, denied=6), *claims(60, ago=7, denied=30)]
@@ -92,7 +92,7 @@ def test_two_schedules_make_one_run_a_week_and_end_when_told(
     assert all(process.poll() is None for process in processes), "they stay for the weeks to come"
     for process in processes:
         process.send_signal(signal.SIGTERM)
-    assert [process.wait(timeout=30) for process in processes] == [0, 0]
+    assert [process.wait(timeout=PATIENCE_SECONDS) for process in processes] == [0, 0]
     said = "".join(output.read_text() for output in outputs)
     assert f"{hospital.slug}: run " in said
     assert "Traceback" not in said
@@ -108,7 +108,7 @@ def test_a_schedule_answers_prometheus_where_it_is_told_to(
     process = _schedule(config, tmp_path / "out", "--metrics-port", port)
     try:
         wait_until(lambda: [state[0] for state in states(hospital)] == ["success"])
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as answer:
             runs = re.search(r'valmed_drift_runs_total\{outcome="finished"\} (\S+)', answer.read().decode())
         assert runs is not None
         assert float(runs[1]) >= 1
@@ -117,7 +117,7 @@ def test_a_schedule_answers_prometheus_where_it_is_told_to(
         assert done.stderr.startswith(f"valmed: cannot answer Prometheus on port {port}: ")
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _schedule(config: Config, output: Path, *options: str) -> "subprocess.Popen[bytes]":

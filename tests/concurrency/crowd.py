@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 
 from backend.observability import RETRIES
 from tests.hospital import Client
+from tests.waiting import PATIENCE_SECONDS
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def together(*acts: Callable[[], T]) -> list[T]:
         return act()
 
     with ThreadPoolExecutor(len(acts)) as pool:
-        return [future.result(timeout=120) for future in [pool.submit(start, act) for act in acts]]
+        return [future.result(timeout=PATIENCE_SECONDS) for future in [pool.submit(start, act) for act in acts]]
 
 
 def fulfil_all(client: Client, order_ids: Sequence[object], clients: int) -> list[TestResponse]:

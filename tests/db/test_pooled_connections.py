@@ -33,6 +33,7 @@ from backend.stock.picking import InsufficientStock
 from tests.db.furnishing import Pair, tenant_column
 from tests.db.leftovers import state_of
 from tests.migrations.catalogue import needs_superuser
+from tests.waiting import PATIENCE_SECONDS
 
 Connection = psycopg2.extensions.connection
 
@@ -199,7 +200,7 @@ def test_a_thread_that_dies_leaves_a_clean_connection(single: Database, pair: Pa
     before = state_of(single)
     actor = replace(pair.mine.nurse, request_id="before")
     with ThreadPoolExecutor(1) as pool, pytest.raises(KeyError):
-        pool.submit(single.transact, breaks, actor=actor).result(timeout=30)
+        pool.submit(single.transact, breaks, actor=actor).result(timeout=PATIENCE_SECONDS)
     assert state_of(single) == before
     assert single.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 

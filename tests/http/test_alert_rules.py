@@ -15,6 +15,7 @@ from backend.backups.manifest import Manifest
 from backend.backups.textfile import write_textfile
 from backend.http.metrics import WorkersMemory
 from tests.hospital import Hospital, sign_in
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / ".prometheus" / "valmed.rules.yml"
@@ -93,7 +94,12 @@ def test_every_alert_has_a_severity_a_summary_and_a_runbook_of_the_readme() -> N
 def test_promtool_is_content(task: tuple[str, str]) -> None:
     verb, file = task
     done = subprocess.run(
-        [str(PROMTOOL), verb, "rules", file], cwd=RULES.parent, capture_output=True, text=True, timeout=60, check=False
+        [str(PROMTOOL), verb, "rules", file],
+        cwd=RULES.parent,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -25,6 +25,7 @@ from backend.observability import CONNECTIONS
 from tests.api.asking import assert_problem
 from tests.conftest import drop_database
 from tests.hospital import Hospital, sign_in
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 FULFIL = "/api/v1/orders/<uuid:order_id>/fulfill"
@@ -218,9 +219,14 @@ def test_the_metrics_of_all_processes_are_summed(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", WORKER, requests], env=env, stdout=subprocess.PIPE, text=True)
         for requests in ("3", "4")
     ]
-    assert [worker.communicate(timeout=60) and worker.returncode for worker in workers] == [0, 0]
+    assert [worker.communicate(timeout=PATIENCE_SECONDS) and worker.returncode for worker in workers] == [0, 0]
     third = subprocess.run(
-        [sys.executable, "-c", WORKER, "5"], env=env, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", WORKER, "5"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
     )
     (found,) = re.findall(r'seconds_count\{method="GET",route="/healthz",status="200"\} (\S+)', third.stdout)
     assert float(found) == 12

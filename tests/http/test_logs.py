@@ -12,6 +12,7 @@ import pytest
 
 from backend.config import Config
 from tests.cli.running import ROOT, clean_environment, settings_of
+from tests.waiting import PATIENCE_SECONDS
 
 Lines = list[dict[str, Any]]
 
@@ -124,7 +125,13 @@ def run(script: str, config: Config, file: Path) -> tuple[dict[str, Any], Lines,
     """What the script told, the lines that it logged, and the file as it stands."""
     env = clean_environment(**settings_of(config), log_file=str(file))
     done = subprocess.run(
-        [sys.executable, "-c", script], env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     text = file.read_text()

@@ -19,6 +19,7 @@ from backend.db.provision import application_url, connect
 from tests.hospital import Hospital, open_hospital
 from tests.migrations.catalogue import ask, owner_of
 from tests.migrations.test_live_indexes import invalid_indexes, migrating, open_writer, stamp, wait_for_blocked
+from tests.waiting import PATIENCE_SECONDS
 
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 INDEXED, PROMOTED = (next(VERSIONS.glob(f"*_{name}_drift_signals.py")).name[:4] for name in ("index", "promote"))
@@ -84,7 +85,7 @@ def writing(writer: Writer) -> Iterator["Future[None]"]:
             yield busy
         finally:
             stop.set()
-            busy.result(timeout=30)
+            busy.result(timeout=PATIENCE_SECONDS)
 
 
 def guards(config: Config) -> list[tuple[Any, ...]]:
@@ -140,7 +141,7 @@ def test_behind_a_long_transaction_the_promotion_lets_writers_pass_again_and_aga
             wait_for_blocked(writer.config, old)
             time.sleep(4 * ddl.BRIEF_MS / 1000)
             assert not moving.done()
-        moving.result(timeout=60)
+        moving.result(timeout=PATIENCE_SECONDS)
     assert guards(writer.config) == (CONSTRAINT if direction == "up" else INDEX_ONLY)
     assert max(writer.waits) > ddl.BRIEF_MS / 2000
     assert len(writer.waits) > 20

@@ -12,6 +12,7 @@ from backend.db.provision import application_url
 from backend.proving.application import Application, NotStarted
 from tests.hospital import open_hospital, sign_in
 from tests.migrations.catalogue import ask, owner_of
+from tests.waiting import PATIENCE_SECONDS
 
 LATER = f"{int(migrate.newest()) + 1:04d}"
 
@@ -42,7 +43,7 @@ def test_it_starts_anew_and_says_that_it_is_behind(later_config: Config, tmp_pat
     application = Application({**settings, "VALMED_WORKERS": "1"}, log)
     application.start()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{application.port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{application.port}/readyz", timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
     finally:
         application.stop()

@@ -29,6 +29,7 @@ from backend.db.provision import application_url
 from backend.errors import Busy
 from tests.hospital import Hospital, open_hospital
 from tests.migrations.catalogue import ask, owner_of
+from tests.waiting import PATIENCE_SECONDS, wait_until_blocked
 
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 BUILDS = [  # revision and table
@@ -83,15 +84,8 @@ def open_writer(config: Config, table: str) -> Iterator[psycopg2.extensions.conn
 
 def wait_for_blocked(config: Config, holder: psycopg2.extensions.connection) -> int:
     """The process that waits for the transaction of `holder`, as soon as there is one."""
-    pid = holder.get_backend_pid()
     with owner_of(config) as watcher:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            waiting = ask(watcher, "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", pid)
-            if waiting:
-                return int(waiting[0][0])
-            time.sleep(0.01)
-    raise AssertionError("nothing ever waited for the open writer")
+        return wait_until_blocked(watcher, holder)
 
 
 def next_writer_passes(config: Config, table: str) -> bool:
@@ -121,7 +115,7 @@ def test_every_index_migration_lets_the_next_writer_pass_while_it_waits_for_an_o
                 wait_for_blocked(old_config, writer)
                 if not next_writer_passes(old_config, table):
                     blocked.append(revision)
-            upgrade.result(timeout=30)
+            upgrade.result(timeout=PATIENCE_SECONDS)
         assert migrate.current(old_config) == BUILDS[-1][0]
         for revision, table in reversed(BUILDS):
             if migrate.current(old_config) < revision:
@@ -132,7 +126,7 @@ def test_every_index_migration_lets_the_next_writer_pass_while_it_waits_for_an_o
                 wait_for_blocked(old_config, writer)
                 if not next_writer_passes(old_config, table):
                     blocked.append(f"{revision} down")
-            downgrade.result(timeout=30)
+            downgrade.result(timeout=PATIENCE_SECONDS)
     assert blocked == []
     assert len(BUILDS) == 23
     assert invalid_indexes(old_config) == []
@@ -170,7 +164,7 @@ def test_a_step_waits_for_a_writer_older_than_lock_timeout_which_then_holds_agai
             wait_for_blocked(fresh_config, writer)
             time.sleep(0.5)  # five times as long as it would wait for a lock that blocks
             assert not waiting.done()
-        assert waiting.result(timeout=30) == "100ms"
+        assert waiting.result(timeout=PATIENCE_SECONDS) == "100ms"
     assert invalid_indexes(fresh_config) == []
 
 
@@ -187,7 +181,7 @@ def test_a_plain_index_migration_would_make_the_next_writer_wait(fresh_config: C
         wait_for_blocked(fresh_config, writer)
         assert not next_writer_passes(fresh_config, "drugs")
         ask(writer, "ROLLBACK")
-        built.result(timeout=30)
+        built.result(timeout=PATIENCE_SECONDS)
 
 
 def test_a_nurse_is_told_busy_behind_a_plain_build_and_served_behind_a_concurrent_one(old_hospital: Hospital) -> None:
@@ -212,7 +206,7 @@ def test_a_nurse_is_told_busy_behind_a_plain_build_and_served_behind_a_concurren
                 return "busy"
             finally:
                 ask(writer, "ROLLBACK")
-                built.result(timeout=30)
+                built.result(timeout=PATIENCE_SECONDS)
                 nurse.database.engine.dispose()
 
     columns = "medication_orders (organization_id, due_at)"
@@ -248,7 +242,7 @@ def test_nurses_keep_fulfilling_while_every_index_is_built(old_hospital: Hospita
             built.set()
         finally:
             stop.set()
-        given = [during for future in nurses for during in future.result(timeout=60)]
+        given = [during for future in nurses for during in future.result(timeout=PATIENCE_SECONDS)]
 
     assert sum(given) > len(RUN) > 8
     assert hospital.on_hand() == 100_000 - len(given)
@@ -289,7 +283,7 @@ def test_an_index_left_invalid_by_a_killed_build_is_rebuilt_by_running_again(
         builder = wait_for_blocked(old_config, writer)
         with owner_of(old_config) as owner:
             assert ask(owner, "SELECT pg_terminate_backend(%s, 5000)", builder) == [(True,)]
-        assert isinstance(upgrade.exception(timeout=30), Exception)
+        assert isinstance(upgrade.exception(timeout=PATIENCE_SECONDS), Exception)
     assert migrate.current(old_config) == before
     assert invalid_indexes(old_config) == [index]
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from backend.db.engine import normalised_url
 from backend.db.provision import ROLE_FLAGS, RoleProblem, connect, provision_role
 from tests.conftest import drop_database
 from tests.migrations.catalogue import ask, describe, needs_superuser, owner_of
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = Config(database_url="postgresql:///none")
@@ -241,13 +241,16 @@ def test_two_deploys_at_once_queue_and_the_one_that_waits_holds_nothing_up(empty
             for _ in range(2)
         ]
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        deadline, seen = time.monotonic() + 30, [0]
-        while seen[-5:] != [2] * 5:  # both have come to the queue and stay there
+        seen = []
+
+        def queued() -> bool:
+            """Both have come to the queue and stay there."""
             seen.append(ask(owner, others)[0][0])
-            assert time.monotonic() < deadline, [deploy.poll() for deploy in deploys]
-            time.sleep(0.1)
+            return seen[-25:] == [2] * 25
+
+        wait_until(queued, lambda: [deploy.poll() for deploy in deploys])
         assert migrate.current(empty_config) == "0011"
-    said = [deploy.communicate(timeout=60)[0] for deploy in deploys]
+    said = [deploy.communicate(timeout=PATIENCE_SECONDS)[0] for deploy in deploys]
     assert said == [f"The database stands at {migrate.newest()}.\n"] * 2
     assert [deploy.returncode for deploy in deploys] == [0, 0]
     migrate.check(empty_config)

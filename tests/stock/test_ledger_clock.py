@@ -1,6 +1,5 @@
 """A shelf's ledger is in the order of the clock, whoever began first: stock at a moment is read from it."""
 
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ from backend.stock import ledger
 from backend.stock.ledger import Cause, Line
 from backend.stock.models import MovementReason
 from tests.hospital import Hospital, now
+from tests.waiting import PATIENCE_SECONDS, wait_until_blocked
 
 
 def test_who_began_first_and_waited_is_recorded_when_it_wrote(
@@ -33,23 +33,12 @@ def test_who_began_first_and_waited_is_recorded_when_it_wrote(
     with owner.cursor() as cursor, ThreadPoolExecutor(1) as late:
         cursor.execute("BEGIN; LOCK TABLE lanes.lane_000 IN EXCLUSIVE MODE")
         waiting = late.submit(hospital.run, write_late)
-        wait_until_blocked(cursor)
+        wait_until_blocked(owner, owner)
         hospital.receive(3)
         cursor.execute("ROLLBACK")
-        waiting.result(timeout=10)
+        waiting.result(timeout=PATIENCE_SECONDS)
 
     rows = hospital.rows("SELECT units, recorded_at FROM stock_movements ORDER BY sequence")
     assert [units for units, _ in rows] == [10, 10, 3, 1, 2]
     times = [recorded_at for _, recorded_at in rows]
     assert times == sorted(times)
-
-
-def wait_until_blocked(cursor: psycopg2.extensions.cursor) -> None:
-    """Returns as soon as somebody waits for the transaction of `cursor`."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
-        if cursor.fetchone() == (1,):
-            return
-        time.sleep(0.01)
-    raise AssertionError("nobody ever waited")
