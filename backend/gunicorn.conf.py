@@ -34,6 +34,7 @@ limit_request_field_size = 8190
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heartbeats must not wait for a disk
 accesslog = None
+logger_class = "backend.http.server_log.ServerLog"
 loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "warning")
 
 
@@ -48,6 +49,13 @@ def when_ready(_server):
     from backend.embedded.ending import take_signals
 
     take_signals()
+
+
+def post_fork(_server, _worker):
+    """What a worker prints past Python is a line of the log too."""
+    from backend.http.server_log import take_over_stderr
+
+    take_over_stderr()
 
 
 def child_exit(_server, worker):

@@ -57,8 +57,8 @@ def _to_json(event: dict[str, Any], **_: Any) -> bytes:
 
 def _frames_only(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Where an exception came from, without its message and its locals: either may hold a patient's data."""
-    if event.pop("exc_info", None):
-        kind, _error, trace = sys.exc_info()
+    if given := event.pop("exc_info", None):
+        kind, _error, trace = given if isinstance(given, tuple) else sys.exc_info()
         event["exception"] = kind.__name__ if kind else None
         event["frames"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)]
     return event

@@ -2,7 +2,8 @@
 
 Decision: the driver stays in autocommit and `Session` sends BEGIN itself. Because BEGIN, the tenant's settings, the
 lanes and the locking SELECT then travel as one message instead of two. Cost: the pool's own reset, a driver rollback,
-would do nothing, so `_end_leftovers` looks at the protocol's transaction status instead.
+would do nothing, and log an error where the connection is dead, so it is off; `_end_leftovers` looks at the protocol's
+transaction status instead.
 
 Decision: check-in does not run DISCARD ALL. Because every setting is SET LOCAL and a test proves that none outlives
 its transaction; DISCARD ALL costs a round trip a request and drops the prepared statements. Cost: a rule to keep.
@@ -14,13 +15,15 @@ prepared, before any SET LOCAL, and would else wait for a locked table until gun
 import time
 from typing import Any
 
+import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine.url import URL
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from backend.config import Config, ConfigError
-from backend.observability import CONNECTIONS
+from backend.observability import CONNECTIONS, log
 
 FRESH_SECONDS = 1.0
 # A server that vanished in the middle of a statement, without a word, is noticed and told as 503 before gunicorn ends
@@ -64,6 +67,7 @@ def make_engine(config: Config, url: URL) -> Engine:
         pool_recycle=config.pool_recycle_seconds,
         pool_pre_ping=True,
         pool_use_lifo=True,
+        pool_reset_on_return=None,
         connect_args={
             "connection_factory": DriverConnection,
             "connect_timeout": config.connect_timeout_seconds,
@@ -93,14 +97,17 @@ def _count_out(_connection: DriverConnection, _record: Any) -> None:
     CONNECTIONS.dec()
 
 
-def _end_leftovers(connection: DriverConnection, _record: Any, _state: Any) -> None:
-    """On check-in: no transaction outlives its request, whatever happened in it."""
-    if connection.closed:
-        return
-    connection.answered_at = time.monotonic()
-    if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
-        with connection.cursor() as cursor:
-            cursor.execute("ROLLBACK")
+def _end_leftovers(connection: DriverConnection, record: ConnectionPoolEntry, _state: Any) -> None:
+    """End what is open, on check-in: no transaction outlives its request, whatever happened in it. A connection that
+    was lost meanwhile leaves the pool; what was open on it has ended with it."""
+    try:
+        if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+        connection.answered_at = time.monotonic()
+    except psycopg2.Error as error:
+        log.info("connection_lost_idle", sqlstate=error.pgcode)
+        record.invalidate(error)
 
 
 def _ping_only_the_idle(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """Nothing of one transaction reaches the next one on the same pooled connection (mission row D4)."""
 
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -203,6 +204,30 @@ def test_a_thread_that_dies_leaves_a_clean_connection(single: Database, pair: Pa
         pool.submit(single.transact, breaks, actor=actor).result(timeout=PATIENCE_SECONDS)
     assert state_of(single) == before
     assert single.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["unnoticed", "noticed"])
+def test_connection_lost_before_a_refusal_leaves_the_pool_without_a_word(
+    single: Database, pair: Pair, superuser: Connection, caplog: pytest.LogCaptureFixture, closed: bool
+) -> None:
+    needs_superuser(superuser)
+    killed = []
+
+    def refused(session: Session) -> None:
+        writes(session)
+        killed.append(session._driver.info.backend_pid)
+        with superuser.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", (killed[-1],))
+        if closed:
+            with suppress(psycopg2.Error):
+                session._cursor.execute("SELECT 1")
+        raise InsufficientStock(requested_units=2, available_units=1)
+
+    with pytest.raises(InsufficientStock):
+        single.transact(refused, actor=pair.mine.operator)
+    pid = single.transact(lambda session: session._driver.info.backend_pid, actor=pair.mine.operator)
+    assert (len(killed), pid in killed) == (1, False)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_server_that_vanishes_is_noticed_before_gunicorn_ends_the_worker(single: Database, tmp_path: Path) -> None:
