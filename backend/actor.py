@@ -1,6 +1,7 @@
 """Who asks. Made once per request or command, frozen, and handed to every use case."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -28,7 +29,11 @@ STAFF = frozenset(Role)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A signed-in member of staff, or with `user_id` None the operator at the command line."""
+    """A signed-in member of staff, or with `user_id` None the operator at the command line.
+
+    `token_sha256` is the SHA-256 of the token that the request brought, `requested_at` the database's time when the
+    token was looked up: the request had arrived by then. Both are None where no request asks.
+    """
 
     organization_id: UUID
     user_id: UUID | None
@@ -36,6 +41,8 @@ class Actor:
     name: str
     request_id: str
     second_factor: bool = False
+    token_sha256: bytes | None = field(default=None, repr=False, compare=False)
+    requested_at: datetime | None = field(default=None, compare=False)
 
     def require(self, roles: frozenset[Role]) -> None:
         """Raises Forbidden unless the actor has one of `roles`."""

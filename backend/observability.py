@@ -45,6 +45,11 @@ for _outcome in ("failed", "locked"):  # there from the start: what appears with
     SIGN_IN_FAILURES.labels(_outcome)
 for _outcome in ("finished", "failed"):
     DRIFT_RUNS.labels(_outcome)
+CLOCK_OFFSET = Gauge(
+    "valmed_clock_offset_seconds",
+    "How far the clock of this node is ahead of the database's; negative where it is behind.",
+    multiprocess_mode="mostrecent",
+)
 BUILD = Gauge("valmed_build_info", "The running release; its value is 1.", ["version"], multiprocess_mode="max")
 BOARD_CACHE = Counter("valmed_board_cache_total", "MAR boards read, by whether the cache held them.", ["result"])
 

@@ -173,7 +173,6 @@ class Hospital:
             "dose": dose,
             "witness_id": None,
             "key": IdempotencyKey(key or uuid.uuid4().hex, fingerprint),
-            "now": now(),
             **changes,
         }
         return self.database.transact(

@@ -93,7 +93,7 @@ _VERSION = Prepared(
     """SELECT w.name, h.version + w.version + coalesce(
         (SELECT sum(l.version) FROM stock_levels l WHERE l.organization_id = $1 AND l.ward_id = $2), 0)::bigint,
       EXISTS (SELECT FROM ward_memberships m
-        WHERE m.organization_id = $1 AND m.ward_id = $2 AND m.user_id = $3), h.dose_window_minutes
+        WHERE m.organization_id = $1 AND m.ward_id = $2 AND m.user_id = $3), h.dose_window_minutes, clock_timestamp()
     FROM wards w JOIN organizations h ON h.id = $1
     WHERE w.organization_id = $1 AND w.id = $2""",
 )
@@ -119,8 +119,8 @@ _ORDERS = Prepared(
 )
 
 
-def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCache, now: datetime) -> Board:
-    """The board of a ward as it is at `now`, in at most two queries whatever its size.
+def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCache) -> Board:
+    """Read the board of a ward as it is now, in at most two queries whatever its size.
 
     A nurse reads the boards of her wards. Raises WardNotFound, NotOnThisWard.
     """
@@ -128,7 +128,7 @@ def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCac
     rows = session.run(_VERSION, (organization_id, ward_id, actor.user_id))
     if not rows:
         raise WardNotFound()
-    ward_name, version, member, window_minutes = rows[0]
+    ward_name, version, member, window_minutes, now = rows[0]
     if actor.role is Role.NURSE and not member:
         raise NotOnThisWard()
     kept = cache.get(organization_id, ward_id, version, now)

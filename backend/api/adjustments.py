@@ -107,7 +107,7 @@ def adjust(session: Session, call: Call) -> Any:
         lot_id=call.body.get("lot_id"),
         note=call.body["note"],
         witness_id=call.prepared,
-        now=call.now,
+        now=session.now,
     )
 
 
@@ -145,7 +145,7 @@ def correct(session: Session, call: Call) -> Any:
         shelf=call.shelf,
         note=call.body["reason"],
         witness_id=call.prepared,
-        now=call.now,
+        now=session.now,
         **call.path,
     )
     return queries.get_movement_of(session, organization_id=call.organization_id, reference_id=reference_id)

@@ -178,7 +178,7 @@ def mark_entered_in_error(session: Session, call: Call) -> Any:
         administration_id=administration_id,
         reason=call.body["reason"],
         witness_id=call.prepared,
-        now=call.now,
+        now=session.now,
     )
     return queries.get_administration(
         session, organization_id=call.organization_id, administration_id=administration_id
@@ -218,7 +218,7 @@ def _record(session: Session, call: Call, kind: RemainderKind) -> Any:
         lot_id=call.body.get("lot_id"),
         reason=call.body["reason"],
         witness_id=call.prepared,
-        now=call.now,
+        now=session.now,
     )
 
 

@@ -57,7 +57,7 @@ def _bring_up_to_date(database: Database, call: Call) -> None:
     """Opens and clears alerts before the first page is read."""
     if call.page.after is None:
         database.transact(
-            lambda session: alerts.refresh(session, organization_id=call.organization_id, now=call.now),
+            lambda session: alerts.refresh(session, organization_id=call.organization_id, now=session.now),
             actor=call.actor,
             repeatable=True,
         )
@@ -88,5 +88,5 @@ def list_alerts(session: Session, call: Call) -> Any:
 )
 def acknowledge(session: Session, call: Call) -> Any:
     """You have seen it. It stays until its condition ends."""
-    alerts.acknowledge(session, actor=call.actor, now=call.now, **call.path)
+    alerts.acknowledge(session, actor=call.actor, now=session.now, **call.path)
     return alerts.get_alert(session, actor=call.actor, **call.path)

@@ -131,7 +131,7 @@ def read_primary(session: Session, call: Call) -> Any:
 )
 def assign(session: Session, call: Call) -> Any:
     """One PRIMARY, any number of specialists and consultants, each doctor once."""
-    assignment_id = assigning.assign(session, actor=call.actor, now=call.now, **call.path, **call.body)
+    assignment_id = assigning.assign(session, actor=call.actor, now=session.now, **call.path, **call.body)
     where = {"organization_id": call.organization_id, **call.path}
     return queries.get_assignment(session, assignment_id=assignment_id, **where)
 
@@ -147,7 +147,7 @@ def assign(session: Session, call: Call) -> Any:
 def change_primary(session: Session, call: Call) -> Any:
     """In one transaction the present PRIMARY becomes a SPECIALIST, or with `outgoing` = `remove` leaves the team, and
     the new one begins. Who works here as a doctor no more leaves it in any case. Who is PRIMARY already stays it."""
-    assignment_id = assigning.change_primary(session, actor=call.actor, now=call.now, **call.path, **call.body)
+    assignment_id = assigning.change_primary(session, actor=call.actor, now=session.now, **call.path, **call.body)
     where = {"organization_id": call.organization_id, **call.path}
     return queries.get_assignment(session, assignment_id=assignment_id, **where)
 
@@ -161,4 +161,4 @@ def change_primary(session: Session, call: Call) -> Any:
 )
 def remove(session: Session, call: Call) -> Any:
     """Ends the assignment; it stays in the history."""
-    assigning.remove(session, actor=call.actor, now=call.now, **call.path)
+    assigning.remove(session, actor=call.actor, now=session.now, **call.path)

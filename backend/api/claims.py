@@ -82,4 +82,4 @@ def import_claims(session: Session, call: Call) -> Any:
     Rows that are wrong are rejected with their line numbers, the others imported. A claim that is known takes on what
     the file says now; the same file again changes nothing.
     """
-    return imports.import_claims(session, actor=call.actor, file=call.body["file"], now=call.now)
+    return imports.import_claims(session, actor=call.actor, file=call.body["file"], now=session.now)

@@ -128,7 +128,7 @@ def open_count(session: Session, call: Call) -> Any:
         ward_id=call.body["ward_id"],
         drug_ids=call.body.get("drug_ids"),
         controlled=call.body["controlled"],
-        now=call.now,
+        now=session.now,
     )
     return queries.get_count(session, organization_id=call.organization_id, count_id=count_id)
 
@@ -155,7 +155,7 @@ def record(session: Session, call: Call) -> Any:
             scan = parse_scan(line["scan"])
             ensure_scan_of_lot(session, organization_id=call.organization_id, scan=scan, lot_id=line["lot_id"])
     lines = [Counted(line["lot_id"], line["counted_units"], line.get("counted_at")) for line in call.body["lines"]]
-    counts.record(session, actor=call.actor, lines=lines, now=call.now, **call.path)
+    counts.record(session, actor=call.actor, lines=lines, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -168,7 +168,7 @@ def record(session: Session, call: Call) -> Any:
 )
 def complete(session: Session, call: Call) -> Any:
     """Ends the session; what differs becomes a discrepancy, and no unit moves before that is resolved."""
-    counts.complete(session, actor=call.actor, now=call.now, **call.path)
+    counts.complete(session, actor=call.actor, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -181,5 +181,5 @@ def complete(session: Session, call: Call) -> Any:
 )
 def cancel(session: Session, call: Call) -> Any:
     """Ends the session without a result."""
-    counts.cancel(session, actor=call.actor, now=call.now, **call.path)
+    counts.cancel(session, actor=call.actor, now=session.now, **call.path)
     return _answer(session, call)

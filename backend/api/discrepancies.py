@@ -167,6 +167,6 @@ def resolve(session: Session, call: Call) -> Any:
         resolution=call.body["resolution"],
         reason=call.body["reason"],
         witness_id=call.prepared,
-        now=call.now,
+        now=session.now,
     )
     return _answer(session, call)

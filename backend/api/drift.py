@@ -92,12 +92,11 @@ def _run(database: Database, call: Call) -> UUID | None:
         return None
     asked = dict(call.body)
     if "as_of" not in asked:
-        now = call.now
         asked["as_of"] = read(
-            database, call, lambda session: today_of(session, organization_id=organization_id, now=now)
+            database, call, lambda session: today_of(session, organization_id=organization_id, now=session.now)
         )
     parameters = Parameters(**asked)
-    return run_drift(database, actor=call.actor, asked_by=call.key.key, parameters=parameters, now=call.now)
+    return run_drift(database, actor=call.actor, asked_by=call.key.key, parameters=parameters, now=database.now())
 
 
 @resource.post(

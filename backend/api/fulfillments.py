@@ -76,5 +76,5 @@ def fulfil_round(session: Session, call: Call) -> Any:
     """Gives the next dose of each order in one transaction; a refused order does not stop the others."""
     doses = {named["order_id"]: named["dose"] for named in call.body["doses"]}
     shelves = frozenset(call.shelves)
-    wanted = Round(call.actor, call.body["order_ids"], doses, shelves, call.prepared, call.now)
+    wanted = Round(call.actor, call.body["order_ids"], doses, shelves, call.prepared)
     return {"results": rounds.fulfil_round(session, wanted)}

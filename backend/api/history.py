@@ -83,7 +83,7 @@ def list_levels_as_of(session: Session, call: Call) -> Any:
         session,
         organization_id=call.organization_id,
         at=call.query["at"],
-        now=call.now,
+        now=session.now,
         page=call.page,
         **filters,
     )
@@ -101,7 +101,7 @@ def list_consumption(session: Session, call: Call) -> Any:
     92 days."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "since", "until")}
     return consumption.list_consumption(
-        session, organization_id=call.organization_id, now=call.now, page=call.page, **filters
+        session, organization_id=call.organization_id, now=session.now, page=call.page, **filters
     )
 
 
@@ -120,6 +120,6 @@ def list_expiring_value(session: Session, call: Call) -> Any:
         organization_id=call.organization_id,
         ward_id=call.query.get("ward_id"),
         within_days=call.query["within_days"],
-        now=call.now,
+        now=session.now,
         page=call.page,
     )

@@ -183,7 +183,7 @@ def list_patients(session: Session, call: Call) -> Any:
 
 
 def _change(session: Session, call: Call, status: LotStatus, reason: str | None) -> None:
-    lots.change_status(session, actor=call.actor, status=status, reason=reason, now=call.now, **call.path)
+    lots.change_status(session, actor=call.actor, status=status, reason=reason, now=session.now, **call.path)
 
 
 def _status(verb: str, summary: str, *, body: Body | None, answer: Body) -> Callable[[Route], Route]:

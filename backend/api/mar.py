@@ -79,5 +79,5 @@ class BoardOut(Body):
 def read_mar(session: Session, call: Call) -> Any:
     """The board as it is now. Poll with If-None-Match: 304 while nothing on it has changed."""
     cache: BoardCache = current_app.extensions["valmed_boards"]
-    found = board.read_board(session, actor=call.actor, ward_id=call.query["ward_id"], cache=cache, now=call.now)
+    found = board.read_board(session, actor=call.actor, ward_id=call.query["ward_id"], cache=cache)
     return Answer(200, found.body, etag=found.etag)

@@ -120,11 +120,11 @@ def sign_out_everywhere(session: Session, call: Call) -> Any:
     """Ends every token of the caller, the one of this request too."""
     user_id = call.actor.user_id
     assert user_id is not None  # noqa: S101 - a token always belongs to a user
-    tokens.revoke_tokens_of(session, organization_id=call.organization_id, user_id=user_id, now=call.now)
+    tokens.revoke_tokens_of(session, organization_id=call.organization_id, user_id=user_id, now=session.now)
 
 
 def _choose(database: Database, call: Call) -> tuple[Person, str]:
-    person = signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(request))
+    person = signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(database, request))
     return person, signing_in.new_hash_of(database, person, call.body["new_password"])
 
 
@@ -135,14 +135,14 @@ def _choose(database: Database, call: Call) -> tuple[Person, str]:
     status=204,
     keyed=False,
     prepare=_choose,
+    lanes=lambda call: (call.prepared[0].lane,),
     raises=(PasswordWrong, TooManyAttempts),
 )
 def change_password(session: Session, call: Call) -> Any:
     """Ends every token of the caller, the one of this request too."""
     person, password_hash = call.prepared
-    session.take_lanes([person.lane])
     first_passwords.set_own_password(
-        session, actor=call.actor, person=person, password_hash=password_hash, now=call.now
+        session, actor=call.actor, person=person, password_hash=password_hash, now=session.now
     )
 
 
@@ -173,7 +173,7 @@ class _Enrolment:
 
 def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
     """None where this very secret is enrolled already: the request is repeated."""
-    origin, body = origin_of(request), call.body
+    origin, body = origin_of(database, request), call.body
     person = signing_in.person_of(database, call.actor)
     if person.totp_secret == body["secret"]:
         return None
@@ -207,7 +207,7 @@ def enrol_second_factor(session: Session, call: Call) -> Any:
 
 
 def _check_sign_in(database: Database, call: Call) -> None:
-    signing_in.check_own_sign_in(database, call.actor, call.body["password"], origin_of(request))
+    signing_in.check_own_sign_in(database, call.actor, call.body["password"], origin_of(database, request))
 
 
 @resource.post(

@@ -208,7 +208,7 @@ def list_orders(session: Session, call: Call) -> Any:
 def place(session: Session, call: Call) -> Any:
     """A new active order."""
     values = {name: value for name, value in call.body.items() if name not in {"ward_id", "drug_id"}}
-    order_id = ordering.place(session, actor=call.actor, shelf=call.shelf, now=call.now, **values)
+    order_id = ordering.place(session, actor=call.actor, shelf=call.shelf, now=session.now, **values)
     return queries.get_order(session, organization_id=call.organization_id, order_id=order_id)
 
 
@@ -216,7 +216,7 @@ def place(session: Session, call: Call) -> Any:
 def statistics(session: Session, call: Call) -> Any:
     """Orders by state, and the active ones that are urgent, overdue or unverified."""
     ward_id = call.query.get("ward_id")
-    return queries.order_statistics(session, organization_id=call.organization_id, ward_id=ward_id, now=call.now)
+    return queries.order_statistics(session, organization_id=call.organization_id, ward_id=ward_id, now=session.now)
 
 
 @resource.get("/orders/<uuid:order_id>", "One order", answer=OrderOut(), raises=(errors.OrderNotFound,))
@@ -234,7 +234,7 @@ def read_order(session: Session, call: Call) -> Any:
 )
 def verify(session: Session, call: Call) -> Any:
     """A pharmacist has checked the order; a second time changes nothing."""
-    ordering.verify(session, actor=call.actor, shelf=call.shelf, order_id=call.path["order_id"], now=call.now)
+    ordering.verify(session, actor=call.actor, shelf=call.shelf, order_id=call.path["order_id"], now=session.now)
     return _order_of(session, call)
 
 
@@ -254,7 +254,7 @@ def discontinue(session: Session, call: Call) -> Any:
         shelf=call.shelf,
         order_id=call.path["order_id"],
         reason=call.body["reason"],
-        now=call.now,
+        now=session.now,
     )
     return _order_of(session, call)
 
@@ -301,7 +301,6 @@ def fulfil(session: Session, call: Call) -> Any:
         dose=call.body.get("dose"),
         witness_id=call.prepared,
         key=call.key,
-        now=call.now,
         override_reason=call.body.get("override_reason"),
         scan=parse_scan(call.body["scan"]) if "scan" in call.body else None,
     )
@@ -332,5 +331,5 @@ def skip(session: Session, call: Call) -> Any:
         dose=call.body.get("dose"),
         outcome=Outcome(call.body["reason"]),
         note=call.body["note"],
-        now=call.now,
+        now=session.now,
     )

@@ -147,5 +147,5 @@ def list_overrides(session: Session, call: Call) -> Any:
 def review(session: Session, call: Call) -> Any:
     """Whether it was appropriate; once."""
     verdict = OverrideStatus(call.body["verdict"])
-    overrides.review(session, actor=call.actor, verdict=verdict, note=call.body["note"], now=call.now, **call.path)
+    overrides.review(session, actor=call.actor, verdict=verdict, note=call.body["note"], now=session.now, **call.path)
     return overrides.get_override(session, organization_id=call.organization_id, **call.path)

@@ -89,7 +89,7 @@ def receive(session: Session, call: Call) -> Any:
         scan, drug_id = parse_scan(call.body["scan"]), call.body["drug_id"]
         ensure_scan_agrees(session, organization_id=call.organization_id, scan=scan, drug_id=drug_id, **lot)
     units = call.body["quantity_units"]
-    return receipts.receive(session, actor=call.actor, shelf=call.shelf, quantity_units=units, now=call.now, **lot)
+    return receipts.receive(session, actor=call.actor, shelf=call.shelf, quantity_units=units, now=session.now, **lot)
 
 
 def _shelves(_database: Database, call: Call) -> Sequence[Shelf]:
@@ -100,7 +100,7 @@ def _shelves(_database: Database, call: Call) -> Sequence[Shelf]:
 def _receive_lines(session: Session, call: Call) -> Any:
     lines = [Delivered(**line) for line in call.body["lines"]]
     ward_id = call.body["ward_id"]
-    received = receipts.receive_delivery(session, actor=call.actor, ward_id=ward_id, lines=lines, now=call.now)
+    received = receipts.receive_delivery(session, actor=call.actor, ward_id=ward_id, lines=lines, now=session.now)
     return {"receipts": received}
 
 

@@ -41,4 +41,4 @@ def list_sign_ins(session: Session, call: Call) -> Any:
 def end_sign_in(session: Session, call: Call) -> Any:
     """Its token opens nothing from now on."""
     token_id: UUID = call.path["token_id"]
-    sign_ins.end_sign_in(session, actor=call.actor, token_id=token_id, now=call.now)
+    sign_ins.end_sign_in(session, actor=call.actor, token_id=token_id, now=session.now)

@@ -97,7 +97,7 @@ def list_levels(session: Session, call: Call) -> Any:
         session,
         organization_id=call.organization_id,
         within_days=call.query["within_days"],
-        now=call.now,
+        now=session.now,
         page=call.page,
         **filters,
     )

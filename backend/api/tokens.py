@@ -52,13 +52,15 @@ class TokenOut(Body):
 
 def _check(database: Database, body: dict[str, Any]) -> tuple[Actor, Person]:
     typed = Credentials(body["organization"], body["email"], body["password"])
-    person = signing_in.check_password(database, typed, origin_of(request))
+    person = signing_in.check_password(database, typed, origin_of(database, request))
     return person.actor(g.request_id, second_factor=False), person
 
 
 def _sign_in(database: Database, call: Call) -> IssuedToken:
     otp, new_password = call.body.get("otp"), call.body.get("new_password")
-    return signing_in.finish(database, call.prepared, otp, origin_of(request), new_password=new_password).issued
+    return signing_in.finish(
+        database, call.prepared, otp, origin_of(database, request), new_password=new_password
+    ).issued
 
 
 @resource.post(
@@ -89,4 +91,4 @@ def sign_in(session: Session, call: Call) -> Any:
 @resource.delete("/tokens/current", "Sign out", status=204, keyed=False)
 def sign_out(session: Session, call: Call) -> Any:
     """Ends the token of this request."""
-    tokens.revoke_token(session, actor=call.actor, token=bearer_of(request), now=call.now)
+    tokens.revoke_token(session, actor=call.actor, token=bearer_of(request), now=session.now)

@@ -193,7 +193,7 @@ def list_transfers(session: Session, call: Call) -> Any:
 def request_transfer(session: Session, call: Call) -> Any:
     """Asks for stock of another ward; no unit moves yet. A nurse asks for her own wards."""
     wanted = {**call.body, "lines": [Wanted(**line) for line in call.body["lines"]]}
-    transfer_id = transfers.request_transfer(session, actor=call.actor, now=call.now, **wanted)
+    transfer_id = transfers.request_transfer(session, actor=call.actor, now=session.now, **wanted)
     return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
 
 
@@ -216,7 +216,7 @@ def dispatch(session: Session, call: Call) -> Any:
     """Takes the units off the source's shelves, first expiring first; until they are received they are on the way."""
     lines = call.body.get("lines")
     sent = None if lines is None else {line["drug_id"]: line["quantity_units"] for line in lines}
-    transfers.dispatch(session, actor=call.actor, sent=sent, now=call.now, **call.path)
+    transfers.dispatch(session, actor=call.actor, sent=sent, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -236,7 +236,7 @@ def receive(session: Session, call: Call) -> Any:
     """
     lines = call.body.get("lines")
     arrived = None if lines is None else [Arrived(**line) for line in lines]
-    transfers.receive_transfer(session, actor=call.actor, arrived=arrived, now=call.now, **call.path)
+    transfers.receive_transfer(session, actor=call.actor, arrived=arrived, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -249,7 +249,7 @@ def receive(session: Session, call: Call) -> Any:
 )
 def cancel(session: Session, call: Call) -> Any:
     """Ends a transfer that was not dispatched."""
-    transfers.cancel(session, actor=call.actor, now=call.now, **call.path)
+    transfers.cancel(session, actor=call.actor, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -264,7 +264,7 @@ def cancel(session: Session, call: Call) -> Any:
 def propose(session: Session, call: Call) -> Any:
     """Par minus available minus inbound, for every drug of the ward where that is positive."""
     ward_id = call.query["ward_id"]
-    lines = replenishment.propose(session, organization_id=call.organization_id, ward_id=ward_id, now=call.now)
+    lines = replenishment.propose(session, organization_id=call.organization_id, ward_id=ward_id, now=session.now)
     return {"ward_id": ward_id, "lines": lines}
 
 
@@ -279,5 +279,5 @@ def propose(session: Session, call: Call) -> Any:
 )
 def replenish(session: Session, call: Call) -> Any:
     """Turns the proposal into a transfer; a second request finds the first on its way."""
-    transfer_id = replenishment.replenish(session, actor=call.actor, now=call.now, **call.body)
+    transfer_id = replenishment.replenish(session, actor=call.actor, now=session.now, **call.body)
     return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)

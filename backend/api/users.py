@@ -113,7 +113,7 @@ def _lanes_of(call: Call) -> tuple[int, ...]:
 def change_user(session: Session, call: Call) -> Any:
     """Name, role, wards, password; `active` false for somebody who left."""
     user_id: UUID = call.path["user_id"]
-    users.change_user(session, organization_id=call.organization_id, user_id=user_id, now=call.now, **call.body)
+    users.change_user(session, organization_id=call.organization_id, user_id=user_id, now=session.now, **call.body)
     return queries.get_user(session, organization_id=call.organization_id, user_id=user_id)
 
 
@@ -128,4 +128,4 @@ def change_user(session: Session, call: Call) -> Any:
 def reset_second_factor(session: Session, call: Call) -> Any:
     """For a phone that is lost. Ends every token of theirs; who must have one enrols at the next sign-in."""
     user_id: UUID = call.path["user_id"]
-    second_factors.reset(session, organization_id=call.organization_id, user_id=user_id, now=call.now)
+    second_factors.reset(session, organization_id=call.organization_id, user_id=user_id, now=session.now)

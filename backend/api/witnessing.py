@@ -39,7 +39,7 @@ def check_witness(database: Database, call: Call) -> UUID | None:
         return None
     organization = tokens.organization_slug(database, call.actor)
     credentials = Credentials(organization=organization, **call.body["witness"])
-    origin = origin_of(request)
+    origin = origin_of(database, request)
     try:
         person = signing_in.check_password(database, credentials, origin)
         if person.first_password:

@@ -1,6 +1,5 @@
 """`valmed alerts`: opens and clears alerts and shows them, for a schedule."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,9 +19,8 @@ def alerts(organization: str, data_dir: Path | None) -> None:
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
-        now = datetime.now(UTC)
         database.transact(
-            lambda session: refresh(session, organization_id=actor.organization_id, now=now),
+            lambda session: refresh(session, organization_id=actor.organization_id, now=session.now),
             actor=actor,
             repeatable=True,
         )

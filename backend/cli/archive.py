@@ -26,7 +26,7 @@ def archive(organization: str, before: datetime, folder: Path, data_dir: Path | 
     """
     with configured(data_dir) as config:
         database = open_database(config)
-        hospital = organization_id(database, organization)
+        hospital, now = organization_id(database, organization), database.now()
         database.engine.dispose()
         moved = archive_old(
             config,
@@ -34,7 +34,7 @@ def archive(organization: str, before: datetime, folder: Path, data_dir: Path | 
             slug=organization,
             before=before.replace(tzinfo=UTC),
             folder=folder,
-            now=datetime.now(UTC),
+            now=now,
             report=lambda table, rows: click.echo(f"\r{table}: {rows}", nl=False, err=True),
         )
     for each in moved:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -38,7 +37,7 @@ def import_(file: Path, organization: str, data_dir: Path | None) -> None:
 
         def work(session: Session) -> Imported:
             session.take_lanes([import_lane(actor.organization_id)])
-            return import_claims(session, actor=actor, file=checked, now=datetime.now(UTC))
+            return import_claims(session, actor=actor, file=checked, now=session.now)
 
         try:
             imported = database.transact(work, actor=actor, repeatable=True, report=True)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -41,7 +40,7 @@ def demo(port: int, data_dir: Path | None, reset: bool) -> None:
             migrate.upgrade(config)
         database = open_database(config)
         with _step("Sample hospitals") as say:
-            build_hospitals(database, now=datetime.now(UTC), report=say)
+            build_hospitals(database, now=database.now(), report=say)
         database.engine.dispose()
         ensure_serviceable(config)
         _greet(config, port, place)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -60,7 +60,7 @@ def run(organization: str, as_of: date | None, data_dir: Path | None, **asked: A
         actor = Actor.operator(organization_id(database, organization))
         day = as_of or _today(database, actor)
         parameters = Parameters(as_of=day, **asked)
-        run_id = run_drift(database, actor=actor, asked_by=str(new_id()), parameters=parameters, now=datetime.now(UTC))
+        run_id = run_drift(database, actor=actor, asked_by=str(new_id()), parameters=parameters, now=database.now())
         found, events = _found(database, actor, run_id)
     for event in events.items:
         click.echo(_line(event))
@@ -97,7 +97,7 @@ def schedule(adjust: bool, once: bool, metrics_port: int | None, data_dir: Path 
 def _look(database: Database, *, adjust: bool, staying: bool) -> Iterator[str]:
     """What `run_weeks` says. Who stays outlives a database that is away and looks again."""
     try:
-        yield from run_weeks(database, adjust=adjust, now=datetime.now(UTC))
+        yield from run_weeks(database, adjust=adjust, now=database.now())
     except Busy as refusal:
         if not staying:
             raise
@@ -123,11 +123,11 @@ def _patient(config: Config) -> Config:
     return replace(config, report_timeout_ms=REPORT_TIMEOUT_MS)
 
 
-def _today(database: Database, actor: Actor) -> Any:
-    now = datetime.now(UTC)
-    return database.transact(
-        lambda session: today_of(session, organization_id=actor.organization_id, now=now), actor=actor, read_only=True
-    )
+def _today(database: Database, actor: Actor) -> date:
+    def look(session: Session) -> date:
+        return today_of(session, organization_id=actor.organization_id, now=session.now)
+
+    return database.transact(look, actor=actor, read_only=True)
 
 
 def _found(database: Database, actor: Actor, run_id: UUID) -> tuple[Row[Any], Page]:

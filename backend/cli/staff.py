@@ -166,8 +166,7 @@ def reset_password(organization: str, email: str, password: str, data_dir: Path 
 
         def work(session: Session) -> None:
             session.take_lanes([sign_in_lane(where, user_id)])
-            now = datetime.now(UTC)
-            users.change_user(session, organization_id=where, user_id=user_id, password=password, now=now)
+            users.change_user(session, organization_id=where, user_id=user_id, password=password, now=session.now)
 
         database.transact(work, actor=actor)
     click.echo(f"{email} has a new password and is signed out everywhere. They sign in with it {_FIRST}")
@@ -187,7 +186,7 @@ def reset_second_factor(organization: str, email: str, data_dir: Path | None) ->
 
         def work(session: Session) -> None:
             session.take_lanes([sign_in_lane(where, user_id)])
-            second_factors.reset(session, organization_id=where, user_id=user_id, now=datetime.now(UTC))
+            second_factors.reset(session, organization_id=where, user_id=user_id, now=session.now)
 
         database.transact(work, actor=actor)
     click.echo(f"{email} has no second factor and is signed out everywhere.")

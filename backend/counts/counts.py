@@ -1,8 +1,7 @@
 """Counts: a session lists a ward's lots, somebody counts them, and what differs becomes a discrepancy.
 
-A line is compared with the ledger at the moment of counting: units that moved after `counted_at` are taken out of what
-was expected, so a dose given between counting and typing is no variance. A count writes no stock; the resolution of its
-discrepancies does.
+A line is compared with the ledger at the moment of counting (expectation.py), so a dose given between counting and
+typing is no variance. A count writes no stock; the resolution of its discrepancies does.
 """
 
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, insert, select, update
 
 from backend.actor import Actor, Role
+from backend.counts import expectation
 from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen, NotOnThisWard
 from backend.counts.models import CountStatus, StockCount, StockCountLine
 from backend.db import Session, new_id
@@ -25,7 +25,7 @@ from backend.organizations.organizations import get_ward
 from backend.stock import ledger
 from backend.stock.adjustments import LotNotFound
 from backend.stock.ledger import Shelf
-from backend.stock.models import Lot, StockLot, StockMovement
+from backend.stock.models import Lot, StockLot
 
 LINES_MAX = 1_000
 CLOCK_SKEW = timedelta(minutes=1)
@@ -99,23 +99,21 @@ def record(session: Session, *, actor: Actor, count_id: UUID, lines: Sequence[Co
         raise ValidationFailed.of("lines", "a lot is listed twice")
     drugs = _drugs_of(session, actor.organization_id, [line.lot_id for line in lines])
     for number, line in enumerate(lines):
-        counted_at = line.counted_at or now
-        if not count.created_at <= counted_at <= now + CLOCK_SKEW:
+        if not count.created_at <= (line.counted_at or now) <= now + CLOCK_SKEW:
             raise ValidationFailed.of(f"lines/{number}/counted_at", "between the start of the session and now")
     for line in sorted(lines, key=lambda line: drugs[line.lot_id]):
-        _record_line(session, actor, count, drugs[line.lot_id], line, line.counted_at or now)
+        counted_at = min(line.counted_at or now, now)  # a clock that is ahead does not count the future
+        _record_line(session, actor, count, drugs[line.lot_id], line, counted_at)
 
 
 def complete(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -> None:
-    """Ends the session; every difference becomes a discrepancy. Raises CountNotFound, NotOnThisWard, CountEnded,
-    CountIncomplete."""
+    """End the session; every difference becomes a discrepancy.
+
+    What a line expects is looked at again: a dose that was under way when the lot was counted may have been recorded
+    since. Raises CountNotFound, NotOnThisWard, CountEnded, CountIncomplete.
+    """
     count = _lock(session, actor, count_id)
-    line = StockCountLine
-    lines = session.execute(
-        select(line.id, line.drug_id, line.lot_id, line.expected_units, line.counted_units)
-        .where(line.organization_id == actor.organization_id, line.count_id == count_id)
-        .order_by(line.drug_id, line.lot_id)
-    ).all()
+    lines = expectation.brought_up_to_date(session, count=count)
     uncounted = [str(row.lot_id) for row in lines if row.counted_units is None]
     if uncounted:
         raise CountIncomplete(uncounted_lot_ids=uncounted)
@@ -128,6 +126,7 @@ def complete(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -
                 count_line_id=row.id,
                 expected_units=row.expected_units,
                 found_units=row.counted_units,
+                sequence=row.shelf_sequence,
                 owner_id=actor.user_id,
                 now=now,
             )
@@ -187,7 +186,7 @@ def _ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
 def _lock(session: Session, actor: Actor, count_id: UUID) -> Row[Any]:
     """The open session, locked: those who record and who ends it go one after another."""
     row = session.execute(
-        select(StockCount.id, StockCount.ward_id, StockCount.status, StockCount.created_at)
+        select(StockCount.organization_id, StockCount.id, StockCount.ward_id, StockCount.status, StockCount.created_at)
         .where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
         .with_for_update()
     ).one_or_none()
@@ -212,9 +211,10 @@ def _record_line(
     session: Session, actor: Actor, count: Row[Any], drug_id: UUID, line: Counted, counted_at: datetime
 ) -> None:
     shelf = Shelf(actor.organization_id, count.ward_id, drug_id)
-    ledger.lock_shelf(session, shelf)
+    level = ledger.lock_shelf(session, shelf)
     counted = {
-        "expected_units": _held_at(session, shelf, line.lot_id, counted_at),
+        "expected_units": expectation.held_at(session, shelf, line.lot_id, counted_at),
+        "sequence": level.sequence,
         "counted_units": line.counted_units,
         "counted_by_id": actor.user_id,
         "counted_at": counted_at,
@@ -245,25 +245,6 @@ def _record_line(
                 **counted,
             )
         )
-
-
-def _held_at(session: Session, shelf: Shelf, lot_id: UUID, moment: datetime) -> int:
-    """The units of a lot on a locked shelf at `moment`: what it holds now without what moved since."""
-    on_shelf = (
-        StockLot.organization_id == shelf.organization_id,
-        StockLot.ward_id == shelf.ward_id,
-        StockLot.drug_id == shelf.drug_id,
-        StockLot.lot_id == lot_id,
-    )
-    moved_since = select(func.coalesce(func.sum(StockMovement.units), 0)).where(
-        StockMovement.organization_id == shelf.organization_id,
-        StockMovement.ward_id == shelf.ward_id,
-        StockMovement.drug_id == shelf.drug_id,
-        StockMovement.lot_id == lot_id,
-        StockMovement.occurred_at > moment,
-    )
-    now = session.execute(select(StockLot.quantity_units).where(*on_shelf)).scalar() or 0
-    return max(0, int(now - session.execute(moved_since).scalar_one()))
 
 
 def _end(session: Session, actor: Actor, count_id: UUID, status: CountStatus, now: datetime) -> None:

@@ -20,8 +20,8 @@ class CountIncomplete(Conflict):
 
 
 class VarianceOutdated(Conflict):
-    """The lot's stock was corrected since it was counted, perhaps for this very variance. Count the lot again, and end
-    this as a miscount."""
+    """The lot's stock was corrected since it was counted, perhaps for this very variance, or units that had left the
+    shelf before have been recorded since. Count the lot again, and end this as a miscount."""
 
 
 class NotOnThisWard(Forbidden):

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
@@ -47,7 +47,8 @@ class StockCount(Tenant, Timestamped, Base):
 
 class StockCountLine(Tenant, Timestamped, Base):
     """One lot to count. `expected_units` is what the ledger held at `counted_at`; `blind` lines keep it to themselves
-    until the session is completed."""
+    until the session is completed. `sequence` is the number of the shelf's last movement when the line was recorded.
+    """
 
     __tablename__ = "stock_count_lines"
     __table_args__ = (
@@ -69,3 +70,4 @@ class StockCountLine(Tenant, Timestamped, Base):
     counted_units: Mapped[int | None] = mapped_column(Integer)
     counted_by_id: Mapped[UUID | None]
     counted_at: Mapped[datetime | None]
+    sequence: Mapped[int | None] = mapped_column(BigInteger)

@@ -1,11 +1,13 @@
 """One transaction as a use case sees it: it can take lanes and run statements, it cannot end itself."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import psycopg2.extensions
 from sqlalchemy import Connection, CursorResult, Engine, Executable, PoolProxiedConnection
 
+from backend.db.clock import CLOCK
 from backend.db.lanes import lock_lanes
 from backend.db.prepared import Prepared
 
@@ -24,9 +26,19 @@ class Session:
 
     Nothing is sent until the first statement; then BEGIN, the tenant's settings and the lanes go in front of it, as
     one message where the statement is prepared. So `take_lanes` comes first or raises RuntimeError.
+
+    `requested_at` is the database's time when the request arrived, None for what no request asked for.
     """
 
-    def __init__(self, engine: Engine, link: PoolProxiedConnection, prologue: str, *, prepare: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        link: PoolProxiedConnection,
+        prologue: str,
+        *,
+        prepare: bool,
+        requested_at: datetime | None = None,
+    ) -> None:
         self._engine = engine
         self._link = link
         self._driver: DriverConnection = link.dbapi_connection  # type: ignore[assignment]
@@ -35,13 +47,26 @@ class Session:
         self._prepare = prepare
         self._core: Connection | None = None
         self._begun = False
+        self._now: datetime | None = None
         self.committing = False
+        self.requested_at = requested_at
 
     def take_lanes(self, lanes: Iterable[int]) -> None:
         """Waits for `lanes` before the snapshot is taken. Raises RuntimeError once a statement has run."""
         if self._begun:
             raise RuntimeError("lanes are taken before the first statement, else the snapshot is older than the lock")
         self._prologue += lock_lanes(lanes)
+
+    @property
+    def now(self) -> datetime:
+        """Tell the database's time in this transaction: read once, after the lanes, so that it rises in their order."""
+        if self._now is None:
+            ((self._now,),) = self.run(CLOCK)
+        return self._now
+
+    def keep_time(self, now: datetime) -> None:
+        """Remember the time that the first statement of the transaction has read with its locks."""
+        self._now = now
 
     def run(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
         """The rows of a prepared statement: the driver's own path, for the few statements of a fulfilment."""
@@ -89,4 +114,5 @@ class Session:
     def _open(self) -> None:
         if not self._begun:
             self._begun = True
-            self._cursor.execute(self._prologue)
+            self._cursor.execute(self._prologue + CLOCK.sql)
+            ((self._now,),) = self._cursor.fetchall()

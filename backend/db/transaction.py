@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 import psycopg2
@@ -22,6 +23,7 @@ from sqlalchemy.engine.url import URL
 
 from backend.actor import Actor
 from backend.config import Config
+from backend.db.clock import CLOCK, ClockWatch
 from backend.db.engine import make_engine
 from backend.db.prepared import Prepared
 from backend.db.session import Row, Session
@@ -56,6 +58,7 @@ class Database:
         """`url` signs in as the application role; `config` gives pool, timeouts and retries."""
         self.config = config
         self.engine = make_engine(config, url)
+        self.clock = ClockWatch()
         self._for_reports = replace(
             config,
             lock_timeout_ms=config.report_timeout_ms,
@@ -85,13 +88,21 @@ class Database:
         opening = prologue(actor, config, read_only=read_only)
         while True:
             try:
-                return self._once(work, opening, attempts)
+                return self._once(work, opening, actor, attempts)
             except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
                 attempts.answer(error)
             except DomainError as refusal:
                 attempts.answer_translated(refusal)
             except sqlalchemy.exc.TimeoutError:
                 raise attempts.busy("pool_timeout") from None
+
+    def now(self) -> datetime:
+        """Tell the database's time, outside a transaction, and compare this node's clock with it. Raises Busy."""
+        asked_at = time.time()
+        ((now,),) = self.lookup(CLOCK)
+        self.clock.compare(asked_at, now)
+        told: datetime = now
+        return told
 
     def lookup(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
         """The rows of one autocommitted statement, before any tenant is known. Raises Busy."""
@@ -117,9 +128,10 @@ class Database:
             except sqlalchemy.exc.TimeoutError:
                 raise attempts.busy("pool_timeout") from None
 
-    def _once(self, work: Callable[[Session], T], opening: str, attempts: "_Attempts") -> T:
+    def _once(self, work: Callable[[Session], T], opening: str, actor: Actor, attempts: "_Attempts") -> T:
         with _Checkout(self, attempts) as link:
-            session = Session(self.engine, link, opening, prepare=self.config.prepare_statements)
+            prepare, requested_at = self.config.prepare_statements, actor.requested_at
+            session = Session(self.engine, link, opening, prepare=prepare, requested_at=requested_at)
             try:
                 result = work(session)
                 session.commit()

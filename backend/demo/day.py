@@ -230,7 +230,7 @@ def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, *, dose: int = 1, re
             witness_id=hospital.staff["pharmacist"].user_id,
             override_reason=reason,
             key=key,
-            now=hospital.now,
+            given_at=hospital.now,
         ),
         nurse,
     )

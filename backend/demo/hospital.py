@@ -219,7 +219,7 @@ def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, when: datetime) -> N
             dose=1,
             witness_id=None,
             key=IdempotencyKey(f"demo-{order_id}", b"demo"),
-            now=when,
+            given_at=when,
         )
 
     hospital.run(give, nurse)

@@ -44,11 +44,15 @@ def open_variance(
     count_line_id: UUID,
     expected_units: int,
     found_units: int,
+    sequence: int,
     owner_id: UUID | None,
     now: datetime,
 ) -> UUID:
-    """The discrepancy of a counted lot, owned by who completed the count."""
-    source = {"kind": DiscrepancyKind.COUNT, "count_line_id": count_line_id}
+    """Open the discrepancy of a counted lot, owned by the person who completed the count.
+
+    `sequence` is the number of the shelf's last movement that `expected_units` knows of.
+    """
+    source = {"kind": DiscrepancyKind.COUNT, "count_line_id": count_line_id, "sequence": sequence}
     return _open(session, shelf, lot_id, expected_units, found_units, owner_id, now, source)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Tenant, Timestamped, belongs_to, pg_enum
@@ -41,7 +41,10 @@ class Resolution(StrEnum):
 
 
 class Discrepancy(Tenant, Timestamped, Base):
-    """Units of a lot that were expected and not found, or found and not expected. Only its resolution writes stock."""
+    """Units of a lot that were expected and not found, or found and not expected. Only its resolution writes stock.
+
+    `sequence` is, of a count, the number of the shelf's last movement that `expected_units` knows of.
+    """
 
     __tablename__ = "discrepancies"
     __table_args__ = (
@@ -59,6 +62,7 @@ class Discrepancy(Tenant, Timestamped, Base):
         CheckConstraint("expected_units >= 0 AND found_units >= 0", name="units_not_negative"),
         CheckConstraint("expected_units <> found_units", name="units_differ"),
         CheckConstraint("kind = 'count' OR expected_units > found_units", name="shortfall"),
+        CheckConstraint("sequence IS NULL OR kind = 'count'", name="sequence_of_count"),
         CheckConstraint(
             "num_nulls(resolution, reason, resolved_by_id, resolved_at)"
             " = CASE WHEN status = 'resolved' THEN 0 ELSE 4 END",
@@ -83,6 +87,7 @@ class Discrepancy(Tenant, Timestamped, Base):
     transfer_lot_id: Mapped[UUID | None]
     expected_units: Mapped[int] = mapped_column(Integer)
     found_units: Mapped[int] = mapped_column(Integer)
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
     status: Mapped[DiscrepancyStatus] = mapped_column(
         pg_enum(DiscrepancyStatus, "discrepancy_status"), server_default="open"
     )

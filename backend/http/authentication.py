@@ -1,7 +1,6 @@
 """Who asks: the bearer token of a request becomes an Actor."""
 
 import re
-from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Request, g
@@ -25,9 +24,12 @@ def bearer_of(request: Request) -> str:
     return match[1]
 
 
-def origin_of(request: Request) -> Origin:
-    """Where a sign-in comes from. The address is the client's where VALMED_PROXIES says how many proxies to believe."""
-    return Origin(request.remote_addr or "", g.request_id, datetime.now(UTC))
+def origin_of(database: Database, request: Request) -> Origin:
+    """Say where a sign-in comes from, and when by the database's clock.
+
+    The address is the client's where VALMED_PROXIES says how many proxies to believe. Raises Busy.
+    """
+    return Origin(request.remote_addr or "", g.request_id, database.now())
 
 
 def actor_of(database: Database, request: Request, order_id: UUID | None) -> tuple[Actor, OrderPlace | None]:

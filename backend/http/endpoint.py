@@ -7,7 +7,6 @@ own transaction, so every write can be repeated and none can be lost or doubled 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from backend.http import cursors
 from backend.http.authentication import actor_of
 from backend.http.idempotency import key_of
 from backend.http.parsing import parse_body, parse_query
+from backend.identity.standing import ensure_stands
 from backend.identity.tokens import OrderPlace
 from backend.orders.errors import OrderNotFound
 from backend.stock.ledger import Shelf
@@ -38,7 +38,6 @@ class Call:
     """One request as a route sees it."""
 
     actor: Actor
-    now: datetime
     path: dict[str, Any]
     query: dict[str, Any]
     body: dict[str, Any]
@@ -229,7 +228,7 @@ def _call(database: Database, operation: Operation, path: dict[str, Any]) -> Cal
     page = page_asked_for(operation, query, body)
     key = key_of(request, actor, body) if operation.writes and operation.keyed else NO_KEY
     shelves = _shelf_of_order(operation, actor, place)
-    return Call(actor, datetime.now(UTC), path, query, body, page, key, shelves, prepared)
+    return Call(actor, path, query, body, page, key, shelves, prepared)
 
 
 def page_asked_for(operation: Operation, query: dict[str, Any], body: dict[str, Any]) -> PageRequest:
@@ -269,9 +268,13 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
     if operation.answers_itself:
         itself: Answer = operation.route(session, call)
         return itself
-    if not (operation.writes and operation.keyed):
+    if not operation.writes:
         return _answer(operation, operation.route(session, call))
     session.take_lanes([*(shelf.lane for shelf in call.shelves), *operation.lanes(call)])
+    if operation.identify is None:
+        ensure_stands(session, call.actor)
+    if not operation.keyed:
+        return _answer(operation, operation.route(session, call))
     stored = find_answer(session, organization_id=call.organization_id, key=call.key)
     if stored is not None:
         return stored

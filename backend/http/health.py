@@ -1,5 +1,8 @@
 """For the machinery around the application: is it alive, can it work, how is it doing."""
 
+from typing import Any
+
+import orjson
 from flask import Blueprint, Response, current_app
 
 from backend.db import Database
@@ -19,15 +22,24 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """The database is within reach and stands at the migration that this code needs or a later one; else 503."""
+    """Answer whether the database is within reach and stands at the migration that this code needs or a later one.
+
+    Else 503. A node whose clock is off by more than a second says so and is ready all the same: it decides nothing by
+    its own clock.
+    """
     database: Database = current_app.extensions["valmed"]
     try:
         revision = served_revision(database)
+        database.now()
     except Busy as error:
         return of_domain(error)
     if not can_serve(revision):
         return of_domain(Busy("The database is not migrated to the version this code needs: valmed db upgrade."))
-    return Response('{"status":"ready"}', content_type="application/json")
+    ready: dict[str, Any] = {"status": "ready"}
+    if database.clock.is_off:
+        ready["warning"] = "The clock of this node is off. It decides nothing, but the times of the logs are wrong."
+        ready["clock_offset_seconds"] = round(database.clock.offset_seconds, 3)
+    return Response(orjson.dumps(ready), content_type="application/json")
 
 
 @blueprint.get("/metrics")

@@ -6,6 +6,7 @@ read. Because the second would else end only the tokens that its snapshot shows,
 
 import hashlib
 import secrets
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,8 +21,18 @@ from backend.organizations.models import Organization
 
 TOKEN_LENGTH_MAX = 128
 
-_PERSON = Prepared("sign_in_person", ("text", "text"), "SELECT * FROM sign_in_person($1, $2)")
-_AUTHENTICATE = Prepared("authenticate", ("bytea", "uuid"), "SELECT * FROM authenticate($1, $2)")
+_PERSON = Prepared(
+    "sign_in_person",
+    ("text", "text"),
+    """SELECT organization_id, user_id, role, name, password_hash, totp_secret, first_password, expired
+    FROM sign_in_person($1, $2)""",
+)
+_AUTHENTICATE = Prepared(
+    "authenticate",
+    ("bytea", "uuid"),
+    """SELECT organization_id, user_id, role, name, second_factor, ward_id, drug_id, clock_timestamp()
+    FROM authenticate($1, $2)""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +169,13 @@ def authenticate(
     """
     if len(token) > TOKEN_LENGTH_MAX:
         raise NotAuthenticated()
-    rows = database.lookup(_AUTHENTICATE, (_sha256(token), order_id))
+    token_sha256, asked_at = _sha256(token), time.time()
+    rows = database.lookup(_AUTHENTICATE, (token_sha256, order_id))
     if not rows:
         raise NotAuthenticated("The token is unknown, has expired or was signed out.")
-    organization_id, user_id, role, name, second_factor, ward_id, drug_id = rows[0]
-    actor = Actor(organization_id, user_id, Role(role), name, request_id, second_factor)
+    organization_id, user_id, role, name, second_factor, ward_id, drug_id, now = rows[0]
+    database.clock.compare(asked_at, now)
+    actor = Actor(organization_id, user_id, Role(role), name, request_id, second_factor, token_sha256, now)
     return actor, OrderPlace(ward_id, drug_id) if ward_id else None
 
 

@@ -16,7 +16,9 @@ import orjson
 from backend.actor import Actor
 from backend.db import Prepared, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey, replayed
+from backend.errors import NotAuthenticated
 from backend.formulary.scanning import Scan
+from backend.identity.standing import ENDED, stands
 from backend.identity.witnesses import ensure_witness
 from backend.orders.doses import as_json, ensure_next, next_due
 from backend.orders.errors import DoseTooSoon, NotOnThisWard, OrderNotFound
@@ -40,7 +42,11 @@ class Giving:
     witness_id: UUID | None
     override_reason: str | None
     scan: Scan | None
-    now: datetime
+    given_at: datetime | None = None  # the earlier time that an entry states; None: now
+
+    def moment(self, session: Session) -> datetime:
+        """Tell when the dose is given: the stated time, or the transaction's."""
+        return self.given_at or session.now
 
 
 class Target(NamedTuple):
@@ -65,9 +71,12 @@ class Target(NamedTuple):
 
 
 class Locked(NamedTuple):
-    """What `_LOCK` returns after the target: the shelf, and what is stored under the key."""
+    """What `_LOCK` returns after the target: the time, the sign-in, the shelf, and what is stored under the key."""
 
+    now: datetime
+    stands: bool
     on_hand_units: int
+    today: date
     lots: list[list[Any]] | None
     fingerprint: bytes | None
     status: int | None
@@ -82,14 +91,16 @@ TARGET = """
   EXISTS (SELECT FROM ward_memberships m
     WHERE m.organization_id = $1 AND m.user_id = $2 AND m.ward_id = o.ward_id)"""
 
-# $1 organization, $2 nurse, $3 order, $4 ward, $5 drug, $6 idempotency key, $7 now.
-# Lots are judged by the calendar of the hospital: the expiry day itself still counts.
+# $1 organization, $2 nurse, $3 order, $4 ward, $5 drug, $6 idempotency key, $7 role and $8 SHA-256 of her token, $9 the
+# time that the entry states. The lane is held when the clock is read. Lots are judged by the calendar of the hospital:
+# the expiry day itself still counts.
 _LOCK = Prepared(
     "lock_order",
-    ("uuid", "uuid", "uuid", "uuid", "uuid", "text", "timestamptz"),
+    ("uuid", "uuid", "uuid", "uuid", "uuid", "text", "text", "bytea", "timestamptz"),
     f"""
 WITH target AS (
-  SELECT {TARGET}, l.on_hand_units, ($7 AT TIME ZONE h.time_zone)::date AS today
+  SELECT {TARGET}, clock_timestamp() AS now, {stands(organization="$1", role="$7", sha256="$8")} AS stands,
+    l.on_hand_units, (coalesce($9, clock_timestamp()) AT TIME ZONE h.time_zone)::date AS today
   FROM medication_orders o
   JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = $4 AND l.drug_id = $5
   JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
@@ -111,29 +122,29 @@ FROM target LEFT JOIN idempotency_keys i ON i.organization_id = $1 AND i.key = $
 """,
 )
 
-# After POSTING's $1 to $14: $15 order, $16 dose, $17 units, $18 completed, $19 due at.
+# After POSTING's $1 to $15: $16 order, $17 dose, $18 units, $19 completed, $20 due at.
 _GIVE = f"""
 WITH {ledger.POSTING}, given AS (
   UPDATE medication_orders SET
-    doses_given = $16,
-    status = CASE WHEN $18 THEN 'completed' ELSE status END,
-    completed_at = CASE WHEN $18 THEN $11 END,
-    due_at = $19,
+    doses_given = $17,
+    status = CASE WHEN $19 THEN 'completed' ELSE status END,
+    completed_at = CASE WHEN $19 THEN $11 END,
+    due_at = $20,
     version = version + 1
-  WHERE organization_id = $1 AND id = $15 AND status = 'active' AND doses_given = $16 - 1
+  WHERE organization_id = $1 AND id = $16 AND status = 'active' AND doses_given = $17 - 1
   RETURNING 1
 ), administration AS (
   INSERT INTO medication_administrations (organization_id, id, order_id, dose_number, outcome, quantity_units,
     nurse_id, witness_id, administered_at)
-  VALUES ($1, $9, $15, $16, 'given', $17, $10, $12, $11)
+  VALUES ($1, $9, $16, $17, 'given', $18, $10, $12, $11)
 )"""
-# $20 idempotency key, $21 fingerprint, $22 answer.
+# $21 idempotency key, $22 fingerprint, $23 answer.
 _WRITE = Prepared(
     "fulfil_order",
     (*ledger.POSTING_TYPES, "uuid", "int", "int", "boolean", "timestamptz", "text", "bytea", "bytea"),
     f"""{_GIVE}, remembered AS (
   INSERT INTO idempotency_keys (organization_id, key, user_id, fingerprint, status, answer)
-  VALUES ($1, $20, $10, $21, 200, $22)
+  VALUES ($1, $21, $10, $22, 200, $23)
 )
 SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)""",
 )
@@ -148,42 +159,51 @@ def fulfil(
     dose: int | None,
     witness_id: UUID | None,
     key: IdempotencyKey,
-    now: datetime,
     override_reason: str | None = None,
     scan: Scan | None = None,
+    given_at: datetime | None = None,
 ) -> Answer:
     """Gives the next dose of an order from the first expiring lots of its shelf.
 
     `dose` must be named where the order has more than one. `override_reason` lets an unverified order pass whose drug
-    is on the ward's override list; `scan` is what the nurse scanned. Answers what was stored when `key` was used
-    before. Raises the refusals of orders/errors.py, WitnessRequired and InsufficientStock, in the precedence of
-    domain.md; none changes a row.
+    is on the ward's override list; `scan` is what the nurse scanned; `given_at` states an earlier time than now.
+    Answers what was stored when `key` was used before. Raises NotAuthenticated, the refusals of orders/errors.py,
+    WitnessRequired and InsufficientStock, in this order; none changes a row.
     """
     session.take_lanes([shelf.lane])
-    giving = Giving(actor, order_id, shelf, dose, witness_id, override_reason, scan, now)
+    giving = Giving(actor, order_id, shelf, dose, witness_id, override_reason, scan, given_at)
     target, locked = _lock(session, giving, key.key)
     if locked.fingerprint is not None:
         return replayed(key, locked.fingerprint, locked.status or 200, locked.answer or b"")
     picks = decide(session, giving, target, _lots(locked))
     administration_id = new_id()
     left = locked.on_hand_units - target.units_per_dose
-    answer = answer_of(giving, target, picks, administration_id=administration_id, left=left)
+    answer = answer_of(
+        giving, target, picks, administration_id=administration_id, left=left, given_at=giving.moment(session)
+    )
     body = orjson.dumps(answer, option=orjson.OPT_UTC_Z)
     _write(session, giving, target, picks, administration_id, key, body)
     if overrides(target):
-        open_review(session, actor, order_id, administration_id, shelf.ward_id, override_reason, now)
+        open_review(session, actor, order_id, administration_id, shelf.ward_id, override_reason, session.now)
     return Answer(200, body)
 
 
 def _lock(session: Session, giving: Giving, key: str) -> tuple[Target, Locked]:
-    """The order with its shelf and lots, locked, and what is stored under `key`. Raises OrderNotFound."""
+    """Lock the order with its shelf and lots, read the time, and find what is stored under `key`.
+
+    Raises OrderNotFound, NotAuthenticated.
+    """
     shelf, actor = giving.shelf, giving.actor
-    values = (actor.organization_id, actor.user_id, giving.order_id, shelf.ward_id, shelf.drug_id, key, giving.now)
-    rows = session.run(_LOCK, values)
+    place = (actor.organization_id, actor.user_id, giving.order_id, shelf.ward_id, shelf.drug_id)
+    rows = session.run(_LOCK, (*place, key, actor.role.value, actor.token_sha256, giving.given_at))
     if not rows:
         raise OrderNotFound()
     (columns,) = rows
-    return Target(*columns[:16]), Locked(columns[16], *columns[18:])  # 17 is `today`, which only the database needed
+    locked = Locked(*columns[16:])
+    session.keep_time(locked.now)
+    if not locked.stands:
+        raise NotAuthenticated(ENDED)
+    return Target(*columns[:16]), locked
 
 
 def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotOnShelf]) -> list[LotOnShelf]:
@@ -191,7 +211,7 @@ def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotO
     if not target.member:
         raise NotOnThisWard()
     ensure_next(session, actor=giving.actor, order_id=giving.order_id, order=target, dose=giving.dose)
-    if target.priority == Priority.PRN and target.doses_given and target.due_at > giving.now:
+    if target.priority == Priority.PRN and target.doses_given and target.due_at > giving.moment(session):
         raise DoseTooSoon(earliest_at=as_json(target.due_at))
     if overrides(target):
         ensure_overridable(session, giving.shelf, giving.override_reason)
@@ -209,9 +229,15 @@ def overrides(target: Target) -> bool:
 
 
 def answer_of(
-    giving: Giving, target: Target, picks: Sequence[LotOnShelf], *, administration_id: UUID, left: int
+    giving: Giving,
+    target: Target,
+    picks: Sequence[LotOnShelf],
+    *,
+    administration_id: UUID,
+    left: int,
+    given_at: datetime,
 ) -> dict[str, Any]:
-    """What the nurse is told, in the order of api.md; `left` is what the shelf holds afterwards."""
+    """Make the answer to the nurse; `left` is how many units the shelf holds afterwards, `given_at` when that was."""
     dose = target.doses_given + 1
     return {
         "order_id": giving.order_id,
@@ -226,7 +252,7 @@ def answer_of(
         ],
         "administration_id": administration_id,
         "fulfilled_by": giving.actor.name,
-        "fulfilled_at": giving.now,
+        "fulfilled_at": given_at,
     }
 
 
@@ -247,10 +273,10 @@ def _write(
     body: bytes,
 ) -> None:
     """Lots, level, ledger, order, administration and answer, in one statement."""
-    dose, now = target.doses_given + 1, giving.now
+    dose, now = target.doses_given + 1, giving.moment(session)
     lines = [Line(pick.lot_id, -pick.quantity_units) for pick in picks]
     cause = Cause(MovementReason.FULFILMENT, administration_id, giving.actor.user_id, now, giving.witness_id)
-    values = ledger.posting_values(giving.shelf, lines, cause)
+    values = ledger.posting_values(session, giving.shelf, lines, cause)
     values += [giving.order_id, dose, target.units_per_dose, dose == target.doses, next_due(target, dose, given_at=now)]
     ((on_hand_units, taken, given),) = session.run(_WRITE, [*values, key.key, key.fingerprint, body])
     ledger.ensure_complete(on_hand_units, taken, len(picks))

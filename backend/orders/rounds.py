@@ -41,7 +41,11 @@ class Round:
     doses: Mapping[UUID, int]
     shelves: Collection[Shelf]
     witness_id: UUID | None
-    now: datetime
+    given_at: datetime | None = None  # the earlier time that an entry states; None: now
+
+    def moment(self, session: Session) -> datetime:
+        """Tell when the doses are given: the stated time, or the transaction's."""
+        return self.given_at or session.now
 
 
 class _Ordered(NamedTuple):
@@ -106,7 +110,7 @@ FOR UPDATE OF o
 """,
 )
 
-# $1 organization, $2 wards and $3 drugs of the shelves, $4 now.
+# $1 organization, $2 wards and $3 drugs of the shelves, $4 the time.
 _LOCK_LEVELS = Prepared(
     "lock_levels",
     ("uuid", "uuid[]", "uuid[]"),
@@ -133,13 +137,13 @@ FOR UPDATE OF s
 """,
 )
 
-# After POSTINGS' $1 to $11, of each dose: $12 administration, $13 order, $14 number, $15 units, $16 completed, $17 due.
+# After POSTINGS' $1 to $12, of each dose: $13 administration, $14 order, $15 number, $16 units, $17 completed, $18 due.
 _WRITE = Prepared(
     "fulfil_round",
     (*ledger.POSTINGS_TYPES, "uuid[]", "uuid[]", "int[]", "int[]", "boolean[]", "timestamptz[]"),
     f"""
 WITH {ledger.POSTINGS}, doses AS (
-  SELECT * FROM unnest($12, $13, $14, $15, $16, $17) AS dose (id, order_id, number, units, completed, due_at)
+  SELECT * FROM unnest($13, $14, $15, $16, $17, $18) AS dose (id, order_id, number, units, completed, due_at)
 ), given AS (
   UPDATE medication_orders o SET
     doses_given = doses.number,
@@ -189,7 +193,7 @@ def _lock_orders(session: Session, wanted: Round) -> dict[UUID, _Ordered]:
         *target, order_id, ward_id, drug_id, window, last_given_at = row
         shelf = Shelf(actor.organization_id, ward_id, drug_id)
         if shelf in wanted.shelves:  # one placed since the lanes were chosen is not found yet
-            due_by = wanted.now + timedelta(minutes=window)
+            due_by = wanted.moment(session) + timedelta(minutes=window)
             orders[order_id] = _Ordered(Target(*target), shelf, due_by, last_given_at)
     return orders
 
@@ -202,7 +206,7 @@ def _lock_stock(session: Session, wanted: Round, shelves: Iterable[Shelf]) -> di
         Shelf(organization_id, ward_id, drug_id): _Holding(units, [])
         for ward_id, drug_id, units in session.run(_LOCK_LEVELS, (organization_id, wards, drugs))
     }
-    for ward_id, drug_id, *lot in session.run(_LOCK_LOTS, (organization_id, wards, drugs, wanted.now)):
+    for ward_id, drug_id, *lot in session.run(_LOCK_LOTS, (organization_id, wards, drugs, wanted.moment(session))):
         holdings[Shelf(organization_id, ward_id, drug_id)].lots.append(LotOnShelf(*lot))
     return holdings
 
@@ -220,7 +224,7 @@ def _attempt(
         if order_id not in orders:
             raise OrderNotFound()
         ordered = orders[order_id]
-        holding, giving = holdings[ordered.shelf], _giving(wanted, order_id, ordered)
+        holding, giving = holdings[ordered.shelf], _giving(wanted, order_id, ordered, wanted.moment(session))
         picks = decide(session, giving, ordered.target, holding.lots)
     except DomainError as refusal:
         return {"order_id": order_id, "outcome": refusal.code, "detail": refusal.detail, **refusal.members}
@@ -228,21 +232,26 @@ def _attempt(
     dose = _Dose(giving, ordered.target, new_id(), picks)
     doses.append(dose)
     answer = answer_of(
-        giving, ordered.target, picks, administration_id=dose.administration_id, left=holding.on_hand_units
+        giving,
+        ordered.target,
+        picks,
+        administration_id=dose.administration_id,
+        left=holding.on_hand_units,
+        given_at=giving.moment(session),
     )
     return {**answer, "outcome": FULFILLED}
 
 
-def _giving(wanted: Round, order_id: UUID, ordered: _Ordered) -> Giving:
+def _giving(wanted: Round, order_id: UUID, ordered: _Ordered, now: datetime) -> Giving:
     """Which dose is meant: the named one, or of an order with several the next if it is due."""
     dose, target = wanted.doses.get(order_id), ordered.target
     if dose is None and target.doses > 1 and target.interval_minutes and target.status == OrderStatus.ACTIVE:
-        _ensure_due(wanted, ordered)
+        _ensure_due(ordered, now)
         dose = target.doses_given + 1
-    return Giving(wanted.actor, order_id, ordered.shelf, dose, wanted.witness_id, None, None, wanted.now)
+    return Giving(wanted.actor, order_id, ordered.shelf, dose, wanted.witness_id, None, None, wanted.given_at)
 
 
-def _ensure_due(wanted: Round, ordered: _Ordered) -> None:
+def _ensure_due(ordered: _Ordered, now: datetime) -> None:
     """Raises unless the next dose is due and half an interval has passed since the last: a round that is sent twice
     under two keys must not give the next dose as well."""
     target = ordered.target
@@ -252,17 +261,18 @@ def _ensure_due(wanted: Round, ordered: _Ordered) -> None:
         raise DoseNotDue(due_at=as_json(target.due_at))
     if ordered.last_given_at is not None:
         earliest = ordered.last_given_at + timedelta(minutes=(target.interval_minutes or 0) / 2)
-        if earliest > wanted.now:
+        if earliest > now:
             raise DoseTooSoon(earliest_at=as_json(earliest))
 
 
 def _write(session: Session, wanted: Round, doses: Sequence[_Dose]) -> None:
     """Lots, levels, ledger, orders and administrations, in one statement."""
-    actor, now = wanted.actor, wanted.now
+    actor, now = wanted.actor, wanted.moment(session)
     lines = [(dose, pick) for dose in doses for pick in dose.picks]
     numbers = [dose.target.doses_given + 1 for dose in doses]
     values = (
         *(actor.organization_id, actor.user_id, now, wanted.witness_id, MovementReason.FULFILMENT.value),
+        session.requested_at,
         [new_id() for _ in lines],
         [dose.administration_id for dose, _ in lines],
         [dose.giving.shelf.ward_id for dose, _ in lines],

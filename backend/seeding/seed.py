@@ -7,7 +7,6 @@ under another.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 from backend.actor import Actor, Role
@@ -78,6 +77,7 @@ def seed(
     organization_id = new_id()
     database = Database(replace(config, pool_size=1, pool_max_overflow=0), url)
     try:
+        now = database.now()
         ward_ids, staff = database.transact(
             lambda session: _open(session, organization_id, organization, wards, password),
             actor=Actor.operator(organization_id),
@@ -85,7 +85,7 @@ def seed(
     finally:
         database.engine.dispose()
     with loading(url, organization_id) as loader:
-        plan = Plan(ward_ids, add_drugs(loader, drugs), orders, staff, datetime.now(UTC), movements // 2)
+        plan = Plan(ward_ids, add_drugs(loader, drugs), orders, staff, now, movements // 2)
         lots = stock_shelves(loader, plan)
         loader.analyze(ANALYZED)  # or the foreign keys of the orders are looked up without an index
         patients, some = admit(loader, plan, report)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import accumulate
+from typing import NamedTuple
 from uuid import UUID
 
 from backend.db import Prepared, Session, lane_of, new_id
@@ -56,6 +57,13 @@ class Cause:
     note: str | None = None
 
 
+class Level(NamedTuple):
+    """A locked shelf: the units that it holds, and the number of its last movement."""
+
+    on_hand_units: int
+    sequence: int
+
+
 class PostingIncomplete(RuntimeError):
     """A posting did not find the rows that its caller had locked: a bug, never a refusal."""
 
@@ -65,8 +73,9 @@ class StockWouldBeNegative(Conflict):
 
 
 # $1 organization, $2 ward, $3 drug, $4 movement ids, $5 lots, $6 units, $7 running units, $8 reason, $9 reference, $10
-# actor, $11 time it happened, $12 witness, $13 corrected movements, $14 note. A CTE list, so that a use case can add
-# its own changes to the same statement.
+# actor, $11 time it happened, $12 witness, $13 corrected movements, $14 note, $15 time of the request. A CTE list, so
+# that a use case can add its own changes to the same statement. `recorded_at` never falls behind the movement before,
+# whatever the clock does: what a shelf held at a moment must not depend on a clock that was set back.
 POSTING = """
 lines AS (
   SELECT * FROM unnest($4, $5, $6, $7, $13) WITH ORDINALITY
@@ -85,22 +94,24 @@ lines AS (
   RETURNING 1
 ), movements AS (
   INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units, balance_after_units,
-    reason, reference_id, actor_id, occurred_at, witness_id, corrects_id, note)
+    reason, reference_id, actor_id, occurred_at, witness_id, corrects_id, note, requested_at, recorded_at)
   SELECT $1, lines.id, $2, $3, lines.lot_id, level.sequence - cardinality($4) + lines.place, lines.units,
-    level.on_hand_units - ($7)[cardinality($7)] + lines.running, $8, $9, $10, $11, $12, lines.corrects_id, $14
+    level.on_hand_units - ($7)[cardinality($7)] + lines.running, $8, $9, $10, $11, $12, lines.corrects_id, $14, $15,
+    GREATEST(clock_timestamp(), (SELECT m.recorded_at FROM stock_movements m WHERE m.organization_id = $1
+      AND m.ward_id = $2 AND m.drug_id = $3 AND m.sequence = level.sequence - cardinality($4)))
   FROM lines, level
 )"""
 POSTING_TYPES = (
     *("uuid", "uuid", "uuid", "uuid[]", "uuid[]", "int[]", "int[]"),
-    *("movement_reason", "uuid", "uuid", "timestamptz", "uuid", "uuid[]", "text"),
+    *("movement_reason", "uuid", "uuid", "timestamptz", "uuid", "uuid[]", "text", "timestamptz"),
 )
 
 # The same for many shelves at once, with nothing corrected: $1 organization, $2 actor, $3 time it happened, $4 witness,
-# $5 reason; of each line $6 movement id, $7 reference, $8 ward, $9 drug, $10 lot, $11 units.
+# $5 reason, $6 time of the request; of each line $7 movement id, $8 reference, $9 ward, $10 drug, $11 lot, $12 units.
 POSTINGS = """
 lines AS (
   SELECT *, row_number() OVER shelf AS place, sum(units) OVER shelf AS running
-  FROM unnest($6, $7, $8, $9, $10, $11) WITH ORDINALITY
+  FROM unnest($7, $8, $9, $10, $11, $12) WITH ORDINALITY
     AS line (id, reference_id, ward_id, drug_id, lot_id, units, number)
   WINDOW shelf AS (PARTITION BY ward_id, drug_id ORDER BY number)
 ), levels AS (
@@ -119,14 +130,16 @@ lines AS (
   RETURNING 1
 ), movements AS (
   INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units, balance_after_units,
-    reason, reference_id, actor_id, occurred_at, witness_id)
+    reason, reference_id, actor_id, occurred_at, witness_id, requested_at, recorded_at)
   SELECT $1, lines.id, ward_id, drug_id, lines.lot_id, sequence_before + place, lines.units, units_before + running,
-    $5, lines.reference_id, $2, $3, $4
+    $5, lines.reference_id, $2, $3, $4, $6,
+    GREATEST(clock_timestamp(), (SELECT m.recorded_at FROM stock_movements m WHERE m.organization_id = $1
+      AND m.ward_id = lines.ward_id AND m.drug_id = lines.drug_id AND m.sequence = sequence_before))
   FROM lines JOIN levels USING (ward_id, drug_id)
   RETURNING 1
 )"""
 POSTINGS_TYPES = (
-    *("uuid", "uuid", "timestamptz", "uuid", "movement_reason"),
+    *("uuid", "uuid", "timestamptz", "uuid", "movement_reason", "timestamptz"),
     *("uuid[]", "uuid[]", "uuid[]", "uuid[]", "uuid[]", "int[]"),
 )
 
@@ -155,7 +168,7 @@ _OPEN_LOT = Prepared(
 _LOCK = Prepared(
     "lock_shelf",
     ("uuid", "uuid", "uuid"),
-    """SELECT on_hand_units FROM stock_levels
+    """SELECT on_hand_units, sequence FROM stock_levels
     WHERE organization_id = $1 AND ward_id = $2 AND drug_id = $3 FOR UPDATE""",
 )
 _LOCK_LOTS = Prepared(
@@ -168,8 +181,8 @@ _LOCK_LOTS = Prepared(
 )
 
 
-def posting_values(shelf: Shelf, lines: Sequence[Line], cause: Cause) -> list[object]:
-    """The values of `$1` to `$14` of POSTING."""
+def posting_values(session: Session, shelf: Shelf, lines: Sequence[Line], cause: Cause) -> list[object]:
+    """List the values of `$1` to `$15` of POSTING."""
     units = [line.units for line in lines]
     return [
         shelf.organization_id,
@@ -186,6 +199,7 @@ def posting_values(shelf: Shelf, lines: Sequence[Line], cause: Cause) -> list[ob
         cause.witness_id,
         [line.corrects_id for line in lines],
         cause.note,
+        session.requested_at,
     ]
 
 
@@ -196,11 +210,10 @@ def ensure_complete(on_hand_units: int | None, taken: int, lots: int) -> int:
     return on_hand_units
 
 
-def lock_shelf(session: Session, shelf: Shelf) -> int:
-    """Makes the shelf's level if it has none, locks it, and says how many units it holds."""
+def lock_shelf(session: Session, shelf: Shelf) -> Level:
+    """Make the shelf's level if it has none, and lock it."""
     session.run(_OPEN_SHELF, (shelf.organization_id, new_id(), shelf.ward_id, shelf.drug_id))
-    (on_hand_units,) = session.run(_LOCK, (shelf.organization_id, shelf.ward_id, shelf.drug_id))[0]
-    return int(on_hand_units)
+    return Level(*session.run(_LOCK, (shelf.organization_id, shelf.ward_id, shelf.drug_id))[0])
 
 
 def lock_lots(session: Session, shelf: Shelf, *, today: date) -> list[LotOnShelf]:
@@ -215,7 +228,7 @@ def post(session: Session, shelf: Shelf, lines: Sequence[Line], cause: Cause) ->
     Lots that are new to the shelf are opened. Raises StockWouldBeNegative, ValidationFailed (more than a shelf holds),
     PostingIncomplete.
     """
-    on_hand_units = lock_shelf(session, shelf)
+    on_hand_units, _ = lock_shelf(session, shelf)
     if on_hand_units + sum(line.units for line in lines) > UNITS_ON_SHELF_MAX:
         raise ValidationFailed.of("quantity_units", f"a shelf holds at most {UNITS_ON_SHELF_MAX} units")
     held = {lot.lot_id: lot.quantity_units for lot in lock_lots(session, shelf, today=date.max)}
@@ -223,5 +236,5 @@ def post(session: Session, shelf: Shelf, lines: Sequence[Line], cause: Cause) ->
         if held.get(line.lot_id, 0) + line.units < 0:
             raise StockWouldBeNegative(lot_id=line.lot_id, available_units=held.get(line.lot_id, 0))
         session.run(_OPEN_LOT, (shelf.organization_id, new_id(), shelf.ward_id, shelf.drug_id, line.lot_id))
-    ((after, taken),) = session.run(_POST, posting_values(shelf, lines, cause))
+    ((after, taken),) = session.run(_POST, posting_values(session, shelf, lines, cause))
     return ensure_complete(after, taken, len(lines))

@@ -124,10 +124,12 @@ class StockMovement(Tenant, Numbered, Base):
     """One line of the ledger: units that came to a shelf or left it. Insert-only.
 
     `sequence` numbers the movements of a shelf without a gap, so that two writers who both missed the lock collide
-    on a unique key instead of losing one of the two. `recorded_at` is the clock's time at the insert, when the shelf's
-    lane is held: within a shelf it rises with `sequence`. now() is the start of the transaction, which may have waited
-    for the lane behind one that began later. `corrects_id` points at the movement that this one undoes; a movement is
-    undone once. `witness_id` is the second person where a controlled drug asked for one.
+    on a unique key instead of losing one of the two. `occurred_at` is when the units moved: the database's time under
+    the lane, or the earlier time that an entry states. `recorded_at` is the clock's time at the insert, and never
+    before that of the movement before: within a shelf it rises with `sequence`. `requested_at` is when the request
+    arrived, before it waited: by then the units had left the shelf or come to it. It is NULL where no request asked,
+    and in rows of releases that did not know it. `corrects_id` points at the movement that this one undoes; a movement
+    is undone once. `witness_id` is the second person where a controlled drug asked for one.
     """
 
     __tablename__ = "stock_movements"
@@ -180,3 +182,4 @@ class StockMovement(Tenant, Numbered, Base):
     note: Mapped[str | None]
     occurred_at: Mapped[datetime]
     recorded_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    requested_at: Mapped[datetime | None]

@@ -126,7 +126,7 @@ def offer_passkey() -> AnyResponse:
     database, given = database_of_app(), request.form
     load(PasskeyIn(), {"name": given.get("name", "").strip()})
     party = ceremonies.party_of(database.config)
-    person = signing_in.check_own_sign_in(database, g.actor, given.get("password", ""), origin_of(request))
+    person = signing_in.check_own_sign_in(database, g.actor, given.get("password", ""), origin_of(database, request))
     known = database.transact(
         lambda work: passkeys.known_before_another(work, actor=g.actor), actor=g.actor, read_only=True
     )

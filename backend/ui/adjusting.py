@@ -1,6 +1,5 @@
 """Stock that changes outside receipts, doses and transfers: waste, loss, correction, return; and a movement undone."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from backend.errors import DomainError
 from backend.organizations.organizations import WardNotFound
 from backend.ui.asking import ask, ask_all
 from backend.ui.forms import number_of, typed, with_witness
-from backend.ui.pages import blueprint_of, form_key, kept_key, zone
+from backend.ui.pages import blueprint_of, form_key, kept_key, local_now
 from backend.ui.places import wards
 from backend.ui.stock import ADVICE as STOCK_ADVICE
 from backend.ui.stock import drug_page
@@ -50,7 +49,7 @@ def _page(where: dict[str, UUID], refusal: DomainError | None, given: dict[str, 
     shelves = ask("GET /stock", query=where)["items"]
     held = {lot["lot_id"]: lot for shelf in shelves for lot in shelf["lots"]}
     known, _ = ask_all("GET /lots", {"drug_id": where["drug_id"]}, pages=LOT_PAGES)
-    today = datetime.now(zone()).date().isoformat()
+    today = local_now().date().isoformat()
     return render_template(
         "adjust.html",
         ward=ward,

@@ -1,6 +1,5 @@
 """Asking the API's operations from a page: the same checks, lanes, keys and transaction, without HTTP between."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -103,7 +102,7 @@ def _call(
     asked = load(operation.query or NO_PARAMETERS, {name: str(value) for name, value in query.items() if value})
     sent = load(operation.body, body) if operation.body is not None else {}
     page = page_asked_for(operation, asked, sent)
-    call = Call(g.actor, datetime.now(UTC), path, asked, sent, page, NO_KEY)
+    call = Call(g.actor, path, asked, sent, page, NO_KEY)
     if operation.writes and operation.keyed:
         where = operation.path + "".join(f" {name}={value}" for name, value in sorted(path.items()))
         call.key = make_key(f"page-{key}", g.actor, operation.method, where, b"", sent)

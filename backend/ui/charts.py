@@ -13,7 +13,7 @@ from backend.db.paging import LIMIT_MAX
 from backend.stock.queries import ExpiryHorizon, StockState
 from backend.ui.asking import ask, ask_all
 from backend.ui.drawing import Bar, BarChart, StepChart, bar_chart, step_chart
-from backend.ui.pages import blueprint_of, zone
+from backend.ui.pages import blueprint_of, local_now
 from backend.ui.places import chosen_ward, wards
 
 blueprint = blueprint_of("charts")
@@ -35,7 +35,7 @@ class Shown:
 @blueprint.get("/charts")
 def show_charts() -> str:
     """A ward's expiry horizon, consumption and order flow."""
-    ward_id, now = chosen_ward(), datetime.now(zone())
+    ward_id, now = chosen_ward(), local_now()
     places = wards()
     ward_id = ward_id or next((ward["id"] for ward in places), "")
     if not ward_id:

@@ -1,6 +1,6 @@
 """Discrepancies: what counts and transfers could not account for, whose they are, and how they end."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from backend.discrepancies.models import DiscrepancyStatus, Resolution
 from backend.errors import DomainError
 from backend.ui.asking import ask
 from backend.ui.forms import asked, typed, with_witness
-from backend.ui.pages import blueprint_of, form_key, kept_key
+from backend.ui.pages import blueprint_of, form_key, kept_key, local_now
 from backend.ui.places import wards
 
 blueprint = blueprint_of("discrepancies")
@@ -57,7 +57,7 @@ def show_discrepancies() -> str:
 
 def _overdue(found: dict[str, Any]) -> bool:
     due_at = datetime.fromisoformat(found["due_at"])
-    return found["status"] != DiscrepancyStatus.RESOLVED and due_at < datetime.now(UTC)
+    return found["status"] != DiscrepancyStatus.RESOLVED and due_at < local_now()
 
 
 @blueprint.get("/discrepancies/<uuid:discrepancy_id>")

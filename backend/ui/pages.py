@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -106,7 +106,7 @@ def _frame() -> dict[str, Any]:
         "passkeys_at": database_of_app().config.origin,
         "tabs": tabs(),
         "locks_after": IDLE_SECONDS_MAX,
-        "opened_at": f"{datetime.now(zone()):%-d %b %Y %H:%M}",  # for paper, which does not refresh itself
+        "opened_at": f"{local_now():%-d %b %Y %H:%M}",  # for paper, which does not refresh itself
     }
 
 
@@ -115,10 +115,16 @@ def zone() -> ZoneInfo:
     return ZoneInfo(session.get("about", {}).get("time_zone", "UTC"))
 
 
+def local_now() -> datetime:
+    """Tell the time of the page in the hospital's zone: the database's, or this node's where it could not be asked."""
+    moment: datetime = g.get("now") or datetime.now(UTC)
+    return moment.astimezone(zone())
+
+
 def _moment(text: str) -> str:
     """An ISO time with its day; what is today's or this year's is left out."""
     moment = datetime.fromisoformat(text).astimezone(zone())
-    today = datetime.now(zone()).date()
+    today = local_now().date()
     if moment.date() == today:
         return f"{moment:%H:%M}"
     return f"{moment:%-d %b %H:%M}" if moment.year == today.year else f"{moment:%-d %b %Y %H:%M}"

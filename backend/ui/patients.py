@@ -1,6 +1,6 @@
 """Patients: finding one, the chart of what was given, and what is wrong with an entry of it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from backend.orders.models import OrderStatus
 from backend.ui.asking import ask, ask_all
 from backend.ui.chart import DAYS, Span, rows_of
 from backend.ui.forms import asked, number_of, with_witness
-from backend.ui.pages import blueprint_of, form_key, zone
+from backend.ui.pages import blueprint_of, form_key, local_now, zone
 from backend.ui.places import wards
 from backend.ui.sealed_terms import body_of, found_at, searched
 
@@ -59,7 +59,7 @@ def find_patients() -> AnyResponse:
 def show_patient(patient_id: UUID) -> str:
     """One patient: allergies, active orders, and the chart of seven days."""
     patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": patient_id})
-    now = datetime.now(zone())
+    now = local_now()
     last = load(ChartQuery(), {"last": asked("last")["last"]} if asked("last")["last"] else {}).get("last", now.date())
     policies = ask("GET /organization")
     span = Span(last, zone(), now, timedelta(minutes=policies["dose_window_minutes"]))

@@ -6,10 +6,11 @@ An idle screen locks itself: the cookie says when it was last used, and after ID
 
 import hashlib
 import secrets
-import time
+from datetime import datetime
 
-from flask import Flask, g, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from itsdangerous import BadSignature
 
 from backend.config import Config
 from backend.db.provision import application_url
@@ -40,6 +41,20 @@ class _Cookie(SecureCookieSessionInterface):
         """Whether this answer's cookie is for HTTPS only."""
         return request.is_secure
 
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        """Read the signed cookie, however old: what expires in it carries a time of the database's clock.
+
+        Flask would compare the time of the signature with the clock of the node that reads it, and throw away the
+        cookie of a node whose clock is ahead.
+        """
+        serializer, cookie = self.get_signing_serializer(app), request.cookies.get(self.get_cookie_name(app))
+        if serializer is None or not cookie:
+            return self.session_class()
+        try:
+            return self.session_class(serializer.loads(cookie))
+        except BadSignature:
+            return self.session_class()
+
 
 def install_session(app: Flask, config: Config) -> None:
     """Signs cookies with the configured secret, else with one derived from the database's password."""
@@ -65,6 +80,14 @@ def _derived_secret(config: Config) -> str:
     return hashlib.scrypt(str(password).encode(), salt=b"valmed pages", n=2**14, r=8, p=1, dklen=32).hex()
 
 
+def now() -> datetime:
+    """Tell the database's time, the same throughout one request. Raises Busy."""
+    if "now" not in g:
+        g.now = database_of_app().now()
+    moment: datetime = g.now
+    return moment
+
+
 def sign_in(token: str, **about: str) -> None:
     """The screen is now of the person whose `token` this is; `about` is what every page shows of them."""
     session.clear()
@@ -77,7 +100,7 @@ def remember(*, factor_shown: bool = False, **about: str) -> None:
     """Somebody's password is right and something is still to come: the signed cookie knows who, whether they have shown
     a second factor since, and holds no token."""
     session.clear()
-    session["half"] = {**about, "at": int(time.time())}
+    session["half"] = {**about, "at": now().timestamp()}
     if factor_shown:
         session["factor_shown"] = True
 
@@ -85,7 +108,7 @@ def remember(*, factor_shown: bool = False, **about: str) -> None:
 def remembered() -> dict[str, str]:
     """What `remember` was told of them. Raises NotAuthenticated where that is nothing, or too long ago."""
     half = session.get("half")
-    if half is None or time.time() - half["at"] > CODE_SECONDS_MAX:
+    if half is None or now().timestamp() - half["at"] > CODE_SECONDS_MAX:
         session.pop("half", None)
         raise NotAuthenticated("That took too long. Type your password again.")
     return {name: value for name, value in half.items() if name != "at"}
@@ -99,14 +122,14 @@ def factor_shown() -> bool:
 def challenge(purpose: str) -> bytes:
     """What a passkey is to answer next, in this browser and for this `purpose`."""
     made = ceremonies.new_challenge()
-    session["challenge"] = {"asked": made.hex(), "purpose": purpose, "at": int(time.time())}
+    session["challenge"] = {"asked": made.hex(), "purpose": purpose, "at": now().timestamp()}
     return made
 
 
 def challenged(purpose: str) -> bytes:
     """What this browser was asked for `purpose`. Raises PasskeyWrong where that is nothing, or too long ago."""
     last = session.pop("challenge", None)
-    if last is None or last["purpose"] != purpose or time.time() - last["at"] > CHALLENGE_SECONDS:
+    if last is None or last["purpose"] != purpose or now().timestamp() - last["at"] > CHALLENGE_SECONDS:
         raise PasskeyWrong("That took too long. Try again.")
     return bytes.fromhex(last["asked"])
 
@@ -118,7 +141,7 @@ def sign_out() -> None:
 
 def touch() -> None:
     """The screen was used just now."""
-    session["seen"] = int(time.time())
+    session["seen"] = now().timestamp()
 
 
 def lock() -> None:
@@ -132,6 +155,7 @@ def identify() -> None:
     if token is None:
         raise NotAuthenticated("Sign in.")
     g.actor, _ = tokens.authenticate(database_of_app(), token, request_id=g.request_id)
+    g.now = g.actor.requested_at
     bind_contextvars(organization_id=str(g.actor.organization_id), user_id=str(g.actor.user_id))
-    if time.time() - session.get("seen", 0) > IDLE_SECONDS_MAX:
+    if now().timestamp() - session.get("seen", 0) > IDLE_SECONDS_MAX:
         raise ScreenLocked()

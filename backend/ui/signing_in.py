@@ -8,7 +8,6 @@ a script, which takes the question from `.../options` and sends the answer like 
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from flask import flash, g, redirect, render_template, request, session, url_for
@@ -27,7 +26,7 @@ from backend.identity.attempts import TooManyAttempts
 from backend.identity.ceremonies import PasskeyWrong
 from backend.identity.first_passwords import FirstPasswordExpired, PasswordChangeRequired
 from backend.identity.second_factors import SecondFactorChanged
-from backend.identity.signing_in import CodeWrong, SignedIn
+from backend.identity.signing_in import CodeWrong, Origin, SignedIn
 from backend.identity.tokens import Credentials, Person
 from backend.organizations.organizations import get_organization
 from backend.ui import session as screen
@@ -46,6 +45,10 @@ class ChoiceIn(Body):
     """What the form of one's own password says."""
 
     new_password = Password(least=passwords.LENGTH_MIN, required=True)
+
+
+def _origin() -> Origin:
+    return origin_of(database_of_app(), request)
 
 
 def _target() -> str:
@@ -77,7 +80,7 @@ def sign_in() -> Response | Page:
     given["password"] = request.form.get("password", "")
     try:
         credentials = Credentials(**load(CredentialsIn(), given))
-        return _go_on(signing_in.check_password(database_of_app(), credentials, origin_of(request)))
+        return _go_on(signing_in.check_password(database_of_app(), credentials, _origin()))
     except (NotAuthenticated, ValidationFailed, TooManyAttempts, FirstPasswordExpired) as refused:
         return _again("sign_in.html", refused, organization=given["organization"], email=given["email"])
 
@@ -94,7 +97,7 @@ def _go_on(person: Person) -> Response:
 def _finish(person: Person, *, factor_shown: bool) -> Response:
     """The session, or the page that sets up the second factor that the role must have."""
     try:
-        done = signing_in.finish(database_of_app(), person, None, origin_of(request), factor_shown=factor_shown)
+        done = signing_in.finish(database_of_app(), person, None, _origin(), factor_shown=factor_shown)
     except SecondFactorRequired:
         return _next_page(".show_enrolment", person)
     return _enter(person, done)
@@ -145,9 +148,9 @@ def check_code() -> Response | Page:
         try:
             otp = request.form.get("otp", "").replace(" ", "")
             if person.first_password:
-                signing_in.use_code(database_of_app(), person, otp, origin_of(request))
+                signing_in.use_code(database_of_app(), person, otp, _origin())
                 return _next_page(".show_choice", person, factor_shown=True)
-            return _enter(person, signing_in.finish(database_of_app(), person, otp, origin_of(request)))
+            return _enter(person, signing_in.finish(database_of_app(), person, otp, _origin()))
         except (NotAuthenticated, TooManyAttempts) as refused:
             return _again("code.html", refused, **_factors(person))
 
@@ -178,7 +181,7 @@ def check_second_passkey() -> Response | Page:
     """The session, the page of one's own password, or the page again."""
 
     def check(person: Person) -> Response | Page:
-        database, origin = database_of_app(), origin_of(request)
+        database, origin = database_of_app(), _origin()
         try:
             asked = screen.challenged(f"after the password of {person.user_id}")
             answer = request.form.get("credential", "")
@@ -207,7 +210,7 @@ def sign_in_by_passkey() -> Response | Page:
     try:
         asked = screen.challenged("alone")
         answer = request.form.get("credential", "")
-        person, done = passkey_sign_in.sign_in_alone(database_of_app(), asked, answer, origin_of(request))
+        person, done = passkey_sign_in.sign_in_alone(database_of_app(), asked, answer, _origin())
     except (NotAuthenticated, PasskeyWrong, TooManyAttempts) as refused:
         template = "lock.html" if "token" in session else "sign_in.html"
         return _again(template, refused, organization=request.cookies.get("organization", ""))
@@ -236,7 +239,7 @@ def choose() -> Response | tuple[str, int]:
             new = load(ChoiceIn(), {"new_password": request.form.get("new_password", "")})["new_password"]
             if request.form.get("again", "") != new:
                 raise ValidationFailed.of("again", "not the same as the new password")
-            chosen = signing_in.choose_password(database_of_app(), person, new, origin_of(request), factor_shown=shown)
+            chosen = signing_in.choose_password(database_of_app(), person, new, _origin(), factor_shown=shown)
         except ValidationFailed as refused:
             return _choice(person, refused.members["errors"][0]["detail"].rstrip(".")), refused.status
         response = _finish(chosen, factor_shown=shown)
@@ -272,7 +275,7 @@ def enrol() -> Response | Page:
             given = enrolment_of_form()
         except ValidationFailed:
             return _again("enrol.html", CodeWrong(), enrolment=_enrolment(person, codes.new_secret()))
-        database, origin = database_of_app(), origin_of(request)
+        database, origin = database_of_app(), _origin()
         try:
             done = signing_in.enrol_and_finish(database, person, given["secret"], given["otp"], origin)
         except (CodeWrong, TooManyAttempts) as refused:
@@ -331,7 +334,7 @@ def unlock() -> Response | Page:
         return redirect(url_for(".show_sign_in"))
     credentials = Credentials(about["organization"], about["email"], request.form.get("password", ""))
     try:
-        person = signing_in.check_password(database_of_app(), credentials, origin_of(request))
+        person = signing_in.check_password(database_of_app(), credentials, _origin())
     except (TooManyAttempts, FirstPasswordExpired) as refused:
         return _again("lock.html", refused)
     except NotAuthenticated:
@@ -359,8 +362,7 @@ def _revoke(token: str) -> None:
         actor, _ = tokens.authenticate(database, token, request_id=g.request_id)
     except NotAuthenticated:
         return
-    now = datetime.now(UTC)
-    database.transact(lambda work: tokens.revoke_token(work, actor=actor, token=token, now=now), actor=actor)
+    database.transact(lambda work: tokens.revoke_token(work, actor=actor, token=token, now=work.now), actor=actor)
 
 
 @blueprint.post("/theme")

@@ -1,6 +1,6 @@
 """Staff: who works here, as what, on which wards."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from backend.errors import DomainError
 from backend.identity.first_passwords import FIRST_PASSWORD_DAYS
 from backend.ui.asking import ask, ensure_may
 from backend.ui.forms import asked
-from backend.ui.pages import blueprint_of, form_key
+from backend.ui.pages import blueprint_of, form_key, local_now
 from backend.ui.places import wards
 
 blueprint = blueprint_of("staff")
@@ -97,6 +97,6 @@ def _page(user_id: UUID | None, user: dict[str, Any], refusal: DomainError | Non
 
 
 def _expired(user: dict[str, Any]) -> bool:
-    """Whether the password that they were given signs them in no more, as far as this server's clock knows."""
+    """Whether the password that they were given signs them in no more."""
     until = user.get("first_password_expires_at")
-    return until is not None and datetime.fromisoformat(until) <= datetime.now(UTC)
+    return until is not None and datetime.fromisoformat(until) <= local_now()

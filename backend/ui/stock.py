@@ -1,6 +1,6 @@
 """Stock: the shelves of a ward, and one drug with its levels, lots, ledger and charts."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from backend.stock.queries import ExpiryHorizon, StockState
 from backend.ui.asking import ask, ask_all
 from backend.ui.charts import CONSUMPTION_PAGES, consumption_by_day, stock_over_time
 from backend.ui.forms import asked, number_of
-from backend.ui.pages import blueprint_of, form_key, kept_key, zone
+from backend.ui.pages import blueprint_of, form_key, kept_key, local_now
 from backend.ui.places import chosen_ward, wards
 
 blueprint = blueprint_of("stock")
@@ -33,7 +33,7 @@ def show_stock() -> str:
     """Shelves by drug name: of a ward, with a search, in a state."""
     wanted = {**asked("q", "state", "cursor"), "ward_id": chosen_ward()}
     page = ask("GET /stock", query=wanted)
-    today = datetime.now(zone()).date()
+    today = local_now().date()
     shelves = [{**shelf, **signs_of(shelf, today)} for shelf in page["items"]]
     return render_template(
         "stock.html", places=wards(), states=list(StockState), shelves=shelves, more=page["next_cursor"], **wanted
@@ -63,7 +63,7 @@ def show_drug(drug_id: UUID) -> str:
 def drug_page(drug_id: UUID, wanted: dict[str, str], refusal: DomainError | None, given: dict[str, str]) -> str:
     """The page of a drug. `wanted` has ward_id, cursor and the movement to undo, `given` what was typed."""
     drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id})
-    now, ward_id = datetime.now(zone()), wanted["ward_id"]
+    now, ward_id = local_now(), wanted["ward_id"]
     where = {"drug_id": str(drug_id), "ward_id": ward_id}
     everywhere = [
         {**shelf, **signs_of(shelf, now.date())}

@@ -173,7 +173,7 @@ def test_of_a_prn_order_an_earlier_entry_in_error_starts_no_interval(hospital: H
     hospital.receive(5)
     order_id = hospital.place(doses=3, interval_minutes=60, priority=Priority.PRN)
     first = _give(hospital, order_id, 1)
-    second = _give(hospital, order_id, 2, now=now() + timedelta(minutes=61))
+    second = _give(hospital, order_id, 2, given_at=now() + timedelta(minutes=61))
     day.mark_in_error(hospital, first)
     day.mark_in_error(hospital, second)
     assert hospital.fulfil(order_id, dose=2).status == 200

@@ -148,7 +148,6 @@ def give_a_dose(session: Session, hospital: Hospital, actor: Actor) -> None:
         dose=None,
         witness_id=None,
         key=IdempotencyKey(uuid.uuid4().hex, b"f"),
-        now=now(),
     )
 
 

@@ -86,7 +86,8 @@ def test_a_fulfilment_holds_the_rows_it_decides_on(hospital: Hospital, superuser
     hospital.receive(5)
     order_id = hospital.place()
     shelf = hospital.shelf
-    values = (hospital.organization_id, hospital.nurse.user_id, order_id, shelf.ward_id, shelf.drug_id, "k", now())
+    place = (hospital.organization_id, hospital.nurse.user_id, order_id, shelf.ward_id, shelf.drug_id)
+    values = (*place, "k", "nurse", None, None)
 
     def lock_and_look(session: Session) -> None:
         session.run(fulfilment._LOCK, values)
@@ -115,7 +116,7 @@ def test_a_round_holds_the_rows_it_decides_on(
         write(session, *values)
 
     monkeypatch.setattr(rounds, "_write", look_and_write)
-    asked = rounds.Round(hospital.nurse, order_ids, {}, {hospital.shelf}, None, now())
+    asked = rounds.Round(hospital.nurse, order_ids, {}, {hospital.shelf}, None)
     results = hospital.run(lambda session: rounds.fulfil_round(session, asked), hospital.nurse)
     assert [result["outcome"] for result in results] == ["fulfilled"] * 2
     assert looked

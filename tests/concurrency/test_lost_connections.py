@@ -31,7 +31,7 @@ from backend.errors import Busy
 from backend.orders import fulfilment
 from backend.proving.proxy import Ambush, Moment, Proxy
 from tests.concurrency.crowd import together
-from tests.hospital import Hospital, now, open_hospital, sign_in
+from tests.hospital import Hospital, open_hospital, sign_in
 
 pytestmark = pytest.mark.concurrency
 CUTS_MAX = 60
@@ -150,7 +150,6 @@ def test_a_backend_killed_before_commit_is_replaced_and_the_dose_given_once(hosp
             dose=None,
             witness_id=None,
             key=IdempotencyKey("k", b"f"),
-            now=now(),
         )
         if not killed:
             killed.append(session.execute(text("SELECT pg_backend_pid()")).scalar_one())

@@ -428,9 +428,7 @@ def test_a_board_and_a_fulfilment_read_no_large_table_from_end_to_end(large: Lar
     board = explain(
         hospital.database,
         hospital.nurse,
-        lambda session: read_board(
-            session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=BoardCache(1), now=now()
-        ),
+        lambda session: read_board(session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=BoardCache(1)),
     )
     given = explain(
         hospital.database,

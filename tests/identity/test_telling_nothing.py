@@ -113,7 +113,7 @@ def test_the_api_does_the_same_work_and_says_the_same(
     assert runs[0] == runs[1]
     status, _, _, statements, work = runs[0]
     assert (status, work) == (401, [19_456])
-    assert len(statements) == 4, "whether it may be tried, who it is, that it failed, the end"
+    assert len(statements) == 5, "what time it is, whether it may be tried, who it is, that it failed, the end"
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -47,9 +47,9 @@ def test_the_expiry_day_counts_by_the_hospitals_calendar(hospital: Hospital) -> 
     midnight_passed_in_berlin = late_evening_utc.replace(hour=22, minute=30)
     order_id = hospital.place()
     with pytest.raises(InsufficientStock) as refusal:
-        hospital.fulfil(order_id, now=midnight_passed_in_berlin)
+        hospital.fulfil(order_id, given_at=midnight_passed_in_berlin)
     assert refusal.value.members == {"requested_units": 1, "available_units": 0}
-    assert hospital.fulfil(order_id, now=late_evening_utc).status == 200
+    assert hospital.fulfil(order_id, given_at=late_evening_utc).status == 200
 
 
 @pytest.mark.parametrize("status", ["on_hold", "recalled"])

@@ -16,12 +16,12 @@ def test_the_next_dose_waits_for_the_interval_from_when_the_last_was_given(hospi
     start = now()
     order_id = hospital.place(doses=4, interval_minutes=60, priority=Priority.PRN, first_due_at=start)
     given_at = start + timedelta(hours=5)  # nobody needed it until then
-    hospital.fulfil(order_id, dose=1, now=given_at)
+    hospital.fulfil(order_id, dose=1, given_at=given_at)
     with day.refused(hospital, DoseTooSoon) as refusal:
-        hospital.fulfil(order_id, dose=2, now=given_at + timedelta(minutes=59))
+        hospital.fulfil(order_id, dose=2, given_at=given_at + timedelta(minutes=59))
     earliest = (given_at + timedelta(minutes=60)).isoformat().replace("+00:00", "Z")
     assert refusal.value.members == {"earliest_at": earliest}
-    assert hospital.fulfil(order_id, dose=2, now=given_at + timedelta(minutes=60)).status == 200
+    assert hospital.fulfil(order_id, dose=2, given_at=given_at + timedelta(minutes=60)).status == 200
     assert hospital.on_hand() == 7
 
 
@@ -54,8 +54,8 @@ def test_a_dose_in_error_gives_the_time_of_the_one_before(hospital: Hospital) ->
     hospital.receive(9)
     order_id = hospital.place(doses=4, interval_minutes=60, priority=Priority.PRN)
     first_at = now()
-    hospital.fulfil(order_id, dose=1, now=first_at)
-    hospital.fulfil(order_id, dose=2, now=first_at + timedelta(minutes=90))
+    hospital.fulfil(order_id, dose=1, given_at=first_at)
+    hospital.fulfil(order_id, dose=2, given_at=first_at + timedelta(minutes=90))
     ((second,),) = hospital.rows("SELECT id FROM medication_administrations WHERE dose_number = 2")
     day.mark_in_error(hospital, second)
     assert hospital.rows("SELECT due_at FROM medication_orders") == [(first_at + timedelta(minutes=60),)]
@@ -65,8 +65,8 @@ def test_a_dose_in_error_gives_the_time_of_the_one_before(hospital: Hospital) ->
 def test_two_nurses_at_once_give_one_dose(hospital: Hospital) -> None:
     hospital.receive(9)
     order_id = hospital.place(doses=4, interval_minutes=60, priority=Priority.PRN)
-    hospital.fulfil(order_id, dose=1, now=now() - timedelta(hours=2))
+    hospital.fulfil(order_id, dose=1, given_at=now() - timedelta(hours=2))
     moment = now()
-    got = together(*[day.outcome_of(lambda: hospital.fulfil(order_id, dose=2, now=moment))] * 4)
+    got = together(*[day.outcome_of(lambda: hospital.fulfil(order_id, dose=2, given_at=moment))] * 4)
     assert sorted(got) == ["DoseAlreadyGiven"] * 3 + ["done"]
     assert hospital.on_hand() == 7

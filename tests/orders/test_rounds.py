@@ -32,7 +32,7 @@ def _round(
     nurse = actor or hospital.nurse
     wanted = {"organization_id": hospital.organization_id, "order_ids": order_ids}
     shelves = day.look(hospital, lambda session: rounds.shelves_of(session, **wanted))
-    asked = Round(nurse, order_ids, doses or {}, set(shelves.values()), None, at or now())
+    asked = Round(nurse, order_ids, doses or {}, set(shelves.values()), None, at)
     return day.act(hospital, list(shelves.values()), lambda session: rounds.fulfil_round(session, asked), nurse)
 
 
