@@ -16,6 +16,7 @@ from backend.config import Config, ConfigError
 from backend.db import migrate
 from backend.db.limits import ensure_pool_fits, read_limits
 from backend.db.provision import application_role, application_url, check_role, connect
+from backend.db.statement_log import find_loud_settings, warning_of
 from backend.demo import has_demo_sign_ins
 
 
@@ -70,9 +71,12 @@ def ensure_serviceable(config: Config) -> None:
         )
     with closing(connect(application_url(config))) as connection:
         ensure_pool_fits(config, read_limits(connection, application_role(config)))
+        loud = find_loud_settings(connection)
     if not config.demo and has_demo_sign_ins(database):
         raise ConfigError("this database holds the demo's published sign-ins; VALMED_DEMO=1 serves it all the same")
     database.engine.dispose()
+    if loud:
+        click.echo(f"valmed: {warning_of(loud)}", err=True)
 
 
 def run_gunicorn(config: Config, listener: socket.socket) -> None:

@@ -29,6 +29,9 @@ DEFAULTS = {
     "max_connections": "100",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Statements and their values stay out of the log: they name patients.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 
 
