@@ -57,6 +57,7 @@ class StockCountLine(Tenant, Timestamped, Base):
         belongs_to("lots", "lot_id"),
         belongs_to("users", "counted_by_id"),
         UniqueConstraint("organization_id", "count_id", "lot_id"),
+        Index("ix_stock_count_lines_blind", "organization_id", "count_id", "drug_id", postgresql_where=text("blind")),
         CheckConstraint("counted_units >= 0", name="counted_units_not_negative"),
         CheckConstraint("expected_units >= 0", name="expected_units_not_negative"),
         CheckConstraint("num_nulls(counted_units, expected_units, counted_by_id, counted_at) IN (0, 4)", name="whole"),
