@@ -21,6 +21,7 @@ from uuid import UUID
 import orjson
 
 from backend.actor import Actor, Role
+from backend.counts.blind import drugs_counted_blind
 from backend.db import Prepared, Session
 from backend.errors import Forbidden
 from backend.observability import BOARD_CACHE
@@ -100,6 +101,7 @@ _VERSION = Prepared(
 
 # The limit is in the text: for a parameter the planner reckons with a tenth of the rows, and then one plan for any
 # values would sort before it joins and read every patient of the house for that.
+# Whoever may read a board may record a blind count of its ward: so what that counts is hidden from all of them.
 _ORDERS = Prepared(
     "board_orders",
     ("uuid", "uuid"),
@@ -109,11 +111,12 @@ _ORDERS = Prepared(
       'quantity_units', o.units_per_dose, 'dose_text', o.dose_text, 'route', o.route, 'priority', o.priority,
       'dose', o.doses_given + 1, 'doses', o.doses,
       'due_at', to_char(o.due_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'verified', o.verified_at IS NOT NULL,
-      'on_hand_units', l.on_hand_units), o.due_at
+      'on_hand_units', CASE WHEN NOT b.hidden THEN l.on_hand_units END, 'figures_hidden', b.hidden), o.due_at
     FROM medication_orders o
     JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
     JOIN drugs d ON d.organization_id = $1 AND d.id = o.drug_id
     JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = $2 AND l.drug_id = o.drug_id
+    CROSS JOIN LATERAL (SELECT o.drug_id = ANY ({drugs_counted_blind("$2")}) AS hidden) b
     WHERE o.organization_id = $1 AND o.ward_id = $2 AND o.status = 'active'
     ORDER BY length(p.bed), p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT {ORDERS_MAX + 1}""",
 )

@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 from backend.actor import Actor, Role
 from backend.alerts.conditions import conditions
 from backend.alerts.models import Alert, AlertKind
+from backend.counts.blind import hidden_from
 from backend.db import Rows, Session
 from backend.db.filters import equal
 from backend.db.paging import Page, PageRequest, read_page
@@ -22,12 +23,14 @@ from backend.errors import NotFound
 from backend.formulary.models import Drug
 from backend.identity.models import User, WardMembership
 from backend.organizations.models import Ward
+from backend.stock.hiding import unless
 from backend.stock.models import Lot
 from backend.stock.queries import today_of
 
 # Who is told: nurses of what concerns their wards' patients now, pharmacists of everything.
 FOR_NURSES = (AlertKind.LOW, AlertKind.OUT, AlertKind.EXPIRED, AlertKind.IN_TRANSIT)
 FOR_DOCTORS = (AlertKind.OUT,)
+OF_SHELVES = (AlertKind.LOW, AlertKind.OUT, AlertKind.EXPIRED, AlertKind.EXPIRING)  # their figure is what lies there
 TOLD = {
     Role.PHARMACIST: tuple(AlertKind),
     Role.ADMIN: tuple(AlertKind),
@@ -87,8 +90,10 @@ def acknowledge(session: Session, *, actor: Actor, alert_id: UUID, now: datetime
 
 
 def _routed(actor: Actor) -> Rows:
-    """The alerts that the actor is told of: by role, and a nurse's by her wards."""
+    """The alerts that the actor is told of: by role, and a nurse's by her wards; without the figure where that is
+    hidden from them."""
     alert, acknowledger = Alert, aliased(User)
+    hidden = alert.kind.in_(OF_SHELVES) & hidden_from(actor)(ward=alert.ward_id, drug=alert.drug_id)
 
     def same(table: Any, column: Any) -> Any:
         return (table.organization_id == alert.organization_id) & (table.id == column)
@@ -107,7 +112,7 @@ def _routed(actor: Actor) -> Rows:
             alert.transfer_id,
             alert.discrepancy_id,
             alert.within_days,
-            alert.units,
+            unless(hidden, alert.units).label("units"),
             alert.created_at.label("opened_at"),
             acknowledger.name.label("acknowledged_by"),
             alert.acknowledged_at,

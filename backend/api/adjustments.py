@@ -8,6 +8,7 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.api.stock import MovementOut
 from backend.api.witnessing import WitnessIn, check_witness
+from backend.counts.blind import shown
 from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http.endpoint import Call, Resource, read, shelf_of_body
@@ -54,7 +55,7 @@ class AdjustedLotOut(Body):
 
 
 class AdjustmentOut(Body):
-    """What changed; `on_hand_units` is what the shelf holds now."""
+    """What changed; `on_hand_units` is what the shelf holds now, null while you may be counting it blind."""
 
     id = fields.UUID()
     ward_id = fields.UUID()
@@ -63,7 +64,7 @@ class AdjustmentOut(Body):
     reason = fields.Enum(MovementReason, by_value=True)
     quantity_units = fields.Integer()
     lots = fields.List(fields.Nested(AdjustedLotOut))
-    on_hand_units = fields.Integer()
+    on_hand_units = fields.Integer(allow_none=True)
     note = fields.String(allow_none=True)
     adjusted_by = fields.String()
     adjusted_at = fields.AwareDateTime()
@@ -98,7 +99,7 @@ class CorrectionIn(Body):
 )
 def adjust(session: Session, call: Call) -> Any:
     """Waste, loss, correction or return, outside a dose; before a witness where the drug is controlled."""
-    return adjustments.adjust(
+    done = adjustments.adjust(
         session,
         actor=call.actor,
         shelf=call.shelf,
@@ -109,6 +110,7 @@ def adjust(session: Session, call: Call) -> Any:
         witness_id=call.prepared,
         now=session.now,
     )
+    return shown(session, call.actor, [done])[0]
 
 
 def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
@@ -148,4 +150,5 @@ def correct(session: Session, call: Call) -> Any:
         now=session.now,
         **call.path,
     )
-    return queries.get_movement_of(session, organization_id=call.organization_id, reference_id=reference_id)
+    which = {"organization_id": call.organization_id, "reference_id": reference_id}
+    return queries.get_movement_of(session, hides=call.hides, **which)

@@ -32,7 +32,8 @@ class AlertQuery(PageQuery):
 
 
 class AlertOut(Body):
-    """What asks for attention. `units` is the figure when it opened; `within_days` is the horizon of an expiry."""
+    """What asks for attention. `units` is the figure when it opened, null while you may be counting the shelf blind;
+    `within_days` is the horizon of an expiry."""
 
     id = fields.UUID()
     kind = fields.Enum(AlertKind, by_value=True)

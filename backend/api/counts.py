@@ -5,8 +5,8 @@ from typing import Any
 
 from marshmallow import fields
 
-from backend.actor import Role
 from backend.counts import counts, queries
+from backend.counts.blind import COUNTERS
 from backend.counts.counts import Counted
 from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen, NotOnThisWard
 from backend.counts.models import CountStatus
@@ -21,7 +21,6 @@ from backend.stock.ledger import UNITS_ON_SHELF_MAX, Shelf
 from backend.stock.scans import ScanContradictsLot, ensure_scan_of_lot
 
 resource = Resource("counts")
-WARD_STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 DRUGS_MAX, LINES_MAX = 200, 200
 
 
@@ -56,7 +55,10 @@ class CountRecordIn(Body):
 
 
 class CountLineOut(Body):
-    """A lot to count. A blind line, of a controlled drug, does not say what is expected until it is completed."""
+    """A lot to count. A blind line, of a controlled drug, does not say what is expected until it is completed.
+
+    A session that has ended does not say what was expected and found where you may be counting the shelf blind again.
+    """
 
     drug_id = fields.UUID()
     drug_name = fields.String()
@@ -101,7 +103,7 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
 
 
 def _answer(session: Session, call: Call) -> Any:
-    return queries.get_count(session, organization_id=call.organization_id, **call.path)
+    return queries.get_count(session, organization_id=call.organization_id, hides=call.hides, **call.path)
 
 
 @resource.get("/counts", "Counts, newest first", query=CountQuery(), answer=CountSummaryOut(), page=cursors.BY_TIME)
@@ -117,7 +119,7 @@ def list_counts(session: Session, call: Call) -> Any:
     body=CountIn(),
     answer=CountOut(),
     status=201,
-    roles=WARD_STAFF,
+    roles=COUNTERS,
     raises=(WardNotFound, NotOnThisWard, CountOpen),
 )
 def open_count(session: Session, call: Call) -> Any:
@@ -130,10 +132,10 @@ def open_count(session: Session, call: Call) -> Any:
         controlled=call.body["controlled"],
         now=session.now,
     )
-    return queries.get_count(session, organization_id=call.organization_id, count_id=count_id)
+    return queries.get_count(session, organization_id=call.organization_id, count_id=count_id, hides=call.hides)
 
 
-@resource.get("/counts/<uuid:count_id>", "One count", answer=CountOut(), roles=WARD_STAFF, raises=(CountNotFound,))
+@resource.get("/counts/<uuid:count_id>", "One count", answer=CountOut(), roles=COUNTERS, raises=(CountNotFound,))
 def read_count(session: Session, call: Call) -> Any:
     """A session with its lines."""
     return _answer(session, call)
@@ -144,7 +146,7 @@ def read_count(session: Session, call: Call) -> Any:
     "Record what was counted",
     body=CountRecordIn(),
     answer=CountOut(),
-    roles=WARD_STAFF,
+    roles=COUNTERS,
     shelves=_shelves,
     raises=(CountNotFound, NotOnThisWard, CountEnded, LotNotFound, ScanUnreadable, ScanContradictsLot),
 )
@@ -163,7 +165,7 @@ def record(session: Session, call: Call) -> Any:
     "/counts/<uuid:count_id>/complete",
     "Complete a count",
     answer=CountOut(),
-    roles=WARD_STAFF,
+    roles=COUNTERS,
     raises=(CountNotFound, NotOnThisWard, CountEnded, CountIncomplete),
 )
 def complete(session: Session, call: Call) -> Any:
@@ -176,7 +178,7 @@ def complete(session: Session, call: Call) -> Any:
     "/counts/<uuid:count_id>/cancel",
     "Give a count up",
     answer=CountSummaryOut(),
-    roles=WARD_STAFF,
+    roles=COUNTERS,
     raises=(CountNotFound, NotOnThisWard, CountEnded),
 )
 def cancel(session: Session, call: Call) -> Any:

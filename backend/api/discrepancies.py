@@ -38,7 +38,11 @@ class DiscrepancyQuery(PageQuery):
 
 
 class DiscrepancyOut(Body):
-    """Units of a lot that were expected and not found (negative variance), or found and not expected."""
+    """Units of a lot that were expected and not found (negative variance), or found and not expected.
+
+    `figures_hidden`: of a count, and its shelf is being counted blind again by a count that you may record. Until that
+    ends only the variance is told.
+    """
 
     id = fields.UUID()
     kind = fields.Enum(DiscrepancyKind, by_value=True)
@@ -50,8 +54,9 @@ class DiscrepancyOut(Body):
     lot_id = fields.UUID()
     lot_number = fields.String()
     expires_on = fields.Date()
-    expected_units = fields.Integer()
-    found_units = fields.Integer()
+    expected_units = fields.Integer(allow_none=True)
+    found_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
     variance_units = fields.Integer()
     owner_id = fields.UUID()
     owner_name = fields.String()
@@ -96,7 +101,8 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
 
 
 def _answer(session: Session, call: Call) -> Any:
-    return discrepancies.get_discrepancy(session, organization_id=call.organization_id, **call.path)
+    where = {"organization_id": call.organization_id, **call.path}
+    return discrepancies.get_discrepancy(session, hides=call.hides, **where)
 
 
 @resource.get(
@@ -109,7 +115,8 @@ def _answer(session: Session, call: Call) -> Any:
 )
 def list_discrepancies(session: Session, call: Call) -> Any:
     """What counts and transfers could not account for."""
-    return discrepancies.list_discrepancies(session, organization_id=call.organization_id, page=call.page, **call.query)
+    where = {"organization_id": call.organization_id, **call.query}
+    return discrepancies.list_discrepancies(session, hides=call.hides, page=call.page, **where)
 
 
 @resource.get(

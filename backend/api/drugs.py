@@ -1,6 +1,7 @@
 """The formulary."""
 
 from typing import Any
+from uuid import UUID
 
 from marshmallow import fields, validate
 
@@ -54,7 +55,11 @@ DrugChangeIn = Body.from_dict(
 
 
 class DrugOut(Body):
-    """A formulary entry; `current_stock` is what the whole hospital holds, in units of `unit_price_cents` each."""
+    """A formulary entry; `current_stock` is what the whole hospital holds, in units of `unit_price_cents` each.
+
+    `figures_hidden`: a shelf of the drug is being counted blind, and you may record that count. `current_stock` is null
+    until it ends.
+    """
 
     id = fields.UUID()
     name = fields.String()
@@ -68,7 +73,8 @@ class DrugOut(Body):
     controlled_schedule = fields.Integer(allow_none=True)
     high_alert = fields.Boolean()
     unit_price_cents = fields.Integer(allow_none=True)
-    current_stock = fields.Integer()
+    current_stock = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
 
 
 class DrugQuery(PageQuery):
@@ -77,10 +83,17 @@ class DrugQuery(PageQuery):
     q = Search(length=100)
 
 
+def _answer(session: Session, call: Call, drug_id: UUID) -> Any:
+    where = {"organization_id": call.organization_id, "drug_id": drug_id}
+    return queries.get_drug_with_stock(session, hides=call.hides, **where)
+
+
 @resource.get("/drugs", "Drugs by name", query=DrugQuery(), answer=DrugOut(), page=cursors.BY_NAME)
 def list_drugs(session: Session, call: Call) -> Any:
     """Drugs whose name or generic name begins with `q`, else contains it, with the hospital's stock."""
-    return queries.list_drugs(session, organization_id=call.organization_id, q=call.query.get("q"), page=call.page)
+    return queries.list_drugs(
+        session, organization_id=call.organization_id, q=call.query.get("q"), hides=call.hides, page=call.page
+    )
 
 
 @resource.post(
@@ -95,13 +108,13 @@ def list_drugs(session: Session, call: Call) -> Any:
 def add_drug(session: Session, call: Call) -> Any:
     """A new formulary entry."""
     drug_id = drugs.add_drug(session, organization_id=call.organization_id, **call.body)
-    return queries.get_drug_with_stock(session, organization_id=call.organization_id, drug_id=drug_id)
+    return _answer(session, call, drug_id)
 
 
 @resource.get("/drugs/<uuid:drug_id>", "One drug", answer=DrugOut(), raises=(DrugNotFound,))
 def read_drug(session: Session, call: Call) -> Any:
     """One drug with the hospital's stock."""
-    return queries.get_drug_with_stock(session, organization_id=call.organization_id, **call.path)
+    return _answer(session, call, call.path["drug_id"])
 
 
 @resource.patch(
@@ -116,4 +129,4 @@ def change_drug(session: Session, call: Call) -> Any:
     """Changes the fields that are sent."""
     if call.body:
         drugs.change_drug(session, organization_id=call.organization_id, **call.path, **call.body)
-    return queries.get_drug_with_stock(session, organization_id=call.organization_id, **call.path)
+    return _answer(session, call, call.path["drug_id"])

@@ -25,13 +25,14 @@ class AsOfQuery(PageQuery):
 
 
 class LevelAsOfOut(Body):
-    """What a shelf held at the moment `as_of`."""
+    """What a shelf held at the moment `as_of`; null with `figures_hidden`, see `GET /stock`."""
 
     ward_id = fields.UUID()
     ward_name = fields.String()
     drug_id = fields.UUID()
     drug_name = fields.String()
-    on_hand_units = fields.Integer()
+    on_hand_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
     as_of = fields.AwareDateTime()
 
 
@@ -64,7 +65,10 @@ class ExpiringValueQuery(PageQuery):
 
 
 class ExpiringValueOut(Body):
-    """What has expired on a ward and what will; `unpriced_units` of both are in no value."""
+    """What has expired on a ward and what will; `unpriced_units` of both are in no value.
+
+    `figures_hidden`: shelves of the ward that are being counted blind, by a count that you may record, are left out.
+    """
 
     ward_id = fields.UUID()
     ward_name = fields.String()
@@ -73,6 +77,7 @@ class ExpiringValueOut(Body):
     expiring_units = fields.Integer()
     expiring_value_cents = fields.Integer()
     unpriced_units = fields.Integer()
+    figures_hidden = fields.Boolean()
 
 
 @resource.get("/stock/as-of", "Shelves as they were", query=AsOfQuery(), answer=LevelAsOfOut(), page=cursors.BY_NAME)
@@ -83,6 +88,7 @@ def list_levels_as_of(session: Session, call: Call) -> Any:
         session,
         organization_id=call.organization_id,
         at=call.query["at"],
+        hides=call.hides,
         now=session.now,
         page=call.page,
         **filters,
@@ -120,6 +126,7 @@ def list_expiring_value(session: Session, call: Call) -> Any:
         organization_id=call.organization_id,
         ward_id=call.query.get("ward_id"),
         within_days=call.query["within_days"],
+        hides=call.hides,
         now=session.now,
         page=call.page,
     )

@@ -47,11 +47,12 @@ class LotOut(Body):
 
 
 class TracedStockOut(Body):
-    """Units of the lot on a ward."""
+    """Units of the lot on a ward; null with `figures_hidden`, see `GET /stock`."""
 
     ward_id = fields.UUID()
     ward_name = fields.String()
-    quantity_units = fields.Integer()
+    quantity_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
 
 
 class TracedTransferOut(Body):
@@ -149,7 +150,7 @@ def list_lots(session: Session, call: Call) -> Any:
 )
 def read_lot(session: Session, call: Call) -> Any:
     """Stock by ward, transfers under way and the patients who were given the lot."""
-    return tracing.trace_lot(session, organization_id=call.organization_id, **call.path)
+    return tracing.trace_lot(session, organization_id=call.organization_id, hides=call.hides, **call.path)
 
 
 @resource.get(
@@ -216,4 +217,4 @@ def release(session: Session, call: Call) -> Any:
 def recall(session: Session, call: Call) -> Any:
     """For good: every fulfilment is either in the answer or refused. The lot leaves by waste or return."""
     _change(session, call, LotStatus.RECALLED, call.body["reason"])
-    return tracing.trace_lot(session, organization_id=call.organization_id, **call.path)
+    return tracing.trace_lot(session, organization_id=call.organization_id, hides=call.hides, **call.path)

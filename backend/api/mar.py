@@ -24,7 +24,8 @@ class BoardQuery(Body):
 
 
 class DueOut(Body):
-    """An active order and its next dose."""
+    """An active order and its next dose; `figures_hidden`: the shelf is being counted blind, and what it holds is null
+    until that ends."""
 
     order_id = fields.UUID()
     drug_id = fields.UUID()
@@ -43,7 +44,8 @@ class DueOut(Body):
     due_at = fields.AwareDateTime()
     due_state = fields.Enum(DueState, by_value=True)
     verified = fields.Boolean()
-    on_hand_units = fields.Integer()
+    on_hand_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
 
 
 class BoardPatientOut(Body):

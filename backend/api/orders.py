@@ -160,7 +160,8 @@ class TakenOut(Body):
 
 
 class FulfilledOut(Body):
-    """The dose that was given; `remaining_stock` is what the ward still holds of the drug."""
+    """The dose that was given; `remaining_stock` is what the ward still holds of the drug, null while the shelf is
+    being counted blind."""
 
     order_id = fields.UUID()
     status = fields.Enum(OrderStatus, by_value=True)
@@ -168,7 +169,7 @@ class FulfilledOut(Body):
     drug_name = fields.String()
     dose = fields.Integer()
     quantity_units = fields.Integer()
-    remaining_stock = fields.Integer()
+    remaining_stock = fields.Integer(allow_none=True)
     lots = fields.List(fields.Nested(TakenOut))
     administration_id = fields.UUID()
     fulfilled_by = fields.String()

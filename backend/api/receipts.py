@@ -8,6 +8,7 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.api.delivery_csv import CSV, in_file, read_delivery
+from backend.counts.blind import shown
 from backend.db import Database, Session
 from backend.errors import DomainError
 from backend.formulary.drugs import DrugNotFound
@@ -36,7 +37,7 @@ class ReceiptIn(Body):
 
 
 class ReceiptOut(Body):
-    """What was received; `on_hand_units` is what the shelf holds now."""
+    """What was received; `on_hand_units` is what the shelf holds now, null while you may be counting it blind."""
 
     id = fields.UUID()
     ward_id = fields.UUID()
@@ -46,7 +47,7 @@ class ReceiptOut(Body):
     lot_number = fields.String()
     expires_on = fields.Date()
     quantity_units = fields.Integer()
-    on_hand_units = fields.Integer()
+    on_hand_units = fields.Integer(allow_none=True)
     received_at = fields.AwareDateTime()
 
 
@@ -89,7 +90,8 @@ def receive(session: Session, call: Call) -> Any:
         scan, drug_id = parse_scan(call.body["scan"]), call.body["drug_id"]
         ensure_scan_agrees(session, organization_id=call.organization_id, scan=scan, drug_id=drug_id, **lot)
     units = call.body["quantity_units"]
-    return receipts.receive(session, actor=call.actor, shelf=call.shelf, quantity_units=units, now=session.now, **lot)
+    done = receipts.receive(session, actor=call.actor, shelf=call.shelf, quantity_units=units, now=session.now, **lot)
+    return shown(session, call.actor, [done])[0]
 
 
 def _shelves(_database: Database, call: Call) -> Sequence[Shelf]:
@@ -101,7 +103,7 @@ def _receive_lines(session: Session, call: Call) -> Any:
     lines = [Delivered(**line) for line in call.body["lines"]]
     ward_id = call.body["ward_id"]
     received = receipts.receive_delivery(session, actor=call.actor, ward_id=ward_id, lines=lines, now=session.now)
-    return {"receipts": received}
+    return {"receipts": shown(session, call.actor, received)}
 
 
 @resource.post(

@@ -25,7 +25,10 @@ class RegisterQuery(PageQuery):
 
 
 class RegisterLineOut(Body):
-    """A movement, or `dose_waste`: units withdrawn for a dose and destroyed, which move no stock."""
+    """A movement, or `dose_waste`: units withdrawn for a dose and destroyed, which move no stock.
+
+    A movement with `figures_hidden` has no units and no balance, see `GET /stock`.
+    """
 
     id = fields.UUID()
     recorded_at = fields.AwareDateTime()
@@ -33,9 +36,10 @@ class RegisterLineOut(Body):
     ward_name = fields.String()
     lot_number = fields.String()
     event = fields.String()
-    units = fields.Integer()
+    units = fields.Integer(allow_none=True)
     wasted_units = fields.Integer()
     balance_after_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
     patient_name = fields.String(allow_none=True)
     actor_name = fields.String(allow_none=True)
     witness_name = fields.String(allow_none=True)
@@ -55,7 +59,5 @@ class RegisterLineOut(Body):
 def read_register(session: Session, call: Call) -> Any:
     """Every unit with balance, actor and witness, and what was wasted of doses."""
     filters = {name: call.query.get(name) for name in ("ward_id", "since", "until")}
-    drug_id = call.query["drug_id"]
-    return register.read_register(
-        session, organization_id=call.organization_id, drug_id=drug_id, page=call.page, **filters
-    )
+    where = {"organization_id": call.organization_id, "drug_id": call.query["drug_id"], **filters}
+    return register.read_register(session, hides=call.hides, page=call.page, **where)

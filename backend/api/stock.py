@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
+from backend.counts.blind import ShelfCountedBlind, ensure_not_hidden
 from backend.db import Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
@@ -39,7 +40,11 @@ class LotOnShelfOut(Body):
 
 
 class LevelOut(Body):
-    """A shelf: `available_units` leaves out what has expired, is on hold or was recalled."""
+    """A shelf: `available_units` leaves out what has expired, is on hold or was recalled.
+
+    `figures_hidden`: you may record a blind count of the shelf that is open. Its units are null until that ends, and
+    its lots are not listed.
+    """
 
     ward_id = fields.UUID()
     ward_name = fields.String()
@@ -48,11 +53,12 @@ class LevelOut(Body):
     strength = fields.String()
     form = fields.String()
     unit = fields.String()
-    on_hand_units = fields.Integer()
-    available_units = fields.Integer()
+    on_hand_units = fields.Integer(allow_none=True)
+    available_units = fields.Integer(allow_none=True)
     reorder_point_units = fields.Integer()
     par_level_units = fields.Integer()
     lots = fields.List(fields.Nested(LotOnShelfOut))
+    figures_hidden = fields.Boolean()
 
 
 class MovementQuery(PageQuery):
@@ -65,7 +71,7 @@ class MovementQuery(PageQuery):
 
 
 class MovementOut(Body):
-    """One line of the ledger."""
+    """One line of the ledger; `figures_hidden`: its units are null as long as its shelf's are, see `GET /stock`."""
 
     id = fields.UUID()
     ward_id = fields.UUID()
@@ -76,8 +82,9 @@ class MovementOut(Body):
     lot_number = fields.String()
     expires_on = fields.Date()
     sequence = fields.Integer()
-    units = fields.Integer()
-    balance_after_units = fields.Integer()
+    units = fields.Integer(allow_none=True)
+    balance_after_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
     reason = fields.Enum(MovementReason, by_value=True)
     reference_id = fields.UUID()
     corrects_id = fields.UUID(allow_none=True)
@@ -91,12 +98,14 @@ class MovementOut(Body):
 
 @resource.get("/stock", "Shelves by drug name", query=LevelQuery(), answer=LevelOut(), page=cursors.BY_NAME)
 def list_levels(session: Session, call: Call) -> Any:
-    """What lies where. `state`: low, out (nothing that may be given), expiring (within_days), expired."""
+    """What lies where. `state`: low, out (nothing that may be given), expiring (within_days), expired; a shelf whose
+    figures are hidden is in none."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "q", "state")}
     return queries.list_levels(
         session,
         organization_id=call.organization_id,
         within_days=call.query["within_days"],
+        hides=call.hides,
         now=session.now,
         page=call.page,
         **filters,
@@ -128,10 +137,11 @@ class LevelsOut(Body):
     answer=LevelsOut(),
     roles=frozenset({Role.PHARMACIST}),
     shelves=shelf_of_body,
-    raises=(WardNotFound, DrugNotFound),
+    raises=(WardNotFound, DrugNotFound, ShelfCountedBlind),
 )
 def set_levels(session: Session, call: Call) -> Any:
     """Of one shelf; par is not below the reorder point."""
+    ensure_not_hidden(session, call.actor, call.shelf)
     wanted = {name: call.body[name] for name in ("reorder_point_units", "par_level_units")}
     levels.set_levels(session, call.shelf, **wanted)
     return call.body
@@ -147,4 +157,6 @@ def set_levels(session: Session, call: Call) -> Any:
 def list_movements(session: Session, call: Call) -> Any:
     """Every unit that came or went, with the balance after it."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "since", "until")}
-    return queries.list_movements(session, organization_id=call.organization_id, page=call.page, **filters)
+    return queries.list_movements(
+        session, organization_id=call.organization_id, hides=call.hides, page=call.page, **filters
+    )

@@ -146,10 +146,14 @@ class ProposedOut(Body):
 
 
 class ProposalOut(Body):
-    """What would bring the ward to its par levels, the most urgent first."""
+    """What would bring the ward to its par levels, the most urgent first.
+
+    `figures_hidden`: drugs of the ward that are being counted blind, by a count that you may record, are left out.
+    """
 
     ward_id = fields.UUID()
     lines = fields.List(fields.Nested(ProposedOut))
+    figures_hidden = fields.Boolean()
 
 
 class ReplenishIn(Body):
@@ -264,8 +268,9 @@ def cancel(session: Session, call: Call) -> Any:
 def propose(session: Session, call: Call) -> Any:
     """Par minus available minus inbound, for every drug of the ward where that is positive."""
     ward_id = call.query["ward_id"]
-    lines = replenishment.propose(session, organization_id=call.organization_id, ward_id=ward_id, now=session.now)
-    return {"ward_id": ward_id, "lines": lines}
+    where = {"organization_id": call.organization_id, "ward_id": ward_id, "hides": call.hides}
+    lines = replenishment.propose(session, now=session.now, **where)
+    return {"ward_id": ward_id, "lines": lines, "figures_hidden": replenishment.hides_some(session, **where)}
 
 
 @resource.post(
@@ -279,5 +284,5 @@ def propose(session: Session, call: Call) -> Any:
 )
 def replenish(session: Session, call: Call) -> Any:
     """Turns the proposal into a transfer; a second request finds the first on its way."""
-    transfer_id = replenishment.replenish(session, actor=call.actor, now=session.now, **call.body)
+    transfer_id = replenishment.replenish(session, actor=call.actor, hides=call.hides, now=session.now, **call.body)
     return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)

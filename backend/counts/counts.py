@@ -21,7 +21,7 @@ from backend.discrepancies.discrepancies import open_variance
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
 from backend.identity.queries import works_on
-from backend.organizations.organizations import get_ward
+from backend.organizations.organizations import get_ward, touch_ward
 from backend.stock import ledger
 from backend.stock.adjustments import LotNotFound
 from backend.stock.ledger import Shelf
@@ -70,6 +70,7 @@ def open_count(
         )
     )
     _add_lines(session, organization_id, count_id, lots)
+    touch_ward(session, organization_id=organization_id, ward_id=ward_id)  # its board hides what is counted blind
     return count_id
 
 
@@ -130,13 +131,13 @@ def complete(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -
                 owner_id=actor.user_id,
                 now=now,
             )
-    _end(session, actor, count_id, CountStatus.COMPLETED, now)
+    _end(session, actor, count, CountStatus.COMPLETED, now)
 
 
 def cancel(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -> None:
     """Gives a session up; nothing was changed by it. Raises CountNotFound, NotOnThisWard, CountEnded."""
-    _lock(session, actor, count_id)
-    _end(session, actor, count_id, CountStatus.CANCELLED, now)
+    count = _lock(session, actor, count_id)
+    _end(session, actor, count, CountStatus.CANCELLED, now)
 
 
 def _lots_to_count(
@@ -211,7 +212,7 @@ def _record_line(
     session: Session, actor: Actor, count: Row[Any], drug_id: UUID, line: Counted, counted_at: datetime
 ) -> None:
     shelf = Shelf(actor.organization_id, count.ward_id, drug_id)
-    level = ledger.lock_shelf(session, shelf)
+    level = ledger.lock_shelf(session, shelf)  # and raises the version on which the ward's board hangs
     counted = {
         "expected_units": expectation.held_at(session, shelf, line.lot_id, counted_at),
         "sequence": level.sequence,
@@ -247,8 +248,9 @@ def _record_line(
         )
 
 
-def _end(session: Session, actor: Actor, count_id: UUID, status: CountStatus, now: datetime) -> None:
-    _change(session, actor, count_id, status=status, ended_by_id=actor.user_id, ended_at=now)
+def _end(session: Session, actor: Actor, count: Row[Any], status: CountStatus, now: datetime) -> None:
+    _change(session, actor, count.id, status=status, ended_by_id=actor.user_id, ended_at=now)
+    touch_ward(session, organization_id=actor.organization_id, ward_id=count.ward_id)
 
 
 def _change(session: Session, actor: Actor, count_id: UUID, **values: Any) -> None:

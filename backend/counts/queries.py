@@ -1,10 +1,11 @@
 """Reads of counts. Until a session is completed, no answer tells what a blind line expects: a cancelled one neither, or
-somebody could start it, cancel it, and count what it said."""
+somebody could start it, cancel it, and count what it said. While a shelf is counted blind once more, those who count
+see nothing of what earlier sessions expected and found there."""
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, select
+from sqlalchemy import Row, false, func, or_, select
 from sqlalchemy.orm import aliased
 
 from backend.counts.errors import CountNotFound
@@ -15,6 +16,7 @@ from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.organizations.models import Ward
+from backend.stock.hiding import Hides, unless
 from backend.stock.models import Lot, StockLot
 
 
@@ -43,9 +45,11 @@ def _counts(organization_id: UUID) -> Rows:
     )
 
 
-def _lines(organization_id: UUID, count: Row[Any]) -> Rows:
+def _lines(organization_id: UUID, count: Row[Any], hides: Hides) -> Rows:
     line, held = StockCountLine, StockLot
-    hidden = line.id.is_(None) if count.status is CountStatus.COMPLETED else line.blind
+    counted_again = hides(ward=count.ward_id, drug=line.drug_id)
+    hidden = counted_again if count.status is CountStatus.COMPLETED else or_(line.blind, counted_again)
+    found_hidden = false() if count.status is CountStatus.OPEN else counted_again
     expected = func.coalesce(line.expected_units, held.quantity_units, 0)
     return (
         select(
@@ -57,11 +61,11 @@ def _lines(organization_id: UUID, count: Row[Any]) -> Rows:
             Lot.lot_number,
             Lot.expires_on,
             line.blind,
-            line.counted_units,
+            unless(found_hidden, line.counted_units).label("counted_units"),
             User.name.label("counted_by"),
             line.counted_at,
-            case((hidden, None), else_=expected).label("expected_units"),
-            case((hidden, None), else_=line.counted_units - line.expected_units).label("variance_units"),
+            unless(hidden, expected).label("expected_units"),
+            unless(hidden, line.counted_units - line.expected_units).label("variance_units"),
         )
         .join(Drug, (Drug.organization_id == line.organization_id) & (Drug.id == line.drug_id))
         .join(Lot, (Lot.organization_id == line.organization_id) & (Lot.id == line.lot_id))
@@ -78,12 +82,12 @@ def _lines(organization_id: UUID, count: Row[Any]) -> Rows:
     )
 
 
-def get_count(session: Session, *, organization_id: UUID, count_id: UUID) -> dict[str, Any]:
-    """One session with its lines by drug. Raises CountNotFound."""
+def get_count(session: Session, *, organization_id: UUID, count_id: UUID, hides: Hides) -> dict[str, Any]:
+    """Read one session with its lines by drug. Raises CountNotFound."""
     count = session.execute(_counts(organization_id).where(StockCount.id == count_id)).one_or_none()
     if count is None:
         raise CountNotFound()
-    return {**count._asdict(), "lines": session.execute(_lines(organization_id, count)).all()}
+    return {**count._asdict(), "lines": session.execute(_lines(organization_id, count, hides)).all()}
 
 
 def list_counts(

@@ -19,6 +19,7 @@ from backend.identity.models import User
 from backend.identity.queries import get_user
 from backend.identity.witnesses import ensure_witness
 from backend.organizations.models import Organization, Ward
+from backend.stock.hiding import Hides, unless
 from backend.stock.ledger import Shelf
 from backend.stock.models import Lot
 
@@ -173,8 +174,14 @@ def _change(session: Session, organization_id: UUID, discrepancy_id: UUID, **val
     )
 
 
-def _discrepancies(organization_id: UUID) -> Rows:
+def _discrepancies(organization_id: UUID, hides: Hides) -> Rows:
+    """Discrepancies with names; those of a count do not say what the ledger held where the shelf's figures are hidden.
+
+    The variance stays: it tells what was missing, and no balance.
+    """
     case, owner, resolver, witness = Discrepancy, aliased(User), aliased(User), aliased(User)
+
+    hidden = (case.kind == DiscrepancyKind.COUNT) & hides(ward=case.ward_id, drug=case.drug_id)
 
     def same(table: Any, column: Any) -> Any:
         return (table.organization_id == case.organization_id) & (table.id == column)
@@ -191,8 +198,9 @@ def _discrepancies(organization_id: UUID) -> Rows:
             case.lot_id,
             Lot.lot_number,
             Lot.expires_on,
-            case.expected_units,
-            case.found_units,
+            unless(hidden, case.expected_units).label("expected_units"),
+            unless(hidden, case.found_units).label("found_units"),
+            hidden.label("figures_hidden"),
             (case.found_units - case.expected_units).label("variance_units"),
             case.owner_id,
             owner.name.label("owner_name"),
@@ -214,16 +222,18 @@ def _discrepancies(organization_id: UUID) -> Rows:
     )
 
 
-def get_discrepancy(session: Session, *, organization_id: UUID, discrepancy_id: UUID) -> Row[Any]:
-    """One discrepancy. Raises DiscrepancyNotFound."""
-    row = session.execute(_discrepancies(organization_id).where(Discrepancy.id == discrepancy_id)).one_or_none()
+def get_discrepancy(session: Session, *, organization_id: UUID, discrepancy_id: UUID, hides: Hides) -> Row[Any]:
+    """Read one discrepancy. Raises DiscrepancyNotFound."""
+    row = session.execute(_discrepancies(organization_id, hides).where(Discrepancy.id == discrepancy_id)).one_or_none()
     if row is None:
         raise DiscrepancyNotFound()
     return row
 
 
-def list_discrepancies(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
+def list_discrepancies(
+    session: Session, *, organization_id: UUID, hides: Hides, page: PageRequest, **filters: Any
+) -> Page:
     """Discrepancies, newest first. `filters` are values of ward_id, drug_id, owner_id, kind and status."""
     case = Discrepancy
-    rows = _discrepancies(organization_id).where(*equal(case, **filters))
+    rows = _discrepancies(organization_id, hides).where(*equal(case, **filters))
     return read_page(session, rows, page, case.created_at, case.id, descending=True)

@@ -16,6 +16,7 @@ from marshmallow import Schema
 from marshmallow import fields as ma
 
 from backend.actor import STAFF, Actor, Role
+from backend.counts.blind import hidden_from, refusing_blindly
 from backend.db import Database, Session
 from backend.db.idempotency import Answer, IdempotencyKey, find_answer, store_answer
 from backend.db.paging import Page, PageRequest
@@ -27,6 +28,7 @@ from backend.http.parsing import parse_body, parse_query
 from backend.identity.standing import ensure_stands
 from backend.identity.tokens import OrderPlace
 from backend.orders.errors import OrderNotFound
+from backend.stock.hiding import Hides
 from backend.stock.ledger import Shelf
 
 JSON = "application/json"
@@ -55,6 +57,11 @@ class Call:
     def shelf(self) -> Shelf:
         """The one shelf of the request."""
         return self.shelves[0]
+
+    @property
+    def hides(self) -> Hides:
+        """Which figures of stock are hidden from the caller."""
+        return hidden_from(self.actor)
 
 
 Route = Callable[[Session, Call], Any]
@@ -278,7 +285,8 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
     stored = find_answer(session, organization_id=call.organization_id, key=call.key)
     if stored is not None:
         return stored
-    answer = _answer(operation, operation.route(session, call))
+    with refusing_blindly(session, call.actor, call.shelves):
+        answer = _answer(operation, operation.route(session, call))
     store_answer(session, organization_id=call.organization_id, user_id=call.actor.user_id, key=call.key, answer=answer)
     return answer
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from backend.actor import Actor
+from backend.counts.blind import counted_blind, hide_available_units
 from backend.db import Prepared, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey, replayed
 from backend.errors import NotAuthenticated
@@ -28,7 +29,7 @@ from backend.orders.scans import ensure_scanned
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
-from backend.stock.picking import LotOnShelf, first_expiring_first
+from backend.stock.picking import InsufficientStock, LotOnShelf, first_expiring_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Target(NamedTuple):
     controlled: bool
     verification_required: bool
     witness_required: bool
+    counted_blind: bool
     member: bool
 
 
@@ -84,10 +86,11 @@ class Locked(NamedTuple):
 
 
 # $1 organization, $2 nurse.
-TARGET = """
+TARGET = f"""
   o.status::text, o.priority::text, o.units_per_dose, o.doses, o.doses_given, o.interval_minutes,
   o.first_due_at, o.due_at, o.verified_at IS NOT NULL, o.discontinued_at, p.name, d.name,
   d.controlled_schedule IS NOT NULL, h.verification_required, h.witness_required,
+  {counted_blind("o.ward_id", "o.drug_id")},
   EXISTS (SELECT FROM ward_memberships m
     WHERE m.organization_id = $1 AND m.user_id = $2 AND m.ward_id = o.ward_id)"""
 
@@ -199,11 +202,11 @@ def _lock(session: Session, giving: Giving, key: str) -> tuple[Target, Locked]:
     if not rows:
         raise OrderNotFound()
     (columns,) = rows
-    locked = Locked(*columns[16:])
+    locked = Locked(*columns[17:])
     session.keep_time(locked.now)
     if not locked.stands:
         raise NotAuthenticated(ENDED)
-    return Target(*columns[:16]), locked
+    return Target(*columns[:17]), locked
 
 
 def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotOnShelf]) -> list[LotOnShelf]:
@@ -217,10 +220,20 @@ def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotO
         ensure_overridable(session, giving.shelf, giving.override_reason)
     if giving.witness_id is not None or (target.witness_required and target.controlled):
         ensure_witness(session, actor=giving.actor, ward_id=giving.shelf.ward_id, witness_id=giving.witness_id)
-    picks = first_expiring_first(lots, target.units_per_dose)
+    picks = _pick(lots, target)
     if giving.scan is not None:
         ensure_scanned(session, giving.shelf, giving.scan, picks)
     return picks
+
+
+def _pick(lots: Sequence[LotOnShelf], target: Target) -> list[LotOnShelf]:
+    """Which lots the dose takes. Raises InsufficientStock, which hides what is there while it is counted blind."""
+    try:
+        return first_expiring_first(lots, target.units_per_dose)
+    except InsufficientStock as refusal:
+        if target.counted_blind:
+            hide_available_units(refusal)
+        raise
 
 
 def overrides(target: Target) -> bool:
@@ -237,7 +250,8 @@ def answer_of(
     left: int,
     given_at: datetime,
 ) -> dict[str, Any]:
-    """Make the answer to the nurse; `left` is how many units the shelf holds afterwards, `given_at` when that was."""
+    """Make the answer to the nurse; `left` is how many units the shelf holds afterwards, which she is not told while
+    it is counted blind, `given_at` when that was."""
     dose = target.doses_given + 1
     return {
         "order_id": giving.order_id,
@@ -246,7 +260,7 @@ def answer_of(
         "drug_name": target.drug_name,
         "dose": dose,
         "quantity_units": target.units_per_dose,
-        "remaining_stock": left,
+        "remaining_stock": None if target.counted_blind else left,
         "lots": [
             {"lot_number": p.lot_number, "expires_on": p.expires_on, "quantity_units": p.quantity_units} for p in picks
         ],

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, and_, cast, func, literal, null, select, union_all
+from sqlalchemy import Integer, Text, Uuid, and_, cast, false, func, literal, null, select, union_all
 from sqlalchemy.orm import aliased
 
 from backend.administrations.models import DoseRemainder, MedicationAdministration, RemainderKind
@@ -20,6 +20,7 @@ from backend.identity.models import User
 from backend.orders.models import MedicationOrder
 from backend.organizations.models import Ward
 from backend.patients.models import Patient
+from backend.stock.hiding import Hides, unless
 from backend.stock.models import Lot, StockMovement
 
 
@@ -31,9 +32,13 @@ def read_register(
     ward_id: UUID | None,
     since: datetime | None,
     until: datetime | None,
+    hides: Hides,
     page: PageRequest,
 ) -> Page:
-    """The lines of a drug's register, newest first; `since` counts, `until` does not. Raises DrugNotFound."""
+    """The lines of a drug's register, newest first; `since` counts, `until` does not.
+
+    Lines of a shelf whose figures are hidden have no units and no balance. Raises DrugNotFound.
+    """
     get_drug(session, organization_id=organization_id, drug_id=drug_id)
 
     def narrowed(rows: Rows, ward: Any, moment: Any, row_id: Any) -> Rows:
@@ -42,16 +47,17 @@ def read_register(
         return rows.where(*bounds).order_by(moment.desc(), row_id.desc()).limit(page.limit + 1)
 
     movement, remainder, order = StockMovement, DoseRemainder, MedicationOrder
-    moved = narrowed(_movements(organization_id, drug_id), movement.ward_id, movement.recorded_at, movement.id)
+    moved = narrowed(_movements(organization_id, drug_id, hides), movement.ward_id, movement.recorded_at, movement.id)
     wasted = narrowed(_wastes(organization_id, drug_id), order.ward_id, remainder.recorded_at, remainder.id)
     lines = union_all(moved.subquery().select(), wasted.subquery().select()).subquery()
     rows = select(lines).order_by(lines.c.recorded_at.desc(), lines.c.id.desc()).limit(page.limit + 1)
     return page_of(session.execute(rows).all(), page, lambda row: (row.recorded_at, row.id))
 
 
-def _movements(organization_id: UUID, drug_id: UUID) -> Rows:
+def _movements(organization_id: UUID, drug_id: UUID, hides: Hides) -> Rows:
     movement, witness, dose, order = StockMovement, aliased(User), MedicationAdministration, MedicationOrder
     remainder = DoseRemainder
+    hidden = hides(ward=movement.ward_id, drug=movement.drug_id)
     of_dose = func.coalesce(remainder.administration_id, movement.reference_id)
 
     def same(table: Any, column: Any) -> Any:
@@ -65,9 +71,10 @@ def _movements(organization_id: UUID, drug_id: UUID) -> Rows:
             Ward.name.label("ward_name"),
             Lot.lot_number,
             cast(movement.reason, Text).label("event"),
-            movement.units,
+            unless(hidden, movement.units).label("units"),
             literal(0).label("wasted_units"),
-            movement.balance_after_units,
+            unless(hidden, movement.balance_after_units).label("balance_after_units"),
+            hidden.label("figures_hidden"),
             Patient.name.label("patient_name"),
             User.name.label("actor_name"),
             witness.name.label("witness_name"),
@@ -103,6 +110,7 @@ def _wastes(organization_id: UUID, drug_id: UUID) -> Rows:
             literal(0).label("units"),
             remainder.units.label("wasted_units"),
             cast(null(), Integer).label("balance_after_units"),
+            false().label("figures_hidden"),
             Patient.name.label("patient_name"),
             User.name.label("actor_name"),
             witness.name.label("witness_name"),

@@ -21,6 +21,7 @@ from backend.identity.models import User
 from backend.orders.models import MedicationOrder
 from backend.organizations.models import Ward
 from backend.patients.models import Patient
+from backend.stock.hiding import Hides, unless
 from backend.stock.lots import get_lot
 from backend.stock.models import MovementReason, StockLot, StockMovement
 from backend.transfers.models import StockTransfer, StockTransferLine, StockTransferLot
@@ -28,7 +29,7 @@ from backend.transfers.models import StockTransfer, StockTransferLine, StockTran
 DOSES_MAX = 1_000
 
 
-def trace_lot(session: Session, *, organization_id: UUID, lot_id: UUID) -> dict[str, Any]:
+def trace_lot(session: Session, *, organization_id: UUID, lot_id: UUID, hides: Hides) -> dict[str, Any]:
     """Return a lot with its `stock` by ward, what is `in_transit`, and everybody who was given it.
 
     `patients` are all of them, each once, by name; `dose_count` counts all doses. `doses` are the newest DOSES_MAX,
@@ -43,7 +44,7 @@ def trace_lot(session: Session, *, organization_id: UUID, lot_id: UUID) -> dict[
     )
     return {
         **lot._asdict(),
-        "stock": _stock(session, organization_id, lot_id),
+        "stock": _stock(session, organization_id, lot_id, hides),
         "in_transit": _in_transit(session, organization_id, lot_id),
         "patient_count": len(patients),
         "patients": patients,
@@ -53,10 +54,16 @@ def trace_lot(session: Session, *, organization_id: UUID, lot_id: UUID) -> dict[
     }
 
 
-def _stock(session: Session, organization_id: UUID, lot_id: UUID) -> Sequence[Row[Any]]:
+def _stock(session: Session, organization_id: UUID, lot_id: UUID, hides: Hides) -> Sequence[Row[Any]]:
     held = StockLot
+    hidden = hides(ward=held.ward_id, drug=held.drug_id)
     return session.execute(
-        select(held.ward_id, Ward.name.label("ward_name"), held.quantity_units)
+        select(
+            held.ward_id,
+            Ward.name.label("ward_name"),
+            unless(hidden, held.quantity_units).label("quantity_units"),
+            hidden.label("figures_hidden"),
+        )
         .join(Ward, (Ward.organization_id == held.organization_id) & (Ward.id == held.ward_id))
         .where(held.organization_id == organization_id, held.lot_id == lot_id, held.quantity_units > 0)
         .order_by(Ward.name)

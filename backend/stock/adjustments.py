@@ -59,7 +59,7 @@ class MovementNotCorrectable(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What changed: signed units by lot, and what the shelf holds now."""
+    """What changed: signed units by lot, and what the shelf holds now, None where that is hidden."""
 
     id: UUID
     ward_id: UUID
@@ -68,7 +68,7 @@ class Adjustment:
     reason: MovementReason
     quantity_units: int
     lots: list[dict[str, Any]]
-    on_hand_units: int
+    on_hand_units: int | None
     note: str | None
     adjusted_by: str
     adjusted_at: datetime

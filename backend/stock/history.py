@@ -19,6 +19,7 @@ from backend.db.searching import among, named_page
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
 from backend.organizations.models import Ward
+from backend.stock.hiding import Hides, unless
 from backend.stock.models import Lot, StockLevel, StockLot, StockMovement
 from backend.stock.queries import ExpiryHorizon, today_of
 
@@ -30,10 +31,13 @@ def levels_as_of(
     at: datetime,
     ward_id: UUID | None,
     drug_id: UUID | None,
+    hides: Hides,
     now: datetime,
     page: PageRequest,
 ) -> Page:
     """Shelves by drug name with what each held at `at`: the balance after its last movement until then, else 0.
+
+    What a shelf held at any moment is hidden with what it holds now.
 
     Raises ValidationFailed when `at` is later than `now`.
     """
@@ -53,6 +57,7 @@ def levels_as_of(
         .correlate(StockLevel)
         .scalar_subquery()
     )
+    hidden = hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id)
     rows = (
         select(
             StockLevel.id,
@@ -60,7 +65,8 @@ def levels_as_of(
             Ward.name.label("ward_name"),
             StockLevel.drug_id,
             Drug.name.label("drug_name"),
-            func.coalesce(balance, 0).label("on_hand_units"),
+            unless(hidden, func.coalesce(balance, 0)).label("on_hand_units"),
+            hidden.label("figures_hidden"),
             literal(at).label("as_of"),
         )
         .join(Ward, (Ward.organization_id == StockLevel.organization_id) & (Ward.id == StockLevel.ward_id))
@@ -81,29 +87,36 @@ def list_expiring_value(
     organization_id: UUID,
     ward_id: UUID | None,
     within_days: ExpiryHorizon,
+    hides: Hides,
     now: datetime,
     page: PageRequest,
 ) -> Page:
     """Wards by name: units that have expired or will within the days, and what they cost, in cents.
 
     Units of drugs without a price are among the units and not in the values; `unpriced_units` says how many they are.
+    Shelves whose figures are hidden are in no sum, and `figures_hidden` says that the ward has some.
     """
     today = today_of(session, organization_id=organization_id, now=now)
-    lost = _lost(organization_id, ward_id, today, within_days.end(today))
+    lost = _lost(organization_id, ward_id, today, within_days.end(today), hides)
     wards = select(Ward.id, Ward.name).where(
         Ward.organization_id == organization_id, *equal(Ward, id=ward_id), *beyond(page, Ward.name, Ward.id)
     )
     shown = wards.order_by(Ward.name, Ward.id).limit(page.limit + 1).subquery("shown")
     figures = [func.coalesce(column, 0).label(column.name) for column in lost.c if column.name != "ward_id"]
     rows = (
-        select(shown.c.id.label("ward_id"), shown.c.name.label("ward_name"), *figures)
+        select(
+            shown.c.id.label("ward_id"),
+            shown.c.name.label("ward_name"),
+            *figures,
+            hides(ward=shown.c.id).label("figures_hidden"),
+        )
         .outerjoin(lost, lost.c.ward_id == shown.c.id)
         .order_by(shown.c.name, shown.c.id)
     )
     return page_of(session.execute(rows).all(), page, lambda row: (row.ward_name, row.ward_id))
 
 
-def _lost(organization_id: UUID, ward_id: UUID | None, today: date, last: date) -> Any:
+def _lost(organization_id: UUID, ward_id: UUID | None, today: date, last: date, hides: Hides) -> Any:
     """By ward: units and value of what expires until the day `last`, in two parts by whether it was before `today`."""
     lot, on_shelf, drug = aliased(Lot), aliased(StockLot), aliased(Drug)
     expired = lot.expires_on < today
@@ -130,6 +143,7 @@ def _lost(organization_id: UUID, ward_id: UUID | None, today: date, last: date) 
             on_shelf.quantity_units > 0,
             among(on_shelf.lot_id, lots),
             *equal(on_shelf, ward_id=ward_id),
+            ~hides(ward=on_shelf.ward_id, drug=on_shelf.drug_id),
         )
         .group_by(on_shelf.ward_id)
     )

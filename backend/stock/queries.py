@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Row, cast, func, select, union_all
+from sqlalchemy import ColumnElement, Date, Row, case, cast, func, select, union_all
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
@@ -17,6 +17,7 @@ from backend.formulary.drugs import DrugNotFound, containing, drugs_of
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.organizations.models import Organization, Ward
+from backend.stock.hiding import Hides, unless
 from backend.stock.models import Lot, LotStatus, StockLevel, StockLot, StockMovement
 
 
@@ -48,28 +49,34 @@ def today_of(session: Session, *, organization_id: UUID, now: datetime) -> date:
     return day
 
 
-def _drugs_with_stock(organization_id: UUID) -> Rows:
+def _drugs_with_stock(organization_id: UUID, hides: Hides) -> Rows:
+    hidden = hides(drug=Drug.id)
     held = (
         select(func.coalesce(func.sum(StockLevel.on_hand_units), 0))
         .where(StockLevel.organization_id == organization_id, StockLevel.drug_id == Drug.id)
         .scalar_subquery()
     )
-    return drugs_of(organization_id).add_columns(Drug.unit_price_cents, held.label("current_stock"))
+    return drugs_of(organization_id).add_columns(
+        Drug.unit_price_cents, unless(hidden, held).label("current_stock"), hidden.label("figures_hidden")
+    )
 
 
-def get_drug_with_stock(session: Session, *, organization_id: UUID, drug_id: UUID) -> Row[Any]:
-    """A formulary entry with its price and `current_stock`, the sum of its levels. Raises DrugNotFound."""
-    row = session.execute(_drugs_with_stock(organization_id).where(Drug.id == drug_id)).one_or_none()
+def get_drug_with_stock(session: Session, *, organization_id: UUID, drug_id: UUID, hides: Hides) -> Row[Any]:
+    """Read a formulary entry with its price and `current_stock`, the sum of its levels; None where a level is hidden.
+
+    Raises DrugNotFound.
+    """
+    row = session.execute(_drugs_with_stock(organization_id, hides).where(Drug.id == drug_id)).one_or_none()
     if row is None:
         raise DrugNotFound()
     return row
 
 
-def list_drugs(session: Session, *, organization_id: UUID, q: str | None, page: PageRequest) -> Page:
-    """Drugs by name, each with `current_stock`; `q` is a name or generic name."""
+def list_drugs(session: Session, *, organization_id: UUID, q: str | None, hides: Hides, page: PageRequest) -> Page:
+    """Drugs by name, each with `current_stock` unless a level of it is hidden; `q` is a name or generic name."""
     return named_page(
         session,
-        _drugs_with_stock(organization_id),
+        _drugs_with_stock(organization_id, hides),
         name_key=Drug.name_key,
         row_id=Drug.id,
         searched=[Drug.name_key, Drug.generic_name_key],
@@ -79,8 +86,9 @@ def list_drugs(session: Session, *, organization_id: UUID, q: str | None, page: 
     )
 
 
-def _lots_of_level(organization_id: UUID) -> Any:
-    """The lots of a shelf that hold units, first expiring first, as JSON."""
+def _lots_of_level(organization_id: UUID, hidden: ColumnElement[bool]) -> Any:
+    """The lots of a shelf that hold units, first expiring first, as JSON; none where `hidden`: a lot that is missing
+    from the list would be known to be used up."""
     lot = func.jsonb_build_object(
         *("lot_id", Lot.id),
         *("lot_number", Lot.lot_number),
@@ -89,7 +97,7 @@ def _lots_of_level(organization_id: UUID) -> Any:
         *("quantity_units", StockLot.quantity_units),
     )
     lots = func.jsonb_agg(aggregate_order_by(lot, Lot.expires_on, Lot.id))
-    return (
+    on_shelf = (
         select(func.coalesce(lots, func.jsonb_build_array()))
         .select_from(StockLot)
         .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
@@ -101,6 +109,7 @@ def _lots_of_level(organization_id: UUID) -> Any:
         )
         .scalar_subquery()
     )
+    return case((hidden, func.jsonb_build_array()), else_=on_shelf)
 
 
 def _available_units(organization_id: UUID, today: date, shelf: Any) -> Any:
@@ -129,14 +138,17 @@ def list_levels(
     q: str | None,
     state: StockState | None,
     within_days: ExpiryHorizon = ExpiryHorizon.DAYS_30,
+    hides: Hides,
     now: datetime,
     page: PageRequest,
 ) -> Page:
     """Shelves by drug name, with what lies on them, what of it may be given, and the lots.
 
-    `within_days` says what the state `expiring` means.
+    `within_days` says what the state `expiring` means. A shelf whose figures are hidden is in no state: the state would
+    tell them to somebody who moves the reorder point.
     """
     today = today_of(session, organization_id=organization_id, now=now)
+    hidden = hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id)
     rows = (
         select(
             StockLevel.id,
@@ -147,11 +159,12 @@ def list_levels(
             Drug.strength,
             Drug.form,
             Drug.unit,
-            StockLevel.on_hand_units,
-            _available_units(organization_id, today, StockLevel).label("available_units"),
+            unless(hidden, StockLevel.on_hand_units).label("on_hand_units"),
+            unless(hidden, _available_units(organization_id, today, StockLevel)).label("available_units"),
             StockLevel.reorder_point_units,
             StockLevel.par_level_units,
-            _lots_of_level(organization_id).label("lots"),
+            _lots_of_level(organization_id, hidden).label("lots"),
+            hidden.label("figures_hidden"),
         )
         .join(Ward, (Ward.organization_id == StockLevel.organization_id) & (Ward.id == StockLevel.ward_id))
         .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
@@ -160,7 +173,7 @@ def list_levels(
     shelf = {name: value for name, value in (("ward_id", ward_id), ("drug_id", drug_id)) if value is not None}
     rows = rows.where(*(getattr(StockLevel, name) == value for name, value in shelf.items()))
     if state is not None:
-        rows = rows.where(_in_state(organization_id, shelf, state, today, within_days.end(today)))
+        rows = rows.where(_in_state(organization_id, shelf, state, today, within_days.end(today)), ~hidden)
     return named_page(
         session,
         rows,
@@ -226,9 +239,11 @@ def _holding(organization_id: UUID, shelf: dict[str, UUID], condition: Any) -> R
     )
 
 
-def _movements(organization_id: UUID) -> Rows:
-    """Movements, newest first, with the names of what they are about."""
+def _movements(organization_id: UUID, hides: Hides) -> Rows:
+    """Movements with the names of what they are about; without units where the shelf's figures are hidden, whose sum
+    would be its balance."""
     movement, witness = StockMovement, aliased(User)
+    hidden = hides(ward=movement.ward_id, drug=movement.drug_id)
     return select(
         movement.id,
         movement.ward_id,
@@ -239,8 +254,9 @@ def _movements(organization_id: UUID) -> Rows:
         looked_up(organization_id, Lot, "lot_number", movement.lot_id).label("lot_number"),
         looked_up(organization_id, Lot, "expires_on", movement.lot_id).label("expires_on"),
         movement.sequence,
-        movement.units,
-        movement.balance_after_units,
+        unless(hidden, movement.units).label("units"),
+        unless(hidden, movement.balance_after_units).label("balance_after_units"),
+        hidden.label("figures_hidden"),
         movement.reason,
         movement.reference_id,
         movement.corrects_id,
@@ -253,9 +269,9 @@ def _movements(organization_id: UUID) -> Rows:
     ).where(movement.organization_id == organization_id)
 
 
-def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID) -> Row[Any]:
-    """The one movement that was posted for `reference_id`."""
-    return session.execute(_movements(organization_id).where(StockMovement.reference_id == reference_id)).one()
+def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID, hides: Hides) -> Row[Any]:
+    """Read the one movement that was posted for `reference_id`."""
+    return session.execute(_movements(organization_id, hides).where(StockMovement.reference_id == reference_id)).one()
 
 
 def list_movements(
@@ -266,11 +282,12 @@ def list_movements(
     drug_id: UUID | None,
     since: datetime | None,
     until: datetime | None,
+    hides: Hides,
     page: PageRequest,
 ) -> Page:
     """The ledger, newest first; `since` counts, `until` does not."""
     movement = StockMovement
-    rows = _movements(organization_id).where(
+    rows = _movements(organization_id, hides).where(
         *equal(movement, ward_id=ward_id, drug_id=drug_id), *within(movement.recorded_at, since, until)
     )
     return read_page(session, rows, page, movement.recorded_at, movement.id, descending=True)

@@ -36,7 +36,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was received: `on_hand_units` is what the shelf holds now."""
+    """What was received: `on_hand_units` is what the shelf holds now, None where that is hidden."""
 
     id: UUID
     ward_id: UUID
@@ -46,7 +46,7 @@ class Receipt:
     lot_number: str
     expires_on: date
     quantity_units: int
-    on_hand_units: int
+    on_hand_units: int | None
     received_at: datetime
 
 

@@ -10,7 +10,9 @@ from sqlalchemy import Integer, Row, case, cast, func, select
 from backend.actor import Actor
 from backend.db import Rows, Session
 from backend.formulary.models import Drug
+from backend.organizations.models import Ward
 from backend.organizations.organizations import get_ward, touch_ward
+from backend.stock.hiding import Hides
 from backend.stock.models import Lot, LotStatus, StockLevel, StockLot
 from backend.stock.queries import today_of
 from backend.transfers.errors import NothingToReplenish
@@ -18,9 +20,11 @@ from backend.transfers.models import StockTransfer, StockTransferLine, StockTran
 from backend.transfers.transfers import LINES_MAX, Wanted, request_transfer
 
 
-def propose(session: Session, *, organization_id: UUID, ward_id: UUID, now: datetime) -> Sequence[Row[Any]]:
+def propose(
+    session: Session, *, organization_id: UUID, ward_id: UUID, hides: Hides, now: datetime
+) -> Sequence[Row[Any]]:
     """Par minus available minus inbound, for every drug of the ward where that is positive; at most LINES_MAX drugs,
-    those below their reorder point first. Raises WardNotFound."""
+    those below their reorder point first. Shelves whose figures are hidden are left out. Raises WardNotFound."""
     get_ward(session, organization_id=organization_id, ward_id=ward_id)
     today = today_of(session, organization_id=organization_id, now=now)
     usable = _usable(organization_id, ward_id, today).subquery()
@@ -50,20 +54,29 @@ def propose(session: Session, *, organization_id: UUID, ward_id: UUID, now: date
             StockLevel.ward_id == ward_id,
             Drug.archived_at.is_(None),
             proposed > 0,
+            ~hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id),
         )
         .order_by(below.desc(), Drug.name_key, StockLevel.drug_id)
         .limit(LINES_MAX)
     ).all()
 
 
-def replenish(session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: UUID, now: datetime) -> UUID:
+def hides_some(session: Session, *, organization_id: UUID, ward_id: UUID, hides: Hides) -> bool:
+    """Whether the proposal of the ward leaves a shelf out because its figures are hidden."""
+    ward = select(Ward.id).where(Ward.organization_id == organization_id, Ward.id == ward_id, hides(ward=Ward.id))
+    return session.execute(ward).first() is not None
+
+
+def replenish(
+    session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: UUID, hides: Hides, now: datetime
+) -> UUID:
     """Requests what `propose` says from another ward.
 
     The ward's row is the lock: the second of two requests fails with 40001, runs again and counts the first as inbound.
     Raises WardNotFound, NotOnThisWard, NothingToReplenish, ValidationFailed.
     """
     touch_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
-    lines = propose(session, organization_id=actor.organization_id, ward_id=ward_id, now=now)
+    lines = propose(session, organization_id=actor.organization_id, ward_id=ward_id, hides=hides, now=now)
     if not lines:
         raise NothingToReplenish()
     return request_transfer(

@@ -50,13 +50,15 @@ def _page(where: dict[str, UUID], refusal: DomainError | None, given: dict[str, 
     held = {lot["lot_id"]: lot for shelf in shelves for lot in shelf["lots"]}
     known, _ = ask_all("GET /lots", {"drug_id": where["drug_id"]}, pages=LOT_PAGES)
     today = local_now().date().isoformat()
+    counted = any(shelf["figures_hidden"] for shelf in shelves)  # then any lot may lie there, expired ones too
     return render_template(
         "adjust.html",
         ward=ward,
         drug=drug,
-        on_hand=sum(shelf["on_hand_units"] for shelf in shelves),
+        counted=counted,
+        on_hand=None if counted else sum(shelf["on_hand_units"] for shelf in shelves),
         held=list(held.values()),
-        others=[lot for lot in known if lot["id"] not in held and lot["expires_on"] >= today],
+        others=[lot for lot in known if lot["id"] not in held and (counted or lot["expires_on"] >= today)],
         reasons=REASONS,
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",

@@ -14,7 +14,7 @@ from backend.stock.queries import ExpiryHorizon, StockState
 from backend.ui.asking import ask, ask_all
 from backend.ui.drawing import Bar, BarChart, StepChart, bar_chart, step_chart
 from backend.ui.pages import blueprint_of, local_now
-from backend.ui.places import chosen_ward, wards
+from backend.ui.places import acts_for, chosen_ward, wards
 
 blueprint = blueprint_of("charts")
 DAYS, HOURS, WEEKS = 30, 24, 13
@@ -50,6 +50,7 @@ def show_charts() -> str:
         ward_id=ward_id,
         horizon=_expiry_horizon(ward_id, now.date()),
         values=values,
+        counting=_is_counted(ward_id),
         used=consumption_by_day(consumed, now.date(), cut),
         drugs=_most_used(consumed),
         statistics=ask("GET /orders/statistics", query={"ward_id": ward_id}),
@@ -57,16 +58,24 @@ def show_charts() -> str:
     )
 
 
+def _is_counted(ward_id: str) -> bool:
+    """Whether a count is open on the ward that who sits at the screen may record."""
+    return acts_for(ward_id) and bool(ask("GET /counts", query={"ward_id": ward_id, "status": "open"})["items"])
+
+
 def stock_over_time(
     shelves: list[dict[str, Any]], *, ward_id: str, drug_id: str, line: int | None, now: datetime
-) -> Shown:
+) -> Shown | None:
     """What `shelves` (of GET /stock) together held of the drug over the last DAYS; `line` is their reorder point.
 
-    The ledger is walked backwards: before a movement its shelf held the balance after it, less its units.
+    None where the figures of one are hidden. The ledger is walked backwards: before a movement its shelf held the
+    balance after it, less its units.
     """
     since = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS - 1)
     query = {"ward_id": ward_id, "drug_id": drug_id, "from": since.isoformat()}
     movements, cut = ask_all("GET /stock/movements", query, pages=MOVEMENT_PAGES)
+    if any(part["figures_hidden"] for part in (*shelves, *movements)):
+        return None
     held = {shelf["ward_id"]: shelf["on_hand_units"] for shelf in shelves}
     newest: dict[str, int] = {}
     for movement in movements:

@@ -80,7 +80,8 @@ def install(app: Flask) -> None:
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
     Bootstrap5(app)
     csrf.init_app(app)
-    app.jinja_env.filters.update(moment=_moment, exact=_exact, day=_day, of=_of, plural=_plural, tall_man=tall_man)
+    app.jinja_env.filters.update(moment=_moment, exact=_exact, day=_day, of=_of, figure=_figure)
+    app.jinja_env.filters.update(plural=_plural, tall_man=tall_man)
     app.jinja_env.filters.update(field=field_of, plainly=plainly, named=title_of)
     app.jinja_env.tests["time"] = is_time
     app.jinja_env.globals["new_key"] = lambda: secrets.token_hex(16)
@@ -135,9 +136,14 @@ def _exact(text: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(zone()):%-d %b %Y %H:%M:%S}"
 
 
-def _of(units: int, unit: str) -> str:
-    """So many of a dispensing unit: 1 tablet, 2 tablets, 5 mL."""
-    return f"{units} {_plural(unit) if units != 1 else unit}"
+def _of(units: int | None, unit: str) -> str:
+    """So many of a dispensing unit: 1 tablet, 2 tablets, 5 mL; a dash where the figure is hidden."""
+    return _figure(units) if units is None else f"{units} {_plural(unit) if units != 1 else unit}"
+
+
+def _figure(units: int | None) -> str:
+    """A figure, or a dash where it is hidden from whoever looks: they are counting the shelf blind."""
+    return "–" if units is None else str(units)
 
 
 def _plural(unit: str) -> str:

@@ -25,14 +25,15 @@ def show_proposal() -> str:
 
 
 def _page(ward_id: str, refusal: DomainError | None) -> str:
-    lines = ask("GET /stock/replenishment", query={"ward_id": ward_id})["lines"] if ward_id else []
+    found = ask("GET /stock/replenishment", query={"ward_id": ward_id}) if ward_id else {}
     givers = sorted(wards(), key=lambda ward: ward["kind"] != "pharmacy")
     return render_template(
         "replenishment.html",
         places=own_wards(),
         givers=[ward for ward in givers if ward["id"] != ward_id],
         ward_id=ward_id,
-        lines=lines,
+        lines=found.get("lines", []),
+        counted=found.get("figures_hidden", False),
         source_ward_id=request.form.get("source_ward_id", ""),
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",

@@ -41,12 +41,13 @@ def show_stock() -> str:
 
 
 def signs_of(shelf: dict[str, Any], today: date) -> dict[str, Any]:
-    """What asks for attention on a shelf, as the chips of its line say it, and the first day on which a lot expires."""
+    """What asks for attention on a shelf, as the chips of its line say it, and the first day on which a lot expires;
+    of hidden figures, nothing."""
     soon = ExpiryHorizon.DAYS_30.end(today)
     days = [date.fromisoformat(lot["expires_on"]) for lot in shelf["lots"]]
     return {
         "out": shelf["available_units"] == 0,
-        "low": shelf["on_hand_units"] <= shelf["reorder_point_units"],
+        "low": not shelf["figures_hidden"] and shelf["on_hand_units"] <= shelf["reorder_point_units"],
         "expired": any(day < today for day in days),
         "expiring": any(today <= day <= soon for day in days),
         "kept_back": any(lot["status"] != LotStatus.AVAILABLE for lot in shelf["lots"]),

@@ -67,7 +67,8 @@ class Pharmacist(Person):
         def is_received(answer: Answer) -> None:
             receipt = answer.body
             expect(all(receipt[name] == value for name, value in body.items()), "another receipt than the one sent")
-            expect(receipt["on_hand_units"] >= receipt["quantity_units"], "less on the shelf than was received")
+            left = receipt["on_hand_units"]  # None while the shelf is counted blind
+            expect(left is None or left >= receipt["quantity_units"], "less on the shelf than was received")
 
         question = Question("POST", "/stock/receipts", json=body, wants={201}, check=is_received)
         twice = random.random() < DOUBLE_TAP_SHARE
@@ -151,8 +152,13 @@ class Pharmacist(Person):
     def _choose_shelf(self) -> Row | None:
         if not self._shelves:
             answer = self.ask(Question("GET", "/stock?limit=200", name="/stock"))
-            self._shelves = answer.body["items"] if answer.done else []
+            self._shelves = _shown(answer.body["items"]) if answer.done else []
         return random.choice(self._shelves) if self._shelves else None
+
+
+def _shown(shelves: list[Row]) -> list[Row]:
+    """Those of the shelves whose figures are not hidden from who asks."""
+    return [shelf for shelf in shelves if not shelf["figures_hidden"]]
 
 
 def _ensure_adds_up(shelf: Row, state: str) -> None:
@@ -167,7 +173,7 @@ def _ensure_adds_up(shelf: Row, state: str) -> None:
 def _balances_follow(answer: Answer) -> None:
     """Raises WrongAnswer unless, on every shelf, each balance is the one before it plus the units moved."""
     shelves: dict[tuple[str, str], list[Row]] = {}
-    for movement in answer.body["items"]:
+    for movement in _shown(answer.body["items"]):
         shelves.setdefault((movement["ward_id"], movement["drug_id"]), []).append(movement)
     for movements in shelves.values():
         movements.sort(key=lambda movement: int(movement["sequence"]))

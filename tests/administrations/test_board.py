@@ -138,6 +138,7 @@ def test_it_shows_the_next_dose_and_what_the_shelf_holds(hospital: Hospital, scr
         "doses": 3,
         "verified": False,
         "on_hand_units": 5,
+        "figures_hidden": False,
     }
 
 

@@ -30,7 +30,7 @@ ORGANIZATION = [
 PATIENT = ["id", "name", "mrn", "date_of_birth", "ward_id", "ward_name", "bed", "allergies"]
 DRUG = [
     *("id", "name", "generic_name", "strength", "form", "unit", "gtin", "ndc", "atc", "controlled_schedule"),
-    *("high_alert", "unit_price_cents", "current_stock"),
+    *("high_alert", "unit_price_cents", "current_stock", "figures_hidden"),
 ]
 ORDER = [
     *("id", "status", "patient_id", "patient_name", "drug_id", "drug_name", "strength", "form", "unit"),
@@ -50,7 +50,7 @@ FULFILLED = [
 ]
 LEVEL = [
     *("ward_id", "ward_name", "drug_id", "drug_name", "strength", "form", "unit", "on_hand_units", "available_units"),
-    *("reorder_point_units", "par_level_units", "lots"),
+    *("reorder_point_units", "par_level_units", "lots", "figures_hidden"),
 ]
 RECEIPT = [
     *("id", "ward_id", "drug_id", "drug_name", "lot_id", "lot_number", "expires_on", "quantity_units"),
@@ -58,7 +58,17 @@ RECEIPT = [
 ]
 MOVEMENT = [
     *("id", "ward_id", "ward_name", "drug_id", "drug_name", "lot_id", "lot_number", "expires_on", "sequence", "units"),
-    *("balance_after_units", "reason", "reference_id", "corrects_id", "note", "actor_id", "actor_name", "witness_name"),
+    *(
+        "balance_after_units",
+        "figures_hidden",
+        "reason",
+        "reference_id",
+        "corrects_id",
+        "note",
+        "actor_id",
+        "actor_name",
+        "witness_name",
+    ),
     *("occurred_at", "recorded_at"),
 ]
 BOARD = ["ward_id", "ward_name", "version", "patients", "truncated"]
@@ -66,6 +76,7 @@ BOARD_PATIENT = ["patient_id", "name", "mrn", "date_of_birth", "bed", "allergies
 DUE = {
     *("order_id", "drug_id", "drug_name", "strength", "form", "unit", "controlled", "high_alert", "quantity_units"),
     *("dose_text", "route", "priority", "dose", "doses", "due_at", "due_state", "verified", "on_hand_units"),
+    "figures_hidden",
 }
 LOT_ON_SHELF = ["lot_id", "lot_number", "expires_on", "status", "quantity_units"]
 

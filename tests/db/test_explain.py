@@ -23,6 +23,7 @@ from backend.administrations.models import MedicationAdministration
 from backend.administrations.queries import list_administrations
 from backend.care_team.queries import history_of, team_of
 from backend.config import Config
+from backend.counts.blind import hidden_from
 from backend.db import Database, Prepared, Session
 from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
@@ -100,12 +101,23 @@ def org(large: Large) -> dict[str, Any]:
     return {"organization_id": large.hospital.organization_id}
 
 
+def looking(large: Large) -> dict[str, Any]:
+    """A nurse, from whom figures may be hidden, and when she looks."""
+    return {"hides": hidden_from(large.hospital.nurse), "now": now()}
+
+
 def patients(q: str) -> Query:
     return lambda session, large: list_patients(session, **org(large), ward_id=None, q=q, page=PAGE)
 
 
 def drugs(q: str) -> Query:
-    return lambda session, large: list_drugs(session, organization_id=large.formulary.organization_id, q=q, page=PAGE)
+    return lambda session, large: list_drugs(
+        session,
+        organization_id=large.formulary.organization_id,
+        q=q,
+        hides=hidden_from(large.formulary.nurse),
+        page=PAGE,
+    )
 
 
 def orders(page: PageRequest = PAGE, status: OrderStatus | None = None, **ids: tuple[str, int]) -> Query:
@@ -127,19 +139,20 @@ def movements(page: PageRequest = PAGE, *names: str, days: tuple[datetime, datet
         **narrowed(large, *names),
         since=days[0] if days else None,
         until=days[1] if days else None,
+        hides=hidden_from(large.hospital.nurse),
         page=page,
     )
 
 
 def levels(state: StockState | None = None, page: PageRequest = PAGE, *names: str) -> Query:
     return lambda session, large: list_levels(
-        session, **org(large), **narrowed(large, *names), q=None, state=state, now=now(), page=page
+        session, **org(large), **narrowed(large, *names), q=None, state=state, **looking(large), page=page
     )
 
 
 def as_of(page: PageRequest, *names: str) -> Query:
     return lambda session, large: levels_as_of(
-        session, **org(large), **narrowed(large, *names), at=AUTUMN, now=now(), page=page
+        session, **org(large), **narrowed(large, *names), at=AUTUMN, **looking(large), page=page
     )
 
 
@@ -152,7 +165,7 @@ def consumption(*names: str) -> Query:
 
 def expiring_value(session: Any, large: Large) -> object:
     return list_expiring_value(
-        session, **org(large), ward_id=None, within_days=ExpiryHorizon.DAYS_30, now=now(), page=PAGE
+        session, **org(large), ward_id=None, within_days=ExpiryHorizon.DAYS_30, **looking(large), page=PAGE
     )
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from backend.counts.blind import hidden_from
 from backend.db.paging import PageRequest
 from backend.reports import tracing
 from backend.stock.ledger import Shelf
@@ -14,7 +15,8 @@ from tests.hospital import Hospital
 
 
 def _trace(hospital: Hospital, lot_id: UUID) -> dict[str, Any]:
-    wanted = {"organization_id": hospital.organization_id, "lot_id": lot_id}
+    hides = hidden_from(hospital.staff["pharmacist"])
+    wanted = {"organization_id": hospital.organization_id, "lot_id": lot_id, "hides": hides}
     return day.look(hospital, lambda session: tracing.trace_lot(session, **wanted))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
+from backend.counts.blind import hidden_from
 from backend.db import Session
 from backend.db.transaction import ConstraintViolated
 from backend.reports.tracing import trace_lot
@@ -26,7 +27,8 @@ AVAILABLE, ON_HOLD, RECALLED = LotStatus.AVAILABLE, LotStatus.ON_HOLD, LotStatus
 
 
 def _trace(hospital: Hospital, lot: UUID) -> dict[str, Any]:
-    wanted = {"organization_id": hospital.organization_id, "lot_id": lot}
+    hides = hidden_from(hospital.staff["pharmacist"])
+    wanted = {"organization_id": hospital.organization_id, "lot_id": lot, "hides": hides}
     return day.look(hospital, lambda session: trace_lot(session, **wanted))
 
 
@@ -199,7 +201,7 @@ def test_a_recall_runs_again_where_the_lot_came_to_a_new_ward_meanwhile(hospital
             day.receive(hospital, transfer_id, actor=receiver)
         changed = {"actor": pharmacist, "lot_id": lot, "status": RECALLED, "reason": "particles", "now": now()}
         lots.change_status(session, **changed)
-        traced = trace_lot(session, organization_id=hospital.organization_id, lot_id=lot)
+        traced = trace_lot(session, organization_id=hospital.organization_id, lot_id=lot, hides=hidden_from(pharmacist))
         return [(row.ward_id, row.quantity_units) for row in traced["stock"]]
 
     answer = day.act(hospital, [hospital.shelf], recall, pharmacist)

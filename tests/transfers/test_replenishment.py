@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from backend.counts.blind import hidden_from
 from backend.errors import ValidationFailed
 from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus
@@ -19,7 +20,8 @@ from tests.hospital import Hospital, now
 
 def _proposed(hospital: Hospital) -> list[tuple[Any, ...]]:
     """Available, inbound and proposed units by line."""
-    wanted = {"organization_id": hospital.organization_id, "ward_id": hospital.ward_id, "now": now()}
+    where = {"organization_id": hospital.organization_id, "ward_id": hospital.ward_id}
+    wanted = {**where, "hides": hidden_from(hospital.nurse), "now": now()}
     lines = day.look(hospital, lambda session: replenishment.propose(session, **wanted))
     return [(line.available_units, line.inbound_units, line.proposed_units) for line in lines]
 
@@ -29,7 +31,12 @@ def _replenish(hospital: Hospital, source: UUID) -> UUID:
         hospital,
         [],
         lambda session: replenishment.replenish(
-            session, actor=hospital.nurse, ward_id=hospital.ward_id, source_ward_id=source, now=now()
+            session,
+            actor=hospital.nurse,
+            ward_id=hospital.ward_id,
+            source_ward_id=source,
+            hides=hidden_from(hospital.nurse),
+            now=now(),
         ),
         hospital.nurse,
     )
