@@ -2,6 +2,10 @@
 
 Rules of a migration (README, "How to change things"):
 - one concern; schema and data apart; works with the previous release's code running
+- what that code has prepared stays as it is: the type of a column, the name, parameters and result of a function. Another
+  result is another function, another type another column; the old one goes a release later. ALTER ... TYPE rewrites the
+  table as well, and a transaction whose snapshot is older then finds it empty
+- SQL names its columns: no SELECT * from a table or function
 - an index on a live table: ddl.create_indexes, alone in its file (CONCURRENTLY, outside a transaction)
 - NOT NULL or CHECK on a live table: NOT VALID, VALIDATE, then SET NOT NULL, as steps
 - data in bounded batches that can run again; never import models

@@ -5,16 +5,20 @@ from enum import Enum
 import psycopg2
 from sqlalchemy.exc import DBAPIError
 
+FEATURE, REPLANNING = "0A000", "RevalidateCachedQuery"
+INTERNAL, DROPPED = "XX000", ("cache lookup failed for ", "could not open relation with OID ")
+
 
 class Signal(Enum):
     """What happened to the transaction, and with it what `transact` does next."""
 
-    ROLLED_BACK = "rolled_back"  # 40001, 40P01: run the whole transaction again
+    ROLLED_BACK = "rolled_back"  # 40001, 40P01, a schema in change: run the whole transaction again
     OVERLOADED = "overloaded"  # lock or statement timeout, out of connections: 503
     DUPLICATE = "duplicate"  # 23505: someone was first; run again once, it replays or answers 409
     REFUSED = "refused"  # 23xxx: a check of the domain was missed; 409 or 422, logged as a bug
     BAD_DATA = "bad_data"  # 22xxx: a value no column takes; 422, logged as a bug
     LOST = "lost"  # the connection is gone: before COMMIT rolled back, from COMMIT unknown
+    UNPREPARED = "unprepared"  # what is prepared on the connection is of no use: another connection, run again
     BUG = "bug"  # anything else: 500
 
 
@@ -25,6 +29,8 @@ _BY_STATE = {
     "57014": Signal.OVERLOADED,
     "25P03": Signal.LOST,
     "23505": Signal.DUPLICATE,
+    "26000": Signal.UNPREPARED,  # EXECUTE of what is not prepared: somebody's DEALLOCATE
+    "42P05": Signal.UNPREPARED,  # PREPARE of what is: an interrupt came before we took note of it
 }
 _BY_CLASS = {
     "08": Signal.LOST,
@@ -48,8 +54,17 @@ def signal_of(error: psycopg2.Error) -> Signal:
 
     So is a bare DatabaseError without one: psycopg2 raises it instead where the server crashed while it was asked, and
     its sub-classes for mistakes of ours.
+
+    Two errors mean a schema that changed meanwhile, and only where PostgreSQL says so. FEATURE that was raised where it
+    plans a prepared statement anew: the result has other types now (told by the place, for the message is in the
+    server's language). INTERNAL of something DROPPED: what the statement had found is gone, perhaps replaced (told by
+    the message, which is never translated).
     """
     state = error.pgcode
+    if state == INTERNAL and (error.diag.message_primary or "").startswith(DROPPED):
+        return Signal.ROLLED_BACK
+    if state == FEATURE and error.diag.source_function == REPLANNING:
+        return Signal.UNPREPARED
     if state is None:
         lost = isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
         broken = lost or type(error) is psycopg2.DatabaseError

@@ -141,7 +141,7 @@ class Database:
 
 
 class _Checkout:
-    """A pooled connection that goes back at the end; one that broke is thrown away."""
+    """A pooled connection that goes back at the end; one that broke, or whose plans are of no use, is thrown away."""
 
     def __init__(self, database: Database, attempts: "_Attempts") -> None:
         self._database = database
@@ -156,7 +156,8 @@ class _Checkout:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         cause = driver_error(error) if error is not None else None
-        if cause is not None and self._attempts.signal_of(cause) is Signal.LOST and self._link.is_valid:
+        unusable = cause is not None and self._attempts.signal_of(cause) in {Signal.LOST, Signal.UNPREPARED}
+        if unusable and self._link.is_valid:
             self._link.invalidate()
         self._link.close()
 
@@ -195,6 +196,8 @@ class _Attempts:
                 self._again(cause.pgcode or "", self._config.retry_seconds_max, self._config.retry_tries_max)
             case Signal.LOST:
                 self._after_loss(cause)
+            case Signal.UNPREPARED:  # perhaps on every connection of the pool, each of which is met once
+                self._again(cause.pgcode or "", self._config.retry_seconds_max, tries_max=None)
             case Signal.OVERLOADED:
                 raise self.busy(cause.pgcode or "overloaded") from None
             case Signal.DUPLICATE:

@@ -30,7 +30,11 @@ from backend.identity.passkeys import use_passkey
 from backend.identity.signing_in import Origin, SignedIn
 from backend.identity.tokens import Person, find_person, issue_token
 
-_NAMED = Prepared("passkey_named", ("uuid", "uuid", "bytea"), "SELECT * FROM passkey_named($1, $2, $3)")
+_NAMED = Prepared(
+    "passkey_named",
+    ("uuid", "uuid", "bytea"),
+    "SELECT id, public_key, organization, email FROM passkey_named($1, $2, $3)",
+)
 _REFUSED = "The passkey was not accepted."
 T = TypeVar("T")
 
