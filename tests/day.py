@@ -27,7 +27,7 @@ from backend.stock.models import LotStatus, MovementReason
 from backend.transfers import transfers
 from backend.transfers.shortfalls import resolve_shortfall, shelf_to_credit
 from backend.transfers.transfers import Arrived, Wanted
-from tests.hospital import Hospital, now
+from tests.hospital import Hospital, now, witness_of
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def adjust(
             reason=reason,
             lot_id=lot,
             note=None,
-            witness_id=witness_id,
+            witness=witness_of(witness_id),
             now=now(),
         ),
         pharmacist,
@@ -117,7 +117,7 @@ def correct(
             shelf=where,
             movement_id=movement_id,
             note="wrong",
-            witness_id=witness_id,
+            witness=witness_of(witness_id),
             now=now(),
         ),
         pharmacist,
@@ -195,7 +195,7 @@ def mark_in_error(hospital: Hospital, administration_id: UUID, *, witness_id: UU
             shelf=shelf,
             administration_id=administration_id,
             reason="wrong patient",
-            witness_id=witness_id,
+            witness=witness_of(witness_id),
             now=now(),
         ),
         hospital.nurse,
@@ -225,7 +225,7 @@ def leave(
             units=units,
             lot_id=lot,
             reason=None,
-            witness_id=witness_id,
+            witness=witness_of(witness_id),
             now=now(),
         ),
         hospital.nurse,
@@ -397,7 +397,7 @@ def resolve(
             shelf=shelf,
             resolution=resolution,
             reason="looked into",
-            witness_id=witness_id,
+            witness=witness_of(witness_id),
             now=now(),
         )
 

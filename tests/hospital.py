@@ -20,6 +20,7 @@ from backend.identity.first_passwords import expiry
 from backend.identity.models import User
 from backend.identity.passwords import hash_password
 from backend.identity.users import set_wards
+from backend.identity.witnesses import Witness
 from backend.orders import fulfilment, ordering
 from backend.orders.models import Priority
 from backend.organizations import organizations
@@ -163,6 +164,7 @@ class Hospital:
         fingerprint: bytes = b"fingerprint",
         dose: int | None = None,
         shelf: Shelf | None = None,
+        witness_id: UUID | None = None,
         **changes: Any,
     ) -> Answer:
         """The nurse gives a dose, straight through `transact`."""
@@ -171,7 +173,7 @@ class Hospital:
             "order_id": order_id,
             "shelf": shelf or self.shelf,
             "dose": dose,
-            "witness_id": None,
+            "witness": witness_of(witness_id),
             "key": IdempotencyKey(key or uuid.uuid4().hex, fingerprint),
             **changes,
         }
@@ -215,6 +217,11 @@ class Hospital:
 
 def _text(query: str, values: tuple[object, ...]) -> Any:
     return text(query).bindparams(**{f"p{number}": value for number, value in enumerate(values, start=1)})
+
+
+def witness_of(user_id: UUID | None) -> Witness | None:
+    """The witness whom a user id names, who has shown a password and no code."""
+    return Witness(user_id) if user_id is not None else None
 
 
 def now() -> datetime:

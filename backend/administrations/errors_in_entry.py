@@ -22,7 +22,7 @@ from backend.administrations.doses import (
 from backend.administrations.errors import AlreadyEnteredInError, DoseHasRemainder
 from backend.administrations.models import MedicationAdministration, Outcome
 from backend.db import Session
-from backend.identity.witnesses import ensure_witness
+from backend.identity.witnesses import Witness, admit_witness
 from backend.orders.doses import as_json, next_due
 from backend.orders.models import OrderStatus, Priority
 from backend.stock import ledger
@@ -37,7 +37,7 @@ def mark_entered_in_error(
     shelf: Shelf,
     administration_id: UUID,
     reason: str,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> None:
     """Marks an entry of the shelf's order and returns its units to the lots they came from; the lane is taken.
@@ -52,7 +52,7 @@ def mark_entered_in_error(
     if dose.wasted_units or dose.returned_units:
         raise DoseHasRemainder()
     if dose.outcome is Outcome.GIVEN:
-        _return_stock(session, actor, shelf, entry, reason, witness_id, now)
+        _return_stock(session, actor, shelf, entry, reason, witness, now)
     latest = dose.dose_number == entry.order.doses_given
     change_administration(
         session,
@@ -73,11 +73,10 @@ def _return_stock(
     shelf: Shelf,
     entry: Entry,
     reason: str,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> None:
-    if entry.controlled or witness_id is not None:
-        ensure_witness(session, actor=actor, ward_id=shelf.ward_id, witness_id=witness_id)
+    witness_id = admit_witness(session, actor=actor, ward_id=shelf.ward_id, witness=witness, needed=entry.controlled)
     dose = entry.administration
     movements = withdrawn(session, organization_id=actor.organization_id, administration_id=dose.id)
     lines = [Line(movement.lot_id, -movement.units, corrects_id=movement.id) for movement in movements]

@@ -15,7 +15,7 @@ from backend.administrations.errors import AlreadyEnteredInError, DoseNotGiven, 
 from backend.administrations.models import DoseRemainder, Outcome, RemainderKind
 from backend.db import Session, new_id
 from backend.errors import ValidationFailed
-from backend.identity.witnesses import ensure_witness
+from backend.identity.witnesses import Witness, admit_witness
 from backend.orders.doses import as_json
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
@@ -49,7 +49,7 @@ def record_remainder(
     units: int,
     lot_id: UUID | None,
     reason: str | None,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> Remainder:
     """Records units of a given dose as wasted or puts them back on the shelf; the caller has taken its lane.
@@ -63,8 +63,7 @@ def record_remainder(
         raise AlreadyEnteredInError(entered_in_error_at=as_json(dose.entered_in_error_at))
     if dose.outcome is not Outcome.GIVEN:
         raise DoseNotGiven()
-    if entry.controlled or witness_id is not None:
-        ensure_witness(session, actor=actor, ward_id=shelf.ward_id, witness_id=witness_id)
+    witness_id = admit_witness(session, actor=actor, ward_id=shelf.ward_id, witness=witness, needed=entry.controlled)
     movements = withdrawn(session, organization_id=actor.organization_id, administration_id=dose.id)
     lot_id = _lot_of(movements, lot_id)
     _ensure_open(session, actor, dose, movements, lot_id, units)

@@ -7,14 +7,12 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.api.stock import MovementOut
-from backend.api.witnessing import WitnessIn, check_witness
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.counts.blind import shown
 from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http.endpoint import Call, Resource, read, shelf_of_body
 from backend.http.fields import Body, Change, Choice, Id, Line
-from backend.identity.attempts import TooManyAttempts
-from backend.identity.witnesses import WitnessRequired
 from backend.organizations.organizations import WardNotFound
 from backend.stock import adjustments, queries
 from backend.stock.adjustments import (
@@ -93,8 +91,7 @@ class CorrectionIn(Body):
         LotRecalled,
         InsufficientStock,
         StockWouldBeNegative,
-        WitnessRequired,
-        TooManyAttempts,
+        *REFUSALS,
     ),
 )
 def adjust(session: Session, call: Call) -> Any:
@@ -107,7 +104,7 @@ def adjust(session: Session, call: Call) -> Any:
         reason=MovementReason(call.body["reason"]),
         lot_id=call.body.get("lot_id"),
         note=call.body["note"],
-        witness_id=call.prepared,
+        witness=call.prepared,
         now=session.now,
     )
     return shown(session, call.actor, [done])[0]
@@ -135,8 +132,7 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
         MovementNotCorrectable,
         MovementAlreadyCorrected,
         StockWouldBeNegative,
-        WitnessRequired,
-        TooManyAttempts,
+        *REFUSALS,
     ),
 )
 def correct(session: Session, call: Call) -> Any:
@@ -146,7 +142,7 @@ def correct(session: Session, call: Call) -> Any:
         actor=call.actor,
         shelf=call.shelf,
         note=call.body["reason"],
-        witness_id=call.prepared,
+        witness=call.prepared,
         now=session.now,
         **call.path,
     )

@@ -15,13 +15,11 @@ from backend.administrations.errors import (
     RemainderTooLarge,
 )
 from backend.administrations.models import Outcome, RemainderKind
-from backend.api.witnessing import WitnessIn, check_witness
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
 from backend.http.fields import Body, Count, Id, Line, Moment, PageQuery
-from backend.identity.attempts import TooManyAttempts
-from backend.identity.witnesses import WitnessRequired
 from backend.orders.errors import NotOnThisWard
 from backend.stock.ledger import Shelf
 
@@ -164,8 +162,7 @@ def read_administration(session: Session, call: Call) -> Any:
         NotOnThisWard,
         AlreadyEnteredInError,
         DoseHasRemainder,
-        WitnessRequired,
-        TooManyAttempts,
+        *REFUSALS,
     ),
 )
 def mark_entered_in_error(session: Session, call: Call) -> Any:
@@ -177,7 +174,7 @@ def mark_entered_in_error(session: Session, call: Call) -> Any:
         shelf=call.shelf,
         administration_id=administration_id,
         reason=call.body["reason"],
-        witness_id=call.prepared,
+        witness=call.prepared,
         now=session.now,
     )
     return queries.get_administration(
@@ -201,8 +198,7 @@ def _remainder(kind: RemainderKind, summary: str) -> Callable[[Route], Route]:
             AlreadyEnteredInError,
             DoseNotGiven,
             RemainderTooLarge,
-            WitnessRequired,
-            TooManyAttempts,
+            *REFUSALS,
         ),
     )
 
@@ -217,7 +213,7 @@ def _record(session: Session, call: Call, kind: RemainderKind) -> Any:
         units=call.body["quantity_units"],
         lot_id=call.body.get("lot_id"),
         reason=call.body["reason"],
-        witness_id=call.prepared,
+        witness=call.prepared,
         now=session.now,
     )
 

@@ -7,7 +7,7 @@ from marshmallow import fields
 from sqlalchemy import Row
 
 from backend.actor import Role
-from backend.api.witnessing import WitnessIn, check_witness
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.counts.errors import VarianceOutdated
 from backend.counts.variances import resolve_variance
 from backend.db import Database, Session
@@ -17,9 +17,7 @@ from backend.discrepancies.models import DiscrepancyKind, DiscrepancyStatus, Res
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
 from backend.http.fields import Body, Choice, Id, Line, PageQuery
-from backend.identity.attempts import TooManyAttempts
 from backend.identity.queries import UserNotFound
-from backend.identity.witnesses import WitnessRequired
 from backend.stock.ledger import Shelf, StockWouldBeNegative
 from backend.transfers.shortfalls import resolve_shortfall, shelf_to_credit
 
@@ -157,8 +155,7 @@ def assign(session: Session, call: Call) -> Any:
         DiscrepancyNotFound,
         DiscrepancyResolved,
         VarianceOutdated,
-        WitnessRequired,
-        TooManyAttempts,
+        *REFUSALS,
         StockWouldBeNegative,
     ),
 )
@@ -173,7 +170,7 @@ def resolve(session: Session, call: Call) -> Any:
         shelf=call.shelf,
         resolution=call.body["resolution"],
         reason=call.body["reason"],
-        witness_id=call.prepared,
+        witness=call.prepared,
         now=session.now,
     )
     return _answer(session, call)

@@ -9,7 +9,7 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.api.orders import DOSES_MAX
 from backend.api.reporting import report_fulfilment
-from backend.api.witnessing import WitnessIn, check_witness
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.db.idempotency import Answer
 from backend.http.endpoint import Call, Resource, read
@@ -71,6 +71,7 @@ def _report(_path: dict[str, Any], _outcome: str, answer: Answer | None) -> None
     shelves=_shelves,
     prepare=check_witness,
     report=_report,
+    raises=REFUSALS,
 )
 def fulfil_round(session: Session, call: Call) -> Any:
     """Gives the next dose of each order in one transaction; a refused order does not stop the others."""

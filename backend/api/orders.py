@@ -9,7 +9,7 @@ from backend.actor import Role
 from backend.administrations import skipping
 from backend.administrations.models import NotGiven, Outcome
 from backend.api.reporting import report_fulfilment
-from backend.api.witnessing import WitnessIn, check_witness
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Session
 from backend.db.idempotency import Answer
 from backend.formulary.drugs import DrugNotFound
@@ -17,8 +17,6 @@ from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, shelf_of_body
 from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode
-from backend.identity.attempts import TooManyAttempts
-from backend.identity.witnesses import WitnessRequired
 from backend.orders import errors, fulfilment, ordering, queries
 from backend.orders.models import OrderStatus, Priority
 from backend.organizations.organizations import WardNotFound
@@ -283,8 +281,7 @@ def _report_fulfilment(path: dict[str, Any], outcome: str, _answer: Answer | Non
         errors.DoseTooSoon,
         errors.OrderNotVerified,
         errors.ScanContradicts,
-        WitnessRequired,
-        TooManyAttempts,
+        *REFUSALS,
         InsufficientStock,
         ScanUnreadable,
     ),
@@ -300,7 +297,7 @@ def fulfil(session: Session, call: Call) -> Any:
         order_id=call.path["order_id"],
         shelf=call.shelf,
         dose=call.body.get("dose"),
-        witness_id=call.prepared,
+        witness=call.prepared,
         key=call.key,
         override_reason=call.body.get("override_reason"),
         scan=parse_scan(call.body["scan"]) if "scan" in call.body else None,

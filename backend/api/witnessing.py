@@ -1,7 +1,6 @@
 """The witness of a request: a second person, whose own credentials come in the same body."""
 
 from typing import Any
-from uuid import UUID
 
 from flask import request
 
@@ -12,11 +11,14 @@ from backend.errors import NotAuthenticated
 from backend.http.authentication import origin_of
 from backend.http.endpoint import Call, read
 from backend.identity import signing_in, tokens
+from backend.identity.attempts import TooManyAttempts
 from backend.identity.first_passwords import FirstPasswordExpired
 from backend.identity.tokens import Credentials
-from backend.identity.witnesses import WitnessRequired
+from backend.identity.witnesses import Witness, WitnessCodeRequired, WitnessRequired
 
+REFUSALS = (WitnessRequired, WitnessCodeRequired, TooManyAttempts)  # of every operation that takes a witness
 _FIRST = "Somebody else chose the password of the witness, who signs in with it and chooses their own first."
+_NO_APP = "The witness has no authenticator app set up, so that no one-time code can be theirs: leave it out."
 
 
 class WitnessIn(CredentialsIn):
@@ -28,12 +30,13 @@ class WitnessIn(CredentialsIn):
         exclude = ("organization",)
 
 
-def check_witness(database: Database, call: Call) -> UUID | None:
-    """Who the body's `witness` is, None where it names nobody.
+def check_witness(database: Database, call: Call) -> Witness | None:
+    """Find who the body's `witness` is, None where it names nobody. Their code is not used up yet: `admit_witness` does
+    that in the transaction.
 
-    Raises WitnessRequired when the credentials are wrong: a 401 would tell the client that the caller is signed out;
-    and TooManyAttempts. None too for a request that is repeated: the transaction answers what is stored, and a code
-    that was right then has expired since.
+    None too for a request that is repeated: the transaction answers what is stored, and a code that was right then has
+    expired or was used up since. Raises TooManyAttempts, and WitnessRequired when the credentials are wrong: a 401
+    would tell the client that the caller is signed out.
     """
     if "witness" not in call.body or _is_repeated(database, call):
         return None
@@ -44,9 +47,11 @@ def check_witness(database: Database, call: Call) -> UUID | None:
         person = signing_in.check_password(database, credentials, origin)
         if person.first_password:
             raise WitnessRequired(_FIRST)
-        if credentials.otp is not None:
-            signing_in.check_code(database, person, credentials.otp, origin)
-        return person.user_id
+        if credentials.otp is None:
+            return Witness(person.user_id)
+        if person.totp_secret is None:
+            raise WitnessRequired(_NO_APP)
+        return Witness(person.user_id, signing_in.check_code(database, person, credentials.otp, origin))
     except NotAuthenticated:
         raise WitnessRequired("The witness's email, password or one-time code is wrong.") from None
     except FirstPasswordExpired:

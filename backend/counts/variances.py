@@ -7,7 +7,6 @@ is missing too, the lot is counted once more.
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -17,6 +16,7 @@ from backend.counts.errors import VarianceOutdated
 from backend.db import Session
 from backend.discrepancies.discrepancies import close
 from backend.discrepancies.models import Resolution
+from backend.identity.witnesses import Witness
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
@@ -32,20 +32,20 @@ def resolve_variance(
     shelf: Shelf,
     resolution: Resolution,
     reason: str,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> None:
     """Ends a locked variance; unless the count was wrong, the shelf changes by it. The caller has taken the lane.
 
     Raises ValidationFailed, WitnessRequired (a controlled drug), VarianceOutdated, StockWouldBeNegative.
     """
-    close(
+    witness_id = close(
         session,
         actor=actor,
         discrepancy=discrepancy,
         resolution=resolution,
         reason=reason,
-        witness_id=witness_id,
+        witness=witness,
         now=now,
     )
     if resolution is Resolution.MISCOUNT:

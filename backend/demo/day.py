@@ -21,6 +21,7 @@ from backend.db.idempotency import IdempotencyKey
 from backend.demo.formulary import MEDICINES, Medicine
 from backend.demo.people import PHARMACY, WARDS
 from backend.demo.site import Hospital
+from backend.identity.witnesses import Witness
 from backend.orders import fulfilment, ordering, overrides
 from backend.orders.models import Priority
 from backend.organizations.organizations import get_organization
@@ -125,11 +126,17 @@ def _waste_a_broken_ampoule(hospital: Hospital) -> None:
             reason=MovementReason.WASTE,
             lot_id=None,
             note="Ampoule broken",
-            witness_id=hospital.staff["nurse"].user_id,
+            witness=_witness(hospital, "nurse"),
             now=hospital.now - timedelta(hours=5),
         ),
         pharmacist,
     )
+
+
+def _witness(hospital: Hospital, login: str) -> Witness:
+    user_id = hospital.staff[login].user_id
+    assert user_id is not None  # noqa: S101 - staff have one
+    return Witness(user_id)
 
 
 def _lots(hospital: Hospital, shelf: Shelf) -> list[LotOnShelf]:
@@ -227,7 +234,7 @@ def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, *, dose: int = 1, re
             order_id=order_id,
             shelf=shelf,
             dose=dose,
-            witness_id=hospital.staff["pharmacist"].user_id,
+            witness=_witness(hospital, "pharmacist"),
             override_reason=reason,
             key=key,
             given_at=hospital.now,
@@ -265,7 +272,7 @@ def _record_doses(hospital: Hospital) -> None:
             shelf=shelf,
             administration_id=mistaken,
             reason="Wrong patient",
-            witness_id=None,
+            witness=None,
             now=now,
         ),
         nurse,
@@ -283,7 +290,7 @@ def _record_doses(hospital: Hospital) -> None:
             units=1,
             lot_id=None,
             reason="Half the dose sufficed",
-            witness_id=hospital.staff["pharmacist"].user_id,
+            witness=_witness(hospital, "pharmacist"),
             now=now,
         ),
         nurse,

@@ -217,7 +217,7 @@ def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, when: datetime) -> N
             order_id=order_id,
             shelf=shelf,
             dose=1,
-            witness_id=None,
+            witness=None,
             key=IdempotencyKey(f"demo-{order_id}", b"demo"),
             given_at=when,
         )

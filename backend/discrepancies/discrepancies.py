@@ -17,7 +17,7 @@ from backend.formulary.drugs import get_drug
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.identity.queries import get_user
-from backend.identity.witnesses import ensure_witness
+from backend.identity.witnesses import Witness, admit_witness
 from backend.organizations.models import Organization, Ward
 from backend.stock.hiding import Hides, unless
 from backend.stock.ledger import Shelf
@@ -138,16 +138,16 @@ def close(
     discrepancy: Row[Any],
     resolution: Resolution,
     reason: str,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
-) -> None:
-    """Writes down how a locked discrepancy ended; the caller posts the stock.
+) -> UUID | None:
+    """Writes down how a locked discrepancy ended and returns who witnessed it; the caller posts the stock.
 
     Raises ValidationFailed, WitnessRequired (a controlled drug).
     """
     drug = get_drug(session, organization_id=actor.organization_id, drug_id=discrepancy.drug_id)
-    if drug.controlled_schedule is not None or witness_id is not None:
-        ensure_witness(session, actor=actor, ward_id=discrepancy.ward_id, witness_id=witness_id)
+    needed = drug.controlled_schedule is not None
+    witness_id = admit_witness(session, actor=actor, ward_id=discrepancy.ward_id, witness=witness, needed=needed)
     possible = RESOLUTIONS[discrepancy.kind]
     if resolution not in possible:
         raise ValidationFailed.of("resolution", f"of a {discrepancy.kind}: {', '.join(sorted(possible))}")
@@ -164,6 +164,7 @@ def close(
         witness_id=witness_id,
         resolved_at=now,
     )
+    return witness_id
 
 
 def _change(session: Session, organization_id: UUID, discrepancy_id: UUID, **values: Any) -> None:

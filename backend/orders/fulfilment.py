@@ -20,7 +20,7 @@ from backend.db.idempotency import Answer, IdempotencyKey, replayed
 from backend.errors import NotAuthenticated
 from backend.formulary.scanning import Scan
 from backend.identity.standing import ENDED, stands
-from backend.identity.witnesses import ensure_witness
+from backend.identity.witnesses import Witness, admit_witness
 from backend.orders.doses import as_json, ensure_next, next_due
 from backend.orders.errors import DoseTooSoon, NotOnThisWard, OrderNotFound
 from backend.orders.models import OrderStatus, Priority
@@ -40,10 +40,15 @@ class Giving:
     order_id: UUID
     shelf: Shelf
     dose: int | None
-    witness_id: UUID | None
+    witness: Witness | None
     override_reason: str | None
     scan: Scan | None
     given_at: datetime | None = None  # the earlier time that an entry states; None: now
+
+    @property
+    def witness_id(self) -> UUID | None:
+        """Tell who the witness is."""
+        return self.witness.user_id if self.witness is not None else None
 
     def moment(self, session: Session) -> datetime:
         """Tell when the dose is given: the stated time, or the transaction's."""
@@ -160,7 +165,7 @@ def fulfil(
     order_id: UUID,
     shelf: Shelf,
     dose: int | None,
-    witness_id: UUID | None,
+    witness: Witness | None,
     key: IdempotencyKey,
     override_reason: str | None = None,
     scan: Scan | None = None,
@@ -174,7 +179,7 @@ def fulfil(
     WitnessRequired and InsufficientStock, in this order; none changes a row.
     """
     session.take_lanes([shelf.lane])
-    giving = Giving(actor, order_id, shelf, dose, witness_id, override_reason, scan, given_at)
+    giving = Giving(actor, order_id, shelf, dose, witness, override_reason, scan, given_at)
     target, locked = _lock(session, giving, key.key)
     if locked.fingerprint is not None:
         return replayed(key, locked.fingerprint, locked.status or 200, locked.answer or b"")
@@ -218,8 +223,13 @@ def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotO
         raise DoseTooSoon(earliest_at=as_json(target.due_at))
     if overrides(target):
         ensure_overridable(session, giving.shelf, giving.override_reason)
-    if giving.witness_id is not None or (target.witness_required and target.controlled):
-        ensure_witness(session, actor=giving.actor, ward_id=giving.shelf.ward_id, witness_id=giving.witness_id)
+    admit_witness(
+        session,
+        actor=giving.actor,
+        ward_id=giving.shelf.ward_id,
+        witness=giving.witness,
+        needed=target.witness_required and target.controlled,
+    )
     picks = _pick(lots, target)
     if giving.scan is not None:
         ensure_scanned(session, giving.shelf, giving.scan, picks)

@@ -18,6 +18,7 @@ from uuid import UUID
 from backend.actor import Actor
 from backend.db import Prepared, Session, new_id
 from backend.errors import DomainError
+from backend.identity.witnesses import Witness, use_code
 from backend.orders.doses import as_json, next_due
 from backend.orders.errors import DoseNotDue, DoseTooSoon, OrderNotFound
 from backend.orders.fulfilment import TARGET, Giving, Target, answer_of, decide
@@ -40,8 +41,13 @@ class Round:
     order_ids: Sequence[UUID]
     doses: Mapping[UUID, int]
     shelves: Collection[Shelf]
-    witness_id: UUID | None
+    witness: Witness | None
     given_at: datetime | None = None  # the earlier time that an entry states; None: now
+
+    @property
+    def witness_id(self) -> UUID | None:
+        """Tell who the witness is."""
+        return self.witness.user_id if self.witness is not None else None
 
     def moment(self, session: Session) -> datetime:
         """Tell when the doses are given: the stated time, or the transaction's."""
@@ -174,10 +180,12 @@ def fulfil_round(session: Session, wanted: Round) -> list[dict[str, Any]]:
     """Gives the next dose of each order; the caller has taken the lanes of all shelves.
 
     Each result has `order_id` and `outcome`: "fulfilled" with what `fulfil` answers, or a problem's code with its
-    members.
+    members. A witness's one-time code counts for the whole round. Raises WitnessRequired where it was used before.
     """
     orders = _lock_orders(session, wanted)
     holdings = _lock_stock(session, wanted, {ordered.shelf for ordered in orders.values()})
+    if wanted.witness is not None:
+        wanted = replace(wanted, witness=use_code(session, actor=wanted.actor, witness=wanted.witness))
     doses: list[_Dose] = []
     results = {
         order_id: _attempt(session, wanted, order_id, orders, holdings, doses) for order_id in sorted(wanted.order_ids)
@@ -248,7 +256,7 @@ def _giving(wanted: Round, order_id: UUID, ordered: _Ordered, now: datetime) -> 
     if dose is None and target.doses > 1 and target.interval_minutes and target.status == OrderStatus.ACTIVE:
         _ensure_due(ordered, now)
         dose = target.doses_given + 1
-    return Giving(wanted.actor, order_id, ordered.shelf, dose, wanted.witness_id, None, None, wanted.given_at)
+    return Giving(wanted.actor, order_id, ordered.shelf, dose, wanted.witness, None, None, wanted.given_at)
 
 
 def _ensure_due(ordered: _Ordered, now: datetime) -> None:

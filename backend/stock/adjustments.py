@@ -17,7 +17,7 @@ from backend.actor import Actor
 from backend.db import Session, new_id
 from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.formulary.drugs import get_drug
-from backend.identity.witnesses import ensure_witness
+from backend.identity.witnesses import Witness, admit_witness
 from backend.organizations.organizations import get_ward
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
@@ -83,7 +83,7 @@ def adjust(
     reason: MovementReason,
     lot_id: UUID | None,
     note: str | None,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> Adjustment:
     """Changes a shelf by signed `units`; the caller has taken its lane.
@@ -98,8 +98,8 @@ def adjust(
         raise ValidationFailed.of("quantity_units", f"a {reason} takes units away: give a negative number")
     if units > 0 and lot_id is None:
         raise ValidationFailed.of("lot_id", "units that come to a shelf are of a lot: name it")
-    if drug.controlled_schedule is not None or witness_id is not None:
-        ensure_witness(session, actor=actor, ward_id=shelf.ward_id, witness_id=witness_id)
+    needed = drug.controlled_schedule is not None
+    witness_id = admit_witness(session, actor=actor, ward_id=shelf.ward_id, witness=witness, needed=needed)
     ledger.lock_shelf(session, shelf)
     lines = _lines(session, shelf, units, reason, lot_id)
     adjustment_id = new_id()
@@ -127,7 +127,7 @@ def correct_movement(
     shelf: Shelf,
     movement_id: UUID,
     note: str,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> UUID:
     """Undoes a receipt, waste or loss of the shelf by a movement that points at it; the caller has taken the lane.
@@ -136,8 +136,8 @@ def correct_movement(
     StockWouldBeNegative, WitnessRequired.
     """
     drug = get_drug(session, organization_id=actor.organization_id, drug_id=shelf.drug_id)
-    if drug.controlled_schedule is not None or witness_id is not None:
-        ensure_witness(session, actor=actor, ward_id=shelf.ward_id, witness_id=witness_id)
+    needed = drug.controlled_schedule is not None
+    witness_id = admit_witness(session, actor=actor, ward_id=shelf.ward_id, witness=witness, needed=needed)
     ledger.lock_shelf(session, shelf)
     movement = get_movement(session, organization_id=actor.organization_id, movement_id=movement_id)
     if movement.reason not in CORRECTABLE:

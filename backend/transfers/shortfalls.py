@@ -10,6 +10,7 @@ from backend.actor import Actor
 from backend.db import Session
 from backend.discrepancies.discrepancies import close
 from backend.discrepancies.models import Resolution
+from backend.identity.witnesses import Witness
 from backend.stock import ledger
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
@@ -38,20 +39,20 @@ def resolve_shortfall(
     shelf: Shelf,
     resolution: Resolution,
     reason: str,
-    witness_id: UUID | None,
+    witness: Witness | None,
     now: datetime,
 ) -> None:
     """Ends a locked shortfall: the missing units are on `shelf`, or lost; the caller has taken its lane.
 
     Raises ValidationFailed, WitnessRequired (a controlled drug).
     """
-    close(
+    witness_id = close(
         session,
         actor=actor,
         discrepancy=discrepancy,
         resolution=resolution,
         reason=reason,
-        witness_id=witness_id,
+        witness=witness,
         now=now,
     )
     missing = discrepancy.expected_units - discrepancy.found_units

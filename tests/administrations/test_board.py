@@ -312,7 +312,7 @@ def test_a_change_that_is_rolled_back_neither_shows_nor_drops_the_board(
             order_id=order_id,
             shelf=hospital.shelf,
             dose=None,
-            witness_id=None,
+            witness=None,
             key=IdempotencyKey("k", b"f"),
         )
         seen_inside.extend(board_of(screen, hospital.ward_id) for screen in screens)

@@ -146,7 +146,7 @@ def give_a_dose(session: Session, hospital: Hospital, actor: Actor) -> None:
         order_id=_an_order(hospital),
         shelf=hospital.shelf,
         dose=None,
-        witness_id=None,
+        witness=None,
         key=IdempotencyKey(uuid.uuid4().hex, b"f"),
     )
 

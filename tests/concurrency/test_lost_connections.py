@@ -148,7 +148,7 @@ def test_a_backend_killed_before_commit_is_replaced_and_the_dose_given_once(hosp
             order_id=order_id,
             shelf=hospital.shelf,
             dose=None,
-            witness_id=None,
+            witness=None,
             key=IdempotencyKey("k", b"f"),
         )
         if not killed:

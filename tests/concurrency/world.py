@@ -22,7 +22,7 @@ from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus, MovementReason
 from backend.transfers.transfers import Arrived, Wanted
 from tests import day
-from tests.hospital import Hospital, open_hospital
+from tests.hospital import Hospital, open_hospital, witness_of
 
 UNITS_MAX = 9
 STANDS = "entered_in_error_at IS NULL"
@@ -103,7 +103,7 @@ def go_round(world: World, pick: int, units: int) -> None:
     order_ids = list({world.one("medication_orders", pick + step) for step in range(units)})
     wanted = {"organization_id": hospital.organization_id, "order_ids": order_ids}
     shelves = day.look(hospital, lambda session: shelves_of(session, **wanted))
-    asked = Round(hospital.nurse, order_ids, {}, set(shelves.values()), world.witness)
+    asked = Round(hospital.nurse, order_ids, {}, set(shelves.values()), witness_of(world.witness))
     results = day.act(hospital, list(shelves.values()), lambda session: fulfil_round(session, asked), hospital.nurse)
     world.done["dose of a round"] += sum(result["outcome"] == FULFILLED for result in results)
 

@@ -426,7 +426,7 @@ def give(session: Any, hospital: Hospital, order_id: UUID) -> None:
         order_id=order_id,
         shelf=hospital.shelf,
         dose=None,
-        witness_id=None,
+        witness=None,
         key=IdempotencyKey(str(order_id), b"f"),
         now=now(),
     )
