@@ -8,12 +8,13 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import UnsupportedMediaType
 
 from backend.actor import Role
-from backend.api.claims_csv import CSV, ImportIn, read_claims
+from backend.api.claims_csv import ImportIn, read_claims
 from backend.claims import imports
 from backend.claims.imports import ClaimFile
 from backend.db import Session
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body
+from backend.http.tables import CSV
 
 resource = Resource("claims")
 

@@ -16,7 +16,6 @@ from backend.errors import ValidationFailed
 from backend.http.fields import Body, Choice, Day, Line
 from backend.http.parsing import load
 
-CSV = "text/csv"
 LINE_BYTES_MAX = 10_000
 REPORT_EVERY = 1 << 16  # bytes
 

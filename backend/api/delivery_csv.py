@@ -12,9 +12,9 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from backend.errors import DomainError, ValidationFailed
 from backend.http.parsing import load
+from backend.http.tables import CSV
 from backend.stock.receipts import LINES_MAX
 
-CSV = "text/csv"
 COLUMNS = frozenset({"drug_id", "lot_number", "expires_on", "quantity_units"})
 _WHOLE = re.compile(r"-?[0-9]{1,12}")
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.api.claims_csv import CSV
 from backend.claims import queries
 from backend.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
 from backend.claims.models import DriftType, RunStatus
@@ -19,12 +18,12 @@ from backend.db.idempotency import find_answer
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
 from backend.http.fields import Body, Count, Day, Flag, PageQuery
+from backend.http.tables import CSV, defused
 from backend.stock.queries import today_of
 
 resource = Resource("drift")
 READERS = frozenset({Role.ADMIN, Role.PHARMACIST})
 DAYS_MAX, VOLUME_MAX = 3_650, 1_000_000
-FORMULA = ("=", "+", "-", "@")  # with which a cell begins that a spreadsheet would compute
 
 
 class RunIn(Body):
@@ -153,5 +152,5 @@ def export_events(session: Session, call: Call) -> str:
     written = io.StringIO()
     writer = csv.writer(written)
     for row in queries.table_of_events(session, organization_id=call.organization_id, **call.path):
-        writer.writerow(["'" + cell if isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row])
+        writer.writerow([defused(cell) for cell in row])
     return written.getvalue()

@@ -7,7 +7,7 @@ from uuid import UUID
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.api.delivery_csv import CSV, in_file, read_delivery
+from backend.api.delivery_csv import in_file, read_delivery
 from backend.counts.blind import shown
 from backend.db import Database, Session
 from backend.errors import DomainError
@@ -15,6 +15,7 @@ from backend.formulary.drugs import DrugNotFound
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http.endpoint import Call, Resource, shelf_of_body
 from backend.http.fields import Body, Count, Day, Id, Line, ScannedCode, Several
+from backend.http.tables import CSV
 from backend.organizations.organizations import WardNotFound
 from backend.stock import receipts
 from backend.stock.ledger import Shelf

@@ -56,6 +56,7 @@ class Answer:
     body: bytes
     replayed: bool = False
     etag: str | None = None  # of a read: the version of what the body shows
+    following: str | None = None  # of a part of a list as CSV: the cursor of the rest
 
 
 def replayed(key: IdempotencyKey, fingerprint: bytes, status: int, body: bytes) -> Answer:

@@ -83,14 +83,14 @@ def encode(key: tuple[Any, ...] | None) -> str | None:
     return None if key is None else base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 
-def page_request(limit: str | int | None, cursor: str | None, parts: Sequence[KeyPart]) -> PageRequest:
-    """The page that `limit` and `cursor` ask for, of a query or a body. Raises ValidationFailed."""
-    return PageRequest(_limit(None if limit is None else str(limit)), _decode(cursor, parts))
+def page_request(
+    limit: str | int | None, cursor: str | None, parts: Sequence[KeyPart], *, unless_said: int = LIMIT_DEFAULT
+) -> PageRequest:
+    """The page that `cursor` and `limit`, or else `unless_said`, ask for. Raises ValidationFailed."""
+    return PageRequest(unless_said if limit is None else _limit(str(limit)), _decode(cursor, parts))
 
 
-def _limit(text: str | None) -> int:
-    if text is None:
-        return LIMIT_DEFAULT
+def _limit(text: str) -> int:
     if not (_LIMIT.fullmatch(text) and int(text) <= LIMIT_MAX):
         raise ValidationFailed.of("limit", f"a whole number from 1 to {LIMIT_MAX}")
     return int(text)

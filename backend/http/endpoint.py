@@ -6,8 +6,9 @@ own transaction, so every write can be repeated and none can be lost or doubled 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
@@ -19,9 +20,9 @@ from backend.actor import STAFF, Actor, Role
 from backend.counts.blind import hidden_from, refusing_blindly
 from backend.db import Database, Session
 from backend.db.idempotency import Answer, IdempotencyKey, find_answer, store_answer
-from backend.db.paging import Page, PageRequest
+from backend.db.paging import LIMIT_DEFAULT, Page, PageRequest
 from backend.errors import DomainError
-from backend.http import cursors
+from backend.http import cursors, tables
 from backend.http.authentication import actor_of
 from backend.http.idempotency import key_of
 from backend.http.parsing import parse_body, parse_query
@@ -104,6 +105,20 @@ class Operation:
     def writes(self) -> bool:
         """Whether the endpoint changes anything."""
         return self.method != "GET" and self.changes
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it answers a keyset list, as JSON or as CSV."""
+        return self.method == "GET" and bool(self.page)
+
+    def as_table(self) -> "Operation":
+        """Return the same list as CSV (http/tables.py)."""
+        return replace(
+            self,
+            produces=tables.CONTENT_TYPE,
+            lengthy=True,
+            route=lambda session, call: _table(self, session, call),
+        )
 
     def admit(self, actor: Actor) -> None:
         """Raises Forbidden, SecondFactorRequired where `actor` may not call it."""
@@ -188,10 +203,13 @@ def database_of_app() -> Database:
 
 
 def _view(operation: Operation) -> Callable[..., Response]:
+    table = operation.as_table() if operation.is_list else operation
+
     def view(**path: Any) -> Response:
         database = database_of_app()
-        answer = reported(operation, path, lambda: perform(database, operation, _call(database, operation, path)))
-        return _response(operation, answer)
+        asked = table if tables.is_preferred(request.accept_mimetypes) else operation
+        answer = reported(asked, path, lambda: perform(database, asked, _call(database, asked, path)))
+        return _response(asked, answer)
 
     return view
 
@@ -246,7 +264,9 @@ def page_asked_for(operation: Operation, query: dict[str, Any], body: dict[str, 
     if not operation.page:
         return NO_PAGE
     asked = query if operation.method == "GET" else body
-    return cursors.page_request(asked.pop("limit", None), asked.pop("cursor", None), operation.page)
+    unless_said = tables.ROWS_MAX if operation.produces == tables.CONTENT_TYPE else LIMIT_DEFAULT
+    limit, cursor = asked.pop("limit", None), asked.pop("cursor", None)
+    return cursors.page_request(limit, cursor, operation.page, unless_said=unless_said)
 
 
 def _identified(
@@ -306,6 +326,20 @@ def _answer(operation: Operation, value: Any) -> Answer:
     return Answer(operation.status, orjson.dumps(value, option=orjson.OPT_UTC_Z))
 
 
+def _table(operation: Operation, session: Session, call: Call) -> Answer:
+    """The rows that `call` asks for as CSV, from the snapshot of the one transaction."""
+    assert operation.answer is not None  # noqa: S101 - a list has rows
+    rows: list[list[Any]] = [list(operation.answer.fields)]
+    left, after = call.page.limit, call.page.after
+    while left:
+        page = operation.route(session, replace(call, page=PageRequest(min(left, tables.PAGE_ROWS), after)))
+        rows += (list(plain(operation.answer, row).values()) for row in page.items)
+        left, after = left - len(page.items), page.next_key
+        if after is None:
+            break
+    return Answer(operation.status, tables.csv_of(rows), following=cursors.encode(after))
+
+
 def plain(schema: Schema, value: Any) -> dict[str, Any]:
     """The fields that `schema` promises, taken from a row, a dataclass or a dict; a missing one is a bug.
 
@@ -327,6 +361,11 @@ def _response(operation: Operation, answer: Answer) -> Response:
     response = Response(answer.body, status=answer.status, content_type=operation.produces)
     if answer.replayed:
         response.headers["Idempotent-Replayed"] = "true"
+    if operation.is_list:
+        response.vary.add("Accept")
+    if answer.following is not None:
+        query = urlencode({**request.args, "cursor": answer.following})
+        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
     if answer.etag is not None:
         response.set_etag(answer.etag)
         response.make_conditional(request)

@@ -24,12 +24,14 @@ from backend.errors import Busy, DomainError, Forbidden, NotAuthenticated, NotFo
 from backend.http.endpoint import JSON, Operation, Resource
 from backend.http.fields import Choice, Several
 from backend.http.problems import CONTENT_TYPE, TYPE_BASE, meaning_of
+from backend.http.tables import CSV, ROWS_MAX
 
 DIST = Path(flask_swagger_ui.__file__).parent / "dist"
 DOCS_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+AS_CSV = f"With `Accept: text/csv`: the same rows, at most {ROWS_MAX:,} where no `limit` asks for fewer."
 _END = r"\Z"
 INIT = """window.onload = () => {
   window.ui = SwaggerUIBundle({url: "/api/v1/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
@@ -158,6 +160,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         answer["content"] = {operation.produces: {"schema": {"type": "string"}}}
     elif operation.answer is not None:
         answer["content"] = {JSON: {"schema": _page(operation) if operation.page else operation.answer}}
+    if operation.is_list:
+        answer["content"][CSV] = {"schema": {"type": "string", "description": AS_CSV}}
     responses = {str(operation.status): answer}
     raised: dict[int, list[type[DomainError]]] = {}
     common: list[type[DomainError]] = [ValidationFailed, NotAuthenticated, Forbidden, Busy]
@@ -191,6 +195,8 @@ def _headers(status: str, operation: Operation) -> dict[str, Any]:
             **_header("^true$", "The stored answer of the same request."),
             "required": False,
         }
+    if status == str(operation.status) and operation.is_list:
+        headers["Link"] = {**_header("^<.*$", "Of CSV that goes on: where, with rel=next."), "required": False}
     return headers
 
 

@@ -46,14 +46,24 @@ def answer_of(
     key: str = "",
 ) -> Answer:
     """The same with its status, its version and whether it was replayed."""
-    operation, where = OPERATIONS[name], path or {}
+    return _answer(OPERATIONS[name], path or {}, query or {}, body or {}, key)
+
+
+def table_of(name: str, *, path: dict[str, Any], query: dict[str, Any]) -> Answer:
+    """A list's rows as CSV from the query's cursor on, as many as one answer holds."""
+    return _answer(OPERATIONS[name].as_table(), path, query, {}, "")
+
+
+def _answer(
+    operation: Operation, path: dict[str, Any], query: dict[str, Any], body: dict[str, Any], key: str
+) -> Answer:
     operation.admit(g.actor)
 
     def act() -> Answer:
         database = database_of_app()
-        return perform(database, operation, _call(database, operation, where, query or {}, body or {}, key))
+        return perform(database, operation, _call(database, operation, path, query, body, key))
 
-    return reported(operation, where, act)
+    return reported(operation, path, act)
 
 
 def ensure_may(name: str) -> None:

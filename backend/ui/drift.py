@@ -9,12 +9,13 @@ from flask import Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.api.claims import closed_in_the_end
-from backend.api.claims_csv import CSV, read_claims
+from backend.api.claims_csv import read_claims
 from backend.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME
 from backend.claims.imports import COLUMNS
 from backend.claims.models import DriftType
 from backend.errors import DomainError
 from backend.ui.asking import answer_of, ask, ensure_may
+from backend.ui.downloads import file_of
 from backend.ui.drawing import LABELS_MAX, Estimate, IntervalChart, interval_chart
 from backend.ui.forms import asked, by, number_of
 from backend.ui.pages import blueprint_of, form_key, kept_key
@@ -80,9 +81,7 @@ def show_run(run_id: UUID) -> str:
 def export_events(run_id: UUID) -> Response:
     """All events of a run as a file."""
     answer = answer_of(f"{EVENTS}.csv", path={"run_id": run_id})
-    response = Response(answer.body, content_type=f"{CSV}; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="drift-{run_id}.csv"'
-    return response
+    return file_of(answer.body, f"drift-{run_id}")
 
 
 def charts_of(events: Sequence[dict[str, Any]]) -> list[PayerChart]:

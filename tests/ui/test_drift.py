@@ -58,7 +58,7 @@ def test_an_admin_imports_claims_and_looks_for_drift(hospital: Hospital, screen:
 
     with screen.page.expect_download() as download:
         screen.page.click("a:has-text('Download as CSV')")
-    table = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    table = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
     assert [(row["payer"], row["drift_type"], row["current_value"]) for row in table] == [
         ("Aetna", "DENIAL_RATE", "0.5"),
         ("Cigna", "DECISION_TIME", "9.0"),
