@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from flask import Flask
 from sqlalchemy import insert, text
@@ -29,6 +30,7 @@ from backend.patients.patients import add_patient
 from backend.stock import receipts
 from backend.stock.ledger import Shelf
 
+ZONE = ZoneInfo("Europe/Berlin")
 PASSWORD = "correct horse battery"
 SECOND_FACTOR_ROLES = frozenset({Role.DOCTOR, Role.ADMIN})  # who `sign_in` signs in with a code
 
@@ -229,6 +231,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def today() -> date:
+    """The day by the clocks of a hospital that `open_hospital` has made; in UTC it may still be the day before."""
+    return now().astimezone(ZONE).date()
+
+
 def open_hospital(database: Database, **policies: Any) -> Hospital:
     """A hospital with an empty shelf. `policies` are columns of organizations."""
     organization_id, slug = new_id(), f"h-{uuid.uuid4().hex[:12]}"
@@ -236,7 +243,7 @@ def open_hospital(database: Database, **policies: Any) -> Hospital:
 
     def work(session: Session) -> tuple[UUID, UUID]:
         organizations.open_organization(
-            session, organization_id=organization_id, slug=slug, name="Test", time_zone="Europe/Berlin"
+            session, organization_id=organization_id, slug=slug, name="Test", time_zone=ZONE.key
         )
         if policies:
             organizations.change_organization(session, organization_id=organization_id, **policies)

@@ -22,7 +22,7 @@ from backend.stock.ledger import Shelf
 from backend.transfers.transfers import Arrived
 from tests import day
 from tests.claims.filing import claims, file_claims, run
-from tests.hospital import Hospital, now
+from tests.hospital import Hospital, now, today
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def furnish(hospital: Hospital) -> Hospital:
     seals over all of it."""
     hospital.receive(20, lot="LATER", expires_on=(now() + timedelta(days=400)).date())
     hospital.receive(5, lot="SOONER", expires_on=(now() + timedelta(days=40)).date())
-    hospital.receive(7, lot="OLD", expires_on=now().date())
+    hospital.receive(7, lot="OLD", expires_on=today())
     hospital.fulfil(hospital.place(units=6))
     schedule = hospital.place(units=2, doses=3)
     hospital.fulfil(schedule, dose=1)
