@@ -53,13 +53,14 @@ STOCK_AND_ORDERS = (
     ),
     Invariant(
         1,
-        "The ledger of a shelf has no gap and its balances add up",
+        "The ledger of a shelf has no gap, its balances add up and its times rise",
         f"""SELECT {_SHELF.format("m")} || ' movement ' || m.sequence || ' (' || m.id || ')'
         FROM (SELECT *, lag(sequence, 1, 0::bigint) OVER shelf AS before,
-            lag(balance_after_units, 1, 0) OVER shelf AS balance_before
+            lag(balance_after_units, 1, 0) OVER shelf AS balance_before, lag(recorded_at) OVER shelf AS recorded_before
           FROM stock_movements WHERE organization_id = $organization
           WINDOW shelf AS (PARTITION BY ward_id, drug_id ORDER BY sequence)) m
         WHERE m.sequence <> m.before + 1 OR m.balance_after_units <> m.balance_before + m.units
+          OR (m.requested_at IS NOT NULL AND m.recorded_at < m.recorded_before)
         UNION ALL SELECT {_SHELF.format("l")} || ': level counts ' || l.sequence || ' movements'
         FROM stock_levels l WHERE l.organization_id = $organization AND l.sequence <> (
           SELECT count(*) FROM stock_movements m WHERE m.organization_id = $organization

@@ -86,6 +86,13 @@ def _leave_a_gap(house: House) -> str:
     return f"({movement})"
 
 
+def _set_a_movement_back(house: House) -> str:
+    movement = house.one("SELECT id FROM stock_movements WHERE organization_id = $org ORDER BY sequence DESC LIMIT 1")
+    times = "requested_at = occurred_at, recorded_at = recorded_at - interval '1 year'"
+    house.ask(f"UPDATE stock_movements SET {times} WHERE id = %s", movement)
+    return f"({movement})"
+
+
 def _miscount_the_movements(house: House) -> str:
     house.ask("UPDATE stock_levels SET sequence = sequence + 1 WHERE ward_id = %s", str(house.hospital.ward_id))
     return f"ward {house.hospital.ward_id} drug {house.hospital.drug_id}: level counts "
@@ -297,7 +304,7 @@ def _seal_something_else(house: House) -> str:
 
 LEVEL_LOTS = "A level is the sum of its lots"
 LOT_LEDGER = "A lot on a shelf is the sum of its movements"
-LEDGER = "The ledger of a shelf has no gap and its balances add up"
+LEDGER = "The ledger of a shelf has no gap, its balances add up and its times rise"
 DOSES = "An order has as many administrations as doses given, exactly all when completed"
 DOSE_MOVEMENTS = "A dose that was given has its movements, one that was not has none"
 FULFILMENT = "A fulfilment's movement takes units of the order's drug and ward for one administration"
@@ -332,6 +339,7 @@ BREAKERS = [
     ),
     Breaker(LEDGER, ("stock_movements",), _falsify_a_balance),
     Breaker(LEDGER, ("stock_movements",), _leave_a_gap),
+    Breaker(LEDGER, ("stock_movements",), _set_a_movement_back),
     Breaker(LEDGER, ("stock_levels",), _miscount_the_movements),
     Breaker(DOSES, ("medication_administrations",), _lose_an_administration),
     Breaker(DOSES, ("medication_orders",), _count_a_dose_too_few),
