@@ -49,7 +49,7 @@ def backup(place: Path, physical: bool, textfile: Path | None, data_dir: Path | 
 
 
 def _named(folder: Path, database: str, physical: bool) -> Path:
-    return folder / f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{'' if physical else '.dump'}"
+    return folder / f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{'' if physical else '.dump'}"  # noqa: TID251 - a name of a file
 
 
 def _tell(target: Path, manifest: Manifest) -> None:

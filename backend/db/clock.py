@@ -42,7 +42,7 @@ class ClockWatch:
             return
         self._compared_at = now
         truth = told.timestamp()
-        self.offset_seconds = max(0.0, asked_at - truth) + min(0.0, time.time() - truth)
+        self.offset_seconds = max(0.0, asked_at - truth) + min(0.0, time.time() - truth)  # noqa: TID251 - the clock that is compared
         CLOCK_OFFSET.set(self.offset_seconds)
         if self.is_off:
             log.warning("clock_off", offset_seconds=round(self.offset_seconds, 3))

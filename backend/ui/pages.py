@@ -118,7 +118,7 @@ def zone() -> ZoneInfo:
 
 def local_now() -> datetime:
     """Tell the time of the page in the hospital's zone: the database's, or this node's where it could not be asked."""
-    moment: datetime = g.get("now") or datetime.now(UTC)
+    moment: datetime = g.get("now") or datetime.now(UTC)  # noqa: TID251 - shown only
     return moment.astimezone(zone())
 
 
