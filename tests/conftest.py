@@ -61,6 +61,7 @@ PATIENT = {
     "connect_timeout_seconds": 60,
     "lock_timeout_ms": 30_000,
     "statement_timeout_ms": 60_000,
+    "report_timeout_ms": 120_000,
     "idle_in_transaction_timeout_ms": 60_000,
     "retry_seconds_max": 60.0,
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -24,11 +25,14 @@ from tests.db.furnishing import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 from tests.migrations.catalogue import needs_superuser
 
+# Many tests name the same witness of another hospital: none of them is about how often somebody may fail.
+STANDING: dict[str, Any] = {"pool_size": 4, "claims_bytes_max": 2_097_152, "account_failures_max": 1_000_000}
+
 
 @pytest.fixture(scope="session")
 def standing_app(config: Config) -> Iterator[Flask]:
     """One application for the tests that do not care which."""
-    made = create_app(replace(config, pool_size=4, claims_bytes_max=2_097_152))
+    made = create_app(replace(config, **STANDING))
     yield made
     made.extensions["valmed"].engine.dispose()
 
@@ -109,8 +113,8 @@ def unfenced_app(config: Config, server_url: URL) -> Iterator[Flask]:
     url = server_url.set(database=make_url(config.database_url).database)
     with closing(connect(url)) as connection:
         needs_superuser(connection)
-    alone = replace(config, pool_size=4, application_database_url=url.render_as_string(hide_password=False))
-    made = create_app(replace(alone, claims_bytes_max=2_097_152))
+    alone = replace(config, application_database_url=url.render_as_string(hide_password=False))
+    made = create_app(replace(alone, **STANDING))
     yield made
     made.extensions["valmed"].engine.dispose()
 

@@ -34,7 +34,7 @@ def choose(screen: Screen, new: str = OWN, again: str | None = None) -> None:
 def test_whom_an_admin_adds_chooses_their_own_password_before_anything_else(
     hospital: Hospital, screen: Screen, browser: Any, base_url: str
 ) -> None:
-    screen.sign_in(hospital, "admin")
+    screen.type_password(hospital, "admin")
     screen.page.click("a:has-text('Add somebody')")
     assert "they choose their own" in screen.page.inner_text("#first")
     for name, value in {"email": f"mia@{hospital.slug}.example", "name": "Mia Lang", "password": PASSWORD}.items():
@@ -46,7 +46,7 @@ def test_whom_an_admin_adds_chooses_their_own_password_before_anything_else(
 
     context = browser.new_context()
     mia = watch(context.new_page(), base_url)
-    mia.sign_in(hospital, "mia")
+    mia.type_password(hospital, "mia")
     mia.page.wait_for_selector(CHOOSE)
     for path in ("/", "/account", "/staff", f"/wards/{hospital.ward_id}", "/sign-in/enrol"):
         mia.page.goto(base_url + path)
@@ -67,7 +67,7 @@ def test_whom_an_admin_adds_chooses_their_own_password_before_anything_else(
     assert "The password is yours alone now" in mia.page.inner_text(".notice")
     assert hospital.rows(PENDING) == [(0,)]
     context.clear_cookies()
-    mia.sign_in(hospital, "mia")
+    mia.type_password(hospital, "mia")
     mia.page.wait_for_selector("text=is wrong")
     context.close()
 
@@ -83,7 +83,7 @@ def test_whom_an_admin_adds_chooses_their_own_password_before_anything_else(
 def test_the_code_comes_before_the_choice_and_is_used_up(begun: Hospital, screen: Screen) -> None:
     secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
     begun.change("UPDATE users SET totp_secret = :p1 WHERE name = 'New'", secret)
-    screen.sign_in(begun, "new")
+    screen.type_password(begun, "new")
     screen.page.wait_for_selector("h1:has-text('One-time code')")
     screen.page.goto(screen.base_url + "/sign-in/password")
     choose(screen)
@@ -95,7 +95,7 @@ def test_the_code_comes_before_the_choice_and_is_used_up(begun: Hospital, screen
     type_code(screen, otp)
     screen.page.wait_for_selector(CHOOSE)
     assert tokens_of(begun) == []
-    screen.sign_in(begun, "new")
+    screen.type_password(begun, "new")
     type_code(screen, otp)
     screen.page.wait_for_selector("text=was used")
     type_code(screen, code_now(secret, 1))
@@ -111,7 +111,7 @@ def test_everything_works_without_javascript_up_to_the_second_factor_that_a_role
     begun.change("UPDATE organizations SET second_factor_roles = '{nurse}'")
     plain = browser.new_context(java_script_enabled=False)
     tab = watch(plain.new_page(), base_url)
-    tab.sign_in(begun, "new")
+    tab.type_password(begun, "new")
     assert tab.page.locator(CHOOSE).count() == 1
     choose(tab, "short")
     assert "Between 12 and 128 characters" in tab.page.inner_text("[role=alert]")
@@ -125,7 +125,7 @@ def test_everything_works_without_javascript_up_to_the_second_factor_that_a_role
 
 
 def test_what_one_types_can_be_shown(begun: Hospital, screen: Screen) -> None:
-    screen.sign_in(begun, "new")
+    screen.type_password(begun, "new")
     screen.page.wait_for_selector(CHOOSE)
     screen.page.fill("#new_password", OWN)
     screen.page.click("button:has-text('Show what I type') >> nth=0")
@@ -136,10 +136,10 @@ def test_what_one_types_can_be_shown(begun: Hospital, screen: Screen) -> None:
 
 def test_one_that_has_expired_opens_nothing_and_says_whom_to_ask(begun: Hospital, screen: Screen) -> None:
     begun.change("UPDATE users SET first_password_expires_at = now() WHERE name = 'New'")
-    screen.sign_in(begun, "new")
+    screen.type_password(begun, "new")
     screen.page.wait_for_selector("text=has expired: ask an admin")
     assert tokens_of(begun) == []
-    screen.sign_in(begun, "admin")
+    screen.type_password(begun, "admin")
     screen.page.wait_for_selector("nav.tabs")
     screen.page.goto(screen.base_url + "/staff")
     assert "First password expired" in screen.page.inner_text("table")
@@ -153,7 +153,7 @@ def test_one_that_has_expired_opens_nothing_and_says_whom_to_ask(begun: Hospital
 
 
 def test_a_lock_opens_to_no_first_password_and_leads_to_the_choice(hospital: Hospital, screen: Screen) -> None:
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.wait_for_selector("nav.tabs")
     screen.page.click("summary:has-text('Nurse')")
     screen.page.click("button:has-text('Lock the screen')")
@@ -176,13 +176,13 @@ def test_a_lock_opens_to_no_first_password_and_leads_to_the_choice(hospital: Hos
 def test_axe_finds_nothing_on_the_pages_of_a_first_password(begun: Hospital, tablet: Screen) -> None:
     begun.add_staff("late", Role.NURSE, own_password=False)
     begun.change("UPDATE users SET first_password_expires_at = now() WHERE name = 'Late'")
-    tablet.sign_in(begun, "new")
+    tablet.type_password(begun, "new")
     tablet.page.wait_for_selector(CHOOSE)
     tablet.inspect("the choice")
     choose(tablet, "password1234")
     tablet.page.wait_for_selector("[role=alert]")
     tablet.inspect("the choice, refused")
-    tablet.sign_in(begun, "admin")
+    tablet.type_password(begun, "admin")
     tablet.page.wait_for_selector("nav.tabs")
     for path in ("/staff", "/staff/new", *(f"/staff/{begun.staff[login].user_id}" for login in ("new", "late"))):
         tablet.page.goto(tablet.base_url + path)

@@ -214,7 +214,7 @@ def test_a_round_gives_the_dose_that_was_read_not_the_next(hospital: Hospital, s
 def test_every_form_works_without_javascript(ward: Hospital, browser: Any, base_url: str) -> None:
     plain = browser.new_context(java_script_enabled=False)
     tab = watch(plain.new_page(), base_url)
-    tab.sign_in(ward, "nurse")
+    tab.type_password(ward, "nurse")
     tab.open_give()
     tab.page.click("button:has-text('Give dose')")
     assert tab.page.inner_text("h1").strip() == "Given"

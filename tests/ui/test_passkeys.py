@@ -341,7 +341,7 @@ def test_without_javascript_codes_still_sign_in(
     tab = watch(plain.new_page(), base_url)
     tab.page.goto(base_url + "/sign-in")
     assert not tab.page.is_visible("text=Sign in with a passkey")
-    tab.sign_in(hospital, "nurse")
+    tab.type_password(hospital, "nurse")
     assert not tab.page.is_visible("text=Use a passkey")
     type_code(tab, code_now(secret))
     tab.page.goto(base_url + "/account")

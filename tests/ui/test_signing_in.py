@@ -56,7 +56,7 @@ def tokens_of(hospital: Hospital) -> list[tuple[Any, ...]]:
 def test_the_code_has_a_page_of_its_own_and_works_once(
     hospital: Hospital, screen: Screen, secret: str, browser: Any, base_url: str
 ) -> None:
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.wait_for_selector("h1:has-text('One-time code')")
     assert screen.page.get_attribute("#otp", "autocomplete") == "one-time-code"
     assert screen.page.get_attribute("#otp", "inputmode") == "numeric"
@@ -71,7 +71,7 @@ def test_the_code_has_a_page_of_its_own_and_works_once(
 
     context = browser.new_context()
     thief = watch(context.new_page(), base_url)
-    thief.sign_in(hospital, "nurse")
+    thief.type_password(hospital, "nurse")
     type_code(thief, otp)
     thief.page.wait_for_selector("[role=alert]")
     assert "Wait for the next one" in thief.page.inner_text("[role=alert]")
@@ -80,7 +80,7 @@ def test_the_code_has_a_page_of_its_own_and_works_once(
 
 
 def test_between_the_pages_nobody_is_signed_in(hospital: Hospital, screen: Screen, secret: str) -> None:
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.wait_for_selector("#otp")
     for path in ("/", "/account", f"/wards/{hospital.ward_id}", "/sign-in/enrol"):
         screen.page.goto(screen.base_url + path)
@@ -90,11 +90,11 @@ def test_between_the_pages_nobody_is_signed_in(hospital: Hospital, screen: Scree
 
 def test_who_must_have_a_second_factor_enrols_right_after_the_password(hospital: Hospital, screen: Screen) -> None:
     hospital.change("UPDATE organizations SET second_factor_roles = '{nurse}'")
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.wait_for_selector("h1:has-text('Set up a second factor')")
     screen.page.goto(screen.base_url + "/account")
     assert screen.page.locator("#password").count() == 1, "nothing else before it is complete"
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     secret = shown_secret(screen)
     type_code(screen, wrong_code(secret))
     screen.page.wait_for_selector("[role=alert]")
@@ -111,7 +111,7 @@ def test_who_must_have_a_second_factor_enrols_right_after_the_password(hospital:
 
 
 def test_a_second_factor_is_set_up_renewed_and_turned_off(hospital: Hospital, screen: Screen) -> None:
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.click("summary:has-text('Nurse')")
     screen.page.click("a:has-text('My account')")
     assert "1 North" in screen.page.inner_text("dl")
@@ -122,7 +122,7 @@ def test_a_second_factor_is_set_up_renewed_and_turned_off(hospital: Hospital, sc
 
     screen.page.click("summary:has-text('Nurse')")
     screen.page.click("button:has-text('Sign out')")
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     type_code(screen, code_now(first, 1))
     screen.page.wait_for_selector("nav.tabs")
     screen.page.goto(screen.base_url + "/account")
@@ -151,7 +151,7 @@ def test_signing_out_everywhere_ends_the_screen_elsewhere(
     context = browser.new_context()
     elsewhere = watch(context.new_page(), base_url)
     for tab in (screen, elsewhere):
-        tab.sign_in(hospital, "nurse")
+        tab.type_password(hospital, "nurse")
         tab.page.wait_for_selector("nav.tabs")
     assert len(tokens_of(hospital)) == 2
     screen.page.goto(base_url + "/account")
@@ -169,7 +169,7 @@ def test_a_sign_in_elsewhere_is_seen_and_ended_alone(
     context = browser.new_context()
     elsewhere = watch(context.new_page(), base_url)
     for tab in (elsewhere, screen):
-        tab.sign_in(hospital, "nurse")
+        tab.type_password(hospital, "nurse")
         tab.page.wait_for_selector("nav.tabs")
     screen.page.goto(base_url + "/account")
     rows = screen.page.locator(".sign-ins li")
@@ -187,7 +187,7 @@ def test_a_sign_in_elsewhere_is_seen_and_ended_alone(
 
 
 def test_ones_own_password_is_changed_and_every_screen_signs_in_again(hospital: Hospital, screen: Screen) -> None:
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.wait_for_selector("nav.tabs")
     screen.page.goto(screen.base_url + "/account")
     for present, new, again, said in (
@@ -201,12 +201,12 @@ def test_ones_own_password_is_changed_and_every_screen_signs_in_again(hospital: 
         screen.page.click("button:has-text('Change it')")
         screen.page.wait_for_selector(f"text={said}")
     assert tokens_of(hospital) == []
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     screen.page.wait_for_selector("text=is wrong")
 
 
 def test_an_admin_takes_the_second_factor_of_a_lost_phone_away(hospital: Hospital, screen: Screen, secret: str) -> None:
-    screen.sign_in(hospital, "admin")
+    screen.type_password(hospital, "admin")
     screen.page.wait_for_selector("nav.tabs")
     screen.page.goto(f"{screen.base_url}/staff/{hospital.nurse.user_id}")
     screen.page.click("button:has-text('Take the second factor away')")
@@ -215,7 +215,7 @@ def test_an_admin_takes_the_second_factor_of_a_lost_phone_away(hospital: Hospita
 
 
 def test_the_policy_is_set_by_roles(hospital: Hospital, screen: Screen) -> None:
-    screen.sign_in(hospital, "admin")
+    screen.type_password(hospital, "admin")
     screen.page.wait_for_selector("nav.tabs")
     screen.page.goto(screen.base_url + "/policies")
     screen.page.check("label:has-text('Nurses') input")
@@ -255,7 +255,7 @@ def test_a_password_is_shown_to_who_wants_to_see_it_and_sent_hidden(hospital: Ho
 def test_a_locked_account_says_when_to_try_again(locked: Hospital, screen: Screen) -> None:
     screen.page.goto(screen.base_url + "/sign-in")
     with screen.page.expect_response(lambda answer: answer.request.method == "POST") as answered:
-        screen.sign_in(locked, "nurse")
+        screen.type_password(locked, "nurse")
     assert answered.value.status == 429
     assert 0 < int(answered.value.headers["retry-after"]) <= 15 * 60
     assert "Try again in 15 minutes" in screen.page.inner_text("[role=alert]")
@@ -265,7 +265,7 @@ def test_a_locked_account_says_when_to_try_again(locked: Hospital, screen: Scree
 def test_a_lock_holds_on_every_page_that_asks_for_a_password_or_a_code(
     hospital: Hospital, screen: Screen, secret: str
 ) -> None:
-    screen.sign_in(hospital, "nurse")
+    screen.type_password(hospital, "nurse")
     type_code(screen, code_now(secret))
     screen.page.wait_for_selector("nav.tabs")
     screen.page.click("summary:has-text('Nurse')")
@@ -285,13 +285,13 @@ def test_everything_works_without_javascript(hospital: Hospital, browser: Any, b
     hospital.change("UPDATE organizations SET second_factor_roles = '{nurse}'")
     plain = browser.new_context(java_script_enabled=False)
     tab = watch(plain.new_page(), base_url)
-    tab.sign_in(hospital, "nurse")
+    tab.type_password(hospital, "nurse")
     secret = shown_secret(tab)
     type_code(tab, code_now(secret))
     assert tab.page.locator("nav[aria-label=Pages]").count() == 1
     tab.page.goto(base_url + "/account")
     tab.page.click("button:has-text('Sign out everywhere')")
-    tab.sign_in(hospital, "nurse")
+    tab.type_password(hospital, "nurse")
     type_code(tab, code_now(secret, 1))
     assert tab.page.locator("nav[aria-label=Pages]").count() == 1
     assert tokens_of(hospital) == [(True,)]
@@ -302,10 +302,10 @@ def test_axe_finds_nothing_on_the_pages_of_signing_in(hospital: Hospital, tablet
     hospital.change("UPDATE organizations SET second_factor_roles = '{doctor}'")
     tablet.page.goto(tablet.base_url + "/")
     tablet.inspect("sign in")
-    tablet.sign_in(hospital, "doctor")
+    tablet.type_password(hospital, "doctor")
     tablet.page.wait_for_selector("svg.qr")
     tablet.inspect("enrolment after the password")
-    tablet.sign_in(hospital, "nurse")
+    tablet.type_password(hospital, "nurse")
     type_code(tablet, wrong_code(secret))
     tablet.page.wait_for_selector("[role=alert]")
     tablet.inspect("the code")
@@ -314,6 +314,15 @@ def test_axe_finds_nothing_on_the_pages_of_signing_in(hospital: Hospital, tablet
     for path in ("/account", "/account/second-factor"):
         tablet.page.goto(tablet.base_url + path)
         tablet.inspect(path)
+
+
+def test_device_in_dark_mode_gets_the_dark_theme(browser: Any, base_url: str) -> None:
+    context = browser.new_context(color_scheme="dark")
+    tab = watch(context.new_page(), base_url)
+    tab.page.goto(base_url + "/sign-in")
+    assert tab.page.evaluate("document.documentElement.dataset.bsTheme") == "dark"
+    assert (tab.wrong, tab.foreign) == ([], [])
+    context.close()
 
 
 # The cookie between the two pages, without a browser
