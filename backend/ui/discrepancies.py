@@ -11,7 +11,7 @@ from backend.actor import Role
 from backend.discrepancies.models import DiscrepancyStatus, Resolution
 from backend.errors import DomainError
 from backend.ui.asking import ask
-from backend.ui.forms import asked, typed, with_witness
+from backend.ui.forms import WITNESS_ADVICE, asked, typed, with_witness
 from backend.ui.pages import blueprint_of, form_key, kept_key, local_now
 from backend.ui.places import wards
 
@@ -30,7 +30,7 @@ ENDS = {
     ),
 }
 ADVICE = {
-    "witness_required": "Ask a second person of the ward to type their own email and password.",
+    **WITNESS_ADVICE,
     "discrepancy_resolved": "Nothing is to be done.",
     "variance_outdated": "Count the ward again, and end this one as a miscount: nothing moves twice then.",
     "stock_would_be_negative": "The units have gone since the count: count the ward again.",

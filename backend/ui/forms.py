@@ -10,6 +10,10 @@ from backend.errors import DomainError, ValidationFailed
 
 _DIGITS_MAX = 9
 WITNESS = ("email", "password", "otp")
+WITNESS_ADVICE = {  # of every page with a form for a witness
+    "witness_required": "Ask a colleague of this ward to type their own email and password, and their code if asked.",
+    "witness_code_required": "Ask the witness to type the code that their app shows now, or ask another colleague.",
+}
 
 
 def number_of(typed: str) -> int | str:
@@ -35,7 +39,8 @@ def typed(prefix: str) -> dict[str, str]:
 def with_witness(body: dict[str, Any]) -> dict[str, Any]:
     """The body with the second person's credentials, where the form names one."""
     witness = typed("witness_")
-    named = {name: witness[name] for name in WITNESS if name in witness}
+    witness["otp"] = witness.get("otp", "").replace(" ", "")
+    named = {name: witness[name] for name in WITNESS if witness.get(name)}
     return {**body, "witness": named} if "email" in named else body
 
 

@@ -15,7 +15,7 @@ from backend.http.parsing import load
 from backend.orders.models import OrderStatus
 from backend.ui.asking import ask, ask_all
 from backend.ui.chart import DAYS, Span, rows_of
-from backend.ui.forms import asked, number_of, with_witness
+from backend.ui.forms import WITNESS_ADVICE, asked, number_of, with_witness
 from backend.ui.pages import blueprint_of, form_key, local_now, zone
 from backend.ui.places import wards
 from backend.ui.sealed_terms import body_of, found_at, searched
@@ -25,7 +25,7 @@ ENTRY_PAGES, ORDER_PAGES = 10, 2
 MARKING = frozenset({Role.NURSE, Role.PHARMACIST})
 # What to do about a refusal, where the problem's own words do not say it.
 ADVICE = {
-    "witness_required": "Ask a colleague of this ward to type their own email and password.",
+    **WITNESS_ADVICE,
     "remainder_too_large": "Look at how much of the dose is open, and type no more than that.",
     "dose_has_remainder": "Ask the pharmacy to correct the stock.",
     "busy": "Nothing is known to have changed. Tap again: nothing is recorded twice.",

@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 from backend.errors import DomainError
 from backend.orders.rounds import FULFILLED, ORDERS_MAX
 from backend.ui.asking import ask, ensure_may
-from backend.ui.forms import asked, number_of
+from backend.ui.forms import WITNESS_ADVICE, asked, number_of
 from backend.ui.pages import blueprint_of, form_key
 
 blueprint = blueprint_of("rounds")
@@ -17,7 +17,7 @@ blueprint = blueprint_of("rounds")
 ADVICE = {
     "insufficient_stock": "Ask the pharmacy for more, or record the dose as unavailable.",
     "order_not_verified": "Ask a pharmacist to verify the order.",
-    "witness_required": "Ask a colleague of this ward to type their own email and password.",
+    **WITNESS_ADVICE,
     "dose_too_soon": "Wait, or ask the doctor.",
     "scan_contradicts": "Put this package back and take the one that is named.",
     "scan_unreadable": "Scan again, or leave the field empty.",

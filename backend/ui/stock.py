@@ -15,13 +15,13 @@ from backend.stock.models import LotStatus
 from backend.stock.queries import ExpiryHorizon, StockState
 from backend.ui.asking import ask, ask_all
 from backend.ui.charts import CONSUMPTION_PAGES, consumption_by_day, stock_over_time
-from backend.ui.forms import asked, number_of
+from backend.ui.forms import WITNESS_ADVICE, asked, number_of
 from backend.ui.pages import blueprint_of, form_key, kept_key, local_now
 from backend.ui.places import chosen_ward, wards
 
 blueprint = blueprint_of("stock")
 ADVICE = {
-    "witness_required": "Ask a second person to type their own email and password.",
+    **WITNESS_ADVICE,
     "stock_would_be_negative": "Look at what the shelf holds now, or count it.",
     "movement_already_corrected": "Nothing is to be done.",
     "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",

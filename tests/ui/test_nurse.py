@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from backend.actor import Role
-from tests.hospital import PASSWORD, Hospital
+from backend.identity.codes import code_of, new_secret, step_at
+from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
 
 
@@ -147,6 +148,33 @@ def test_a_controlled_drug_asks_for_a_witness(hospital: Hospital, screen: Screen
     screen.page.click("button:has-text('Give dose')")
     screen.page.wait_for_selector("h1:has-text('Given')")
     assert given(hospital) == 1
+
+
+def test_witness_is_asked_for_a_code_where_the_policy_asks_their_role(hospital: Hospital, screen: Screen) -> None:
+    nadia, secret = hospital.add_staff("nadia", Role.NURSE, (hospital.ward_id,)), new_secret()
+    hospital.drug_id = hospital.add_drug("Morphine", controlled_schedule=2)
+    hospital.receive(10, lot="A-1")
+    hospital.place(units=1)
+    screen.sign_in(hospital, "nurse")
+    hospital.change("UPDATE organizations SET witness_required = true, second_factor_roles = '{nurse}'")
+    hospital.change("UPDATE users SET totp_secret = :p1 WHERE id = :p2", secret, nadia.user_id)
+    screen.open_give()
+    _witness(screen, hospital)
+    screen.page.click("button:has-text('Give dose')")
+    assert "the code that their app shows now" in screen.page.inner_text("[role=alert]")
+    assert "`" not in screen.page.inner_text("[role=alert]")
+    screen.wrong = [line for line in screen.wrong if "403" not in line]
+    code = code_of(secret, step_at(now()))
+    _witness(screen, hospital)
+    screen.page.fill("#give-witness-otp", f"{code[:3]} {code[3:]}")
+    screen.page.click("button:has-text('Give dose')")
+    screen.page.wait_for_selector("h1:has-text('Given')")
+    assert hospital.rows("SELECT witness_id FROM medication_administrations") == [(nadia.user_id,)]
+
+
+def _witness(screen: Screen, hospital: Hospital) -> None:
+    screen.page.fill("#give-witness-email", f"nadia@{hospital.slug}.example")
+    screen.page.fill("#give-witness-password", PASSWORD)
 
 
 def test_a_dose_that_is_refused_is_recorded_and_takes_nothing(ward: Hospital, screen: Screen) -> None:

@@ -26,7 +26,7 @@ def in_days(days: int) -> str:
 def give(hospital: Hospital, *, units: int = 3, at: datetime | None = None, **order: Any) -> UUID:
     """A dose that the nurse has given."""
     shelf = order.get("shelf")
-    changes = {"now": at} if at else {}
+    changes = {"given_at": at} if at else {}
     answer = hospital.fulfil(hospital.place(units=units, **order), shelf=shelf, **changes)
     return UUID(orjson.loads(answer.body)["administration_id"])
 
