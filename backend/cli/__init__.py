@@ -71,6 +71,10 @@ def main() -> None:
         _fail(str(error))
     except DomainError as error:
         _fail(error.detail)
+    except OSError as error:  # a full disk, a folder that went
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
     except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
         _fail(_of_database(getattr(error, "orig", None) or error))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
+from backend.cli.places import ensure_folder
 from backend.retention.archive import archive as archive_old
 
 
@@ -14,7 +15,7 @@ from backend.retention.archive import archive as archive_old
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Older than this day (UTC) goes.")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True, writable=True),
+    type=click.Path(path_type=Path),
     default=".",
     help="For the files, which name patients; this one if not given.",
 )
@@ -24,6 +25,7 @@ def archive(organization: str, before: datetime, folder: Path, data_dir: Path | 
 
     The ledger, the orders and the audit trail stay.
     """
+    ensure_folder(folder)
     with configured(data_dir) as config:
         database = open_database(config)
         hospital, now = organization_id(database, organization), database.now()

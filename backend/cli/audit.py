@@ -14,6 +14,7 @@ from backend.audit.checking import Checked
 from backend.audit.export import export_seals
 from backend.audit.sealing import seal_hospital
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
+from backend.cli.places import ensure_writable
 from backend.config import ConfigError
 from backend.db import Database
 from backend.db.engine import normalised_url
@@ -132,6 +133,7 @@ def _told(checked: Checked) -> Iterator[str]:
 @data_dir_option
 def export(organization: str, file: Path, data_dir: Path | None) -> None:
     """Write the hospital's seals as JSON lines, to be kept elsewhere."""
+    ensure_writable(file)
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)
         hospital = organization_id(database, organization)

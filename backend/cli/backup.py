@@ -12,6 +12,7 @@ from backend.backups.manifest import Manifest, manifest_of
 from backend.backups.physical import back_up_cluster
 from backend.backups.textfile import write_textfile
 from backend.cli.connection import configured, data_dir_option
+from backend.cli.places import ensure_new_name, ensure_writable
 from backend.db.engine import normalised_url
 from backend.models import Base
 
@@ -28,12 +29,16 @@ SUPERUSER = "postgres"  # of the private PostgreSQL: its owner of the tables doe
 )
 @data_dir_option
 def backup(place: Path, physical: bool, textfile: Path | None, data_dir: Path | None) -> None:
-    """Back the database up to PLACE: a file that does not exist yet, or a folder, where the time gives the name.
+    """Back the database up to PLACE: a folder, where the time gives the name, or a new name with an extension.
 
     One snapshot is dumped beside live traffic, counted and proven; a manifest beside the dump says what is in it. The
     role of VALMED_DATABASE_URL must see every row: a superuser, or one with BYPASSRLS and pg_read_all_data. Exits 1
     where the proof fails; the backup then is complete and says so.
     """
+    if not place.is_dir():
+        ensure_new_name(place)
+    if textfile is not None:
+        ensure_writable(textfile)
     with configured(data_dir, private_user=SUPERUSER) as config:
         url = normalised_url(config.database_url)
         target = (_named(place, str(url.database), physical) if place.is_dir() else place).absolute()

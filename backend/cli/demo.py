@@ -10,6 +10,7 @@ import click
 from sqlalchemy.engine.url import make_url
 
 from backend.cli.connection import DATABASE, OWNER, data_dir_option, open_database
+from backend.cli.places import ensure_writable
 from backend.cli.serve import ensure_serviceable, listen, run_gunicorn
 from backend.config import Config
 from backend.db import migrate
@@ -34,6 +35,8 @@ def demo(port: int, data_dir: Path | None, reset: bool) -> None:
     end_once()
     config = Config.from_env()
     config = replace(config, demo=True, origin=config.origin or f"http://localhost:{port}")
+    if config.log_file:
+        ensure_writable(Path(config.log_file))
     place = (data_dir or default_data_dir()).absolute()
     with listen(HOST, port) as listener, _postgresql(config, place, reset) as config:
         with _step("Migrations"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import orjson
 
+from backend.cli.places import ensure_writable
 from backend.embedded.ending import end_once
 from backend.proving import Plan, prove, standing
 from backend.proving.stand import private_postgresql, temporary_folder
@@ -32,7 +33,7 @@ def prove_command(seconds: int, seed: int, faults: int | None, file: Path | None
     what is done and what breaks; timing is the machine's, so no two runs are the same.
     """
     if file is not None:
-        file.touch()  # before the work, not after it, if it cannot be written
+        ensure_writable(file)
     end_once()  # so that what was started is stopped and removed
     with temporary_folder() as folder, private_postgresql(folder) as server:
         count = min(FAULTS_MAX, round(seconds / FAULT_SECONDS)) if faults is None else faults

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from backend.cli.connection import open_database
+from backend.cli.places import ensure_writable
 from backend.cli.strength import ensure_secrets
 from backend.config import Config, ConfigError
 from backend.db import migrate
@@ -31,6 +32,8 @@ def serve(host: str, port: int, workers: int | None) -> None:
         config = replace(config, workers=workers)
     if not (config.database_url or config.application_database_url):
         raise ConfigError("set VALMED_DATABASE_URL (or VALMED_APPLICATION_DATABASE_URL), or use `valmed demo`")
+    if config.log_file:
+        ensure_writable(Path(config.log_file))
     with listen(host, port) as listener:
         ensure_serviceable(config)
         run_gunicorn(config, listener)

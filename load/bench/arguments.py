@@ -52,6 +52,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Asked:
     asked = parser.parse_args(arguments, Asked())
     if asked.smoke:
         vars(asked).update(SMOKE)
+    for file in (asked.json, asked.chart):
+        if file is not None and not file.absolute().parent.is_dir():
+            parser.error(f"the folder {file.absolute().parent} does not exist: make it first")
     if asked.database_url and len(asked.sizes) > 1:
         parser.error("several sizes need the private PostgreSQL")
     return asked

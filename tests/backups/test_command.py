@@ -83,6 +83,13 @@ def test_a_broken_database_is_backed_up_and_restored_and_both_say_so(
     assert back.stdout.count("BROKEN") == 2
 
 
+@pytest.mark.parametrize("kind", [(), ("--physical",)], ids=["dump", "cluster"])
+def test_missing_folder_gets_no_file_of_its_name(whole_url: URL, tmp_path: Path, kind: tuple[str, ...]) -> None:
+    done = valmed("backup", *kind, tmp_path / "backups", url=text_of(whole_url))
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert f"the folder {tmp_path}/backups does not exist: make it" in done.stderr
+
+
 # Interrupted
 
 

@@ -71,6 +71,8 @@ def listener() -> Iterator[int]:
 Case = tuple[tuple[str, ...], dict[str, str], str]
 SERVE = ("serve", "--port", "{free}")
 CREATE_USER = ("user", "create", "{slug}", "x@h.example", "--name", "X", "--role", "nurse")
+MISSING = "/nonexistent/place"
+NO_FOLDER = f"the folder {MISSING} does not exist: make it, or mount what belongs there, and run this again"
 URL_HINT = "postgresql://user:password@host:port/database"
 ERRORS: dict[str, Case] = {
     "no database": (
@@ -214,6 +216,45 @@ ERRORS: dict[str, Case] = {
         {"pool_size": "5000"},
         "the pool may open 5008 connections and the server allows *: lower VALMED_POOL_SIZE, VALMED_POOL_MAX_OVERFLOW"
         " or VALMED_WORKERS, or raise max_connections; `valmed tune` says to what",
+    ),
+    "back up into a folder that is missing": (
+        ("backup", f"{MISSING}/backups"),
+        {},
+        f"the folder {MISSING}/backups does not exist: make it, or mount what belongs there; to give the name yourself,"
+        " end it with an extension, such as backups.dump",
+    ),
+    "back a cluster up into a folder that is missing": (
+        ("backup", "--physical", f"{MISSING}/backups"),
+        {},
+        f"the folder {MISSING}/backups does not exist: make it, or mount what belongs there; *",
+    ),
+    "back up to a name in a folder that is missing": (("backup", f"{MISSING}/night.dump"), {}, NO_FOLDER),
+    "back up with figures into a folder that is missing": (
+        ("backup", ".", "--textfile", f"{MISSING}/valmed.prom"),
+        {},
+        NO_FOLDER,
+    ),
+    "export seals into a folder that is missing": (
+        ("audit", "export", "--organization", "{slug}", "--file", f"{MISSING}/seals.jsonl"),
+        {},
+        NO_FOLDER,
+    ),
+    "archive into a folder that is missing": (
+        ("archive", "--organization", "{slug}", "--before", "2026-01-01", "--folder", MISSING),
+        {},
+        NO_FOLDER,
+    ),
+    "archive into a file": (
+        ("archive", "--organization", "{slug}", "--before", "2026-01-01", "--folder", __file__),
+        {},
+        f"the folder {__file__} is no folder: *",
+    ),
+    "prove into a folder that is missing": (("prove", "--json", f"{MISSING}/proof.json"), {}, NO_FOLDER),
+    "serve with a log in a folder that is missing": (SERVE, {"log_file": f"{MISSING}/valmed.log"}, NO_FOLDER),
+    "demo with a log in a folder that is missing": (
+        ("demo", "--port", "{free}", "--data-dir", "/nonexistent/valmed"),
+        {"log_file": f"{MISSING}/valmed.log", "database_url": ""},
+        NO_FOLDER,
     ),
     "serve as a superuser": (
         SERVE,

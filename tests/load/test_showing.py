@@ -79,4 +79,6 @@ def test_starving_clients_are_told() -> None:
 def test_several_sizes_need_databases_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_arguments(["--sizes", "10,20", "--database-url", "postgresql://owner@/valmed"])
+    with pytest.raises(SystemExit):
+        parse_arguments(["--json", "/nonexistent/bench.json"])
     assert "several sizes need the private PostgreSQL" in capsys.readouterr().err
