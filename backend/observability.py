@@ -41,6 +41,13 @@ SIGN_IN_FAILURES = Counter(
     "valmed_sign_in_failures_total", "Failed sign-ins: a wrong secret was failed, another try was locked.", ["outcome"]
 )
 DRIFT_RUNS = Counter("valmed_drift_runs_total", "Runs of payer drift by outcome: finished or failed.", ["outcome"])
+READERS_DROPPED = Counter(
+    "valmed_readers_dropped_total",
+    "Answers cut off: their client read too slowly, too many clients waited, or too much waited for one.",
+    ["reason"],
+)
+for _reason in ("slow", "too_many", "answer_too_large"):
+    READERS_DROPPED.labels(_reason)
 for _outcome in ("failed", "locked"):  # there from the start: what appears with 1 has not increased, to Prometheus
     SIGN_IN_FAILURES.labels(_outcome)
 for _outcome in ("finished", "failed"):

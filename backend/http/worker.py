@@ -1,26 +1,33 @@
 """A gunicorn worker that takes a request up when all of it is there, so that no slow client holds it.
 
-Decision: gunicorn's sync worker, with the bytes of unfinished requests collected by select() between two requests.
-Because it reads by blocking calls: four clients who send a byte now and then would stop four workers, and so would four
-who do not hang up after their answer. Cost: this module knows gunicorn's loop, and bodies wait in memory, BYTES_MAX of
-them a worker.
+Decision: gunicorn's sync worker, with select() between two requests, which collects the bytes of unfinished requests
+and sends those of answers that are not read yet. Because it reads and writes by blocking calls: four clients who send a
+byte now and then would stop four workers, and so would four who do not read their answer, or do not hang up after it.
+Cost: this module knows gunicorn's loop, and bodies and answers wait in memory, BYTES_MAX of each a worker.
 
 A request that has not arrived after VALMED_REQUEST_SECONDS_MAX is cut off with 408. Its size is read here only to know
-when it is whole: what HTTP may be is gunicorn's to judge.
+when it is whole: what HTTP may be is gunicorn's to judge. An answer that the kernel does not take waits in an Outbox.
 """
 
 import errno
+import os
 import re
+import select
 import socket
 import time
-from typing import Any
+from typing import IO, Any
 
 from gunicorn.workers.sync import SyncWorker
+from structlog.contextvars import get_contextvars
 
 from backend.config import Config
+from backend.http.outbox import Outbox
+from backend.observability import READERS_DROPPED, bind_contextvars, clear_contextvars, log
 
 ARRIVALS_MAX = 200  # connections of one worker that are not answered yet: select() takes a thousand
-BYTES_MAX = 67_108_864  # of all of them; then the oldest is cut off
+OUTBOXES_MAX = 200  # connections of one worker whose answer is not read yet
+BYTES_MAX = 67_108_864  # of all of the one kind, and again of the other; then the oldest or slowest is cut off
+ENDING_SECONDS = 5.0  # for answers that are not read yet when the worker ends; gunicorn kills it after graceful_timeout
 HEAD_BYTES_MAX = 524_288  # more than gunicorn takes of headers, of a chunk's first line or of trailers
 READ_BYTES = 262_144
 LINGER_SECONDS = 2.0
@@ -96,13 +103,14 @@ class Arrival:
 
 
 class Received:
-    """A socket whose request has been read; each piece of the answer is written within `seconds`."""
+    """A socket whose request has been read, and whose answer is written without waiting for the client."""
 
     def __init__(self, worker: "Worker", arrival: Arrival, seconds: float) -> None:
         self._worker = worker
         self._client = arrival.client
         self._data = arrival.data
-        self._client.settimeout(seconds)
+        self._outbox = Outbox(arrival.client, seconds)
+        self._is_closed = False
 
     def recv(self, size: int) -> bytes:
         """Of what has been read; what is missing then will not come, and nobody waits for it."""
@@ -111,20 +119,23 @@ class Received:
         return part
 
     def sendall(self, data: bytes) -> None:
-        """To a client who does not read it, as if they had gone."""
-        try:
-            self._client.sendall(data)
-        except TimeoutError:
-            raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from None
+        """Write to the client, without waiting. Raises OSError when the client has gone, or reads far too little."""
+        self._outbox.write(data)
+
+    def sendfile(self, file: IO[bytes], offset: int, count: int) -> None:
+        """Write `count` bytes of `file` from `offset`. Raises OSError as `sendall` does."""
+        file.seek(offset)
+        self._outbox.write(file.read(count))
 
     def shutdown(self, how: int) -> None:
-        """Ends the answer. What may still come is the worker's to drain, not that of the call in gunicorn."""
-        self._client.shutdown(how)
-        raise OSError(errno.ENOTCONN, "the worker lingers")
+        """Do nothing: the end of the answer may still wait. Raises OSError, so that gunicorn waits for nobody."""
+        raise OSError(errno.ENOTCONN, "the worker ends the answer")
 
     def close(self) -> None:
-        """Not at once: the client would lose the end of the answer where it has sent more than was read."""
-        self._worker.linger(self._client)
+        """Leave the client to the worker's loop. gunicorn closes twice where the application failed in the middle."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._worker.end_answer(self._outbox)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -139,20 +150,33 @@ class Worker(SyncWorker):  # type: ignore[misc]
         self._seconds = config.request_seconds_max
         self._body_max = max(config.body_bytes_max, config.claims_bytes_max)
         self._arrivals: dict[socket.socket, Arrival] = {}
+        self._outboxes: dict[socket.socket, Outbox] = {}
         self._leaving: dict[socket.socket, float] = {}
         super().init_process()
 
-    def run_for_one(self, timeout: float) -> None:
-        """Until it is told to stop; then those are answered who are nearly there."""
-        self.run_for_multiple(timeout)
-        ends = time.monotonic() + 1
-        while self._arrivals and time.monotonic() < ends:
+    def run(self) -> None:
+        """Answer until told to stop. Then finish the requests and answers that are nearly complete."""
+        super().run()
+        self.sockets: list[socket.socket] = []
+        self._listen()
+        began = time.monotonic()
+        while self._is_wanted(time.monotonic() - began):
             for ready in self.wait(0.1) or []:
-                if ready in self._arrivals:
-                    self.accept(ready)
+                self.accept(ready)
+
+    def _is_wanted(self, seconds: float) -> bool:
+        """Tell whether somebody still waits for the worker `seconds` after it was told to stop."""
+        return bool(self._arrivals and seconds < 1) or bool(self._outboxes and seconds < ENDING_SECONDS)
+
+    def run_for_one(self, timeout: float) -> None:
+        """Select, with one listener too: gunicorn's loop for one would not look at the clients."""
+        self.run_for_multiple(timeout)
 
     def accept(self, ready: socket.socket) -> None:
-        """Goes on with `ready`: a listener, a request that is coming, or a client who has been answered."""
+        """Go on with `ready`: a listener, a request that is coming, an answer that waits, or an answered client."""
+        if ready in self._outboxes:
+            self._send_on(self._outboxes[ready])
+            return
         if ready in self._leaving:
             self._drain(ready)
             return
@@ -161,6 +185,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
         arrival = self._arrivals.get(ready) or Arrival(ready, self._seconds, self._body_max)
         if arrival.is_there():
             self._arrivals.pop(arrival.client, None)
+            clear_contextvars()
             self.handle(arrival.listener, Received(self, arrival, self._seconds), arrival.address)
         elif arrival.client is not ready:
             self._arrivals[arrival.client] = arrival
@@ -168,22 +193,76 @@ class Worker(SyncWorker):  # type: ignore[misc]
             self._cut(next(iter(self._arrivals)))
         self._listen()
 
-    def wait(self, timeout: float) -> Any:
-        """Who is ready, of all of them; after `timeout` seconds nobody. Those whose time is up are cut off."""
+    def wait(self, timeout: float) -> list[Any]:
+        """Wait for `timeout` seconds at most, and return who is ready. Cut off those whose time is up."""
+        self.notify()
         now = time.monotonic()
         for client in [client for client, arrival in self._arrivals.items() if arrival.ends <= now]:
             self._cut(client)
+        for outbox in [outbox for outbox in self._outboxes.values() if outbox.is_late(now)]:
+            self._drop(outbox, "slow")
         for client in [client for client, ends in self._leaving.items() if ends <= now]:
             self._forget(client)
         ends = [*(arrival.ends for arrival in self._arrivals.values()), *self._leaving.values()]
-        return super().wait(min([timeout, *(max(0.0, end - now) for end in ends)]))
+        ends += [outbox.ends for outbox in self._outboxes.values()]
+        timeout = min([timeout, *(max(0.0, end - now) for end in ends)])
+        readable, writable, _ = select.select(self.wait_fds, self._outboxes, [], timeout)
+        if self.PIPE[0] in readable:
+            os.read(self.PIPE[0], 1)
+        return [*readable, *writable]
+
+    def end_answer(self, outbox: Outbox) -> None:
+        """Let go of a client whose answer is written: at once, or when it has read enough of it."""
+        if outbox.is_overfull:
+            self._drop(outbox, "answer_too_large")
+        elif not outbox:
+            self._linger(outbox.client)
+        else:
+            outbox.begin_to_wait()
+            outbox.context = get_contextvars()
+            self._outboxes[outbox.client] = outbox
+            self._make_room()
+
+    def _send_on(self, outbox: Outbox) -> None:
+        try:
+            outbox.flush()
+        except OSError:  # the client has gone
+            outbox.reset()
+            del self._outboxes[outbox.client]
+            return
+        if not outbox:
+            del self._outboxes[outbox.client]
+            self._linger(outbox.client)
+            self._listen()
+
+    def _make_room(self) -> None:
+        """Drop the slowest readers, of those the one that has waited longest, until the others fit."""
+        while len(self._outboxes) > OUTBOXES_MAX or sum(map(len, self._outboxes.values())) > BYTES_MAX:
+            now = time.monotonic()
+            self._drop(min(self._outboxes.values(), key=lambda outbox: outbox.speed(now)), "too_many")
+
+    def _drop(self, outbox: Outbox, reason: str) -> None:
+        self._outboxes.pop(outbox.client, None)
+        READERS_DROPPED.labels(reason).inc()
+        clear_contextvars()
+        bind_contextvars(**outbox.context)
+        log.warning("reader_dropped", reason=reason, bytes_left=len(outbox), seconds=outbox.waited())
+        clear_contextvars()
+        outbox.reset()
 
     def _bytes(self) -> int:
         return sum(len(arrival.data) for arrival in self._arrivals.values())
 
-    def linger(self, client: socket.socket) -> None:
-        """Keeps an answered client until they hang up, for LINGER_SECONDS."""
-        client.setblocking(False)
+    def _linger(self, client: socket.socket) -> None:
+        """Keep an answered client until it hangs up, for LINGER_SECONDS.
+
+        Closed at once, it would lose the end of the answer where it has sent more than was read.
+        """
+        try:
+            client.shutdown(socket.SHUT_WR)
+        except OSError:  # gone
+            client.close()
+            return
         self._leaving[client] = time.monotonic() + LINGER_SECONDS
         self._drain(client)
         if len(self._leaving) > ARRIVALS_MAX:

@@ -72,7 +72,7 @@ def request(
 
 def chunked(*chunks: bytes) -> bytes:
     """A body in chunks, with its end."""
-    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    return b"".join(b"%X\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -145,19 +145,6 @@ def test_who_does_not_hang_up_holds_nobody(server: Server, token: str) -> None:
         assert time.monotonic() - asked < AT_ONCE
 
 
-def test_who_does_not_read_the_answer_is_left(server: Server, token: str) -> None:
-    """An answer larger than what the network holds for them."""
-    with ExitStack() as stack:
-        for _ in range(WORKERS):
-            connection = stack.enter_context(closing(socket.socket()))
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            connection.connect((server.host, server.port))
-            connection.sendall(request("GET", "/api/v1/docs/swagger-ui-bundle.js"))
-        asked = time.monotonic()
-        assert status_of(server.tell([request(token=token)])) == 200
-        assert time.monotonic() - asked < SECONDS + LATE
-
-
 def test_more_of_them_than_a_worker_keeps(server: Server, token: str) -> None:
     """The oldest give way; who comes last is answered."""
     with ExitStack() as stack:

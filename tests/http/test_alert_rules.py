@@ -73,6 +73,7 @@ def test_every_route_and_every_label_of_a_rule_is_there(app: Flask, hospital: Ho
     for sample in (
         'sign_in_failures_total{outcome="failed"}',
         'drift_runs_total{outcome="failed"}',
+        'readers_dropped_total{reason="slow"}',
         "build_info{version=",
     ):
         assert f"valmed_{sample}" in text, "there before it has happened, so that the first time is an increase"
