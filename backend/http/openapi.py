@@ -21,6 +21,7 @@ from backend.config import VERSION
 from backend.db.idempotency import IdempotencyKeyReused
 from backend.db.paging import LIMIT_DEFAULT, LIMIT_MAX
 from backend.errors import Busy, DomainError, Forbidden, NotAuthenticated, NotFound, ValidationFailed
+from backend.http.compression import compressed
 from backend.http.endpoint import JSON, Operation, Resource
 from backend.http.fields import Choice, Several
 from backend.http.problems import CONTENT_TYPE, TYPE_BASE, meaning_of
@@ -241,9 +242,9 @@ def install(blueprint: Blueprint, resources: Iterable[Resource]) -> None:
             return Response(INIT, content_type="text/javascript; charset=utf-8")
         return send_from_directory(DIST, name, max_age=86_400)
 
-    blueprint.add_url_rule("/openapi.json", view_func=openapi_json)
+    blueprint.add_url_rule("/openapi.json", view_func=compressed(openapi_json))
     blueprint.add_url_rule("/docs", view_func=docs, strict_slashes=False)
-    blueprint.add_url_rule("/docs/<path:name>", view_func=docs_asset)
+    blueprint.add_url_rule("/docs/<path:name>", view_func=compressed(docs_asset))
     blueprint.add_url_rule("/problems/<code>", view_func=problem_page)
 
 

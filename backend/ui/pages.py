@@ -26,6 +26,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import Busy, DomainError, NotAuthenticated
 from backend.formulary.tall_man import tall_man
+from backend.http.compression import compressed
 from backend.http.endpoint import database_of_app
 from backend.http.problems import CONTENT_TYPE, of_bug, of_domain, of_http
 from backend.ui.navigation import tabs
@@ -77,8 +78,9 @@ def install(app: Flask) -> None:
     app.static_folder = "ui/static"
     app.static_url_path = "/static"
     app.template_folder = "ui/templates"
-    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
+    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=compressed(app.send_static_file))
     Bootstrap5(app)
+    app.view_functions["bootstrap.static"] = compressed(app.view_functions["bootstrap.static"])
     csrf.init_app(app)
     app.jinja_env.filters.update(moment=_moment, exact=_exact, day=_day, of=_of, figure=_figure)
     app.jinja_env.filters.update(plural=_plural, tall_man=tall_man)
