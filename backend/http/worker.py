@@ -17,6 +17,7 @@ import socket
 import time
 from typing import IO, Any
 
+from gunicorn.http.body import CHUNK_EXT_RE
 from gunicorn.workers.sync import SyncWorker
 from structlog.contextvars import get_contextvars
 
@@ -28,7 +29,8 @@ ARRIVALS_MAX = 200  # connections of one worker that are not answered yet: selec
 OUTBOXES_MAX = 200  # connections of one worker whose answer is not read yet
 BYTES_MAX = 67_108_864  # of all of the one kind, and again of the other; then the oldest or slowest is cut off
 ENDING_SECONDS = 5.0  # for answers that are not read yet when the worker ends; gunicorn kills it after graceful_timeout
-HEAD_BYTES_MAX = 524_288  # more than gunicorn takes of headers, of a chunk's first line or of trailers
+HEAD_BYTES_MAX = 524_288  # more than gunicorn takes of headers or of trailers
+CHUNK_LINE_BYTES_MAX = 20_000  # more than gunicorn takes of a chunk's first line
 READ_BYTES = 262_144
 LINGER_SECONDS = 2.0
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -36,7 +38,7 @@ GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
-_CHUNK = re.compile(rb"0*([0-9a-f]{1,15})[ \t]*[;\r]", re.IGNORECASE)
+_CHUNK = re.compile(rb"0*([0-9A-Fa-f]{1,15})" + CHUNK_EXT_RE.pattern + rb"\r\n")
 
 
 class Arrival:
@@ -46,40 +48,55 @@ class Arrival:
         self.listener = listener
         self.client, self.address = listener.accept()
         self.client.setblocking(False)
-        self.data = bytearray()
+        self._data = bytearray()
         self.ends = time.monotonic() + seconds
         self._body_max = body_max
         self._chunked = False
-        self._needed: int | None = None  # bytes of head and body, as far as known
+        self._needed: int | None = None  # bytes of head and body, as far as known; of the head alone before chunks
+        self._merged = bytearray()  # what the whole chunks at the beginning of the body hold
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        return len(self._data) + len(self._merged)
 
     def is_there(self) -> bool:
-        """Reads what has come; whether the request is whole, or will never be: a client may be gone when told to go on,
-        and gunicorn ends the worker for an error of a socket that comes up to it from here."""
+        """Read what has come and tell whether the request is whole, or will never be.
+
+        A client may be gone when told to go on, and gunicorn ends the worker for an error of a socket that comes up to
+        it from here.
+        """
         try:
             part = self.client.recv(READ_BYTES)
-            self.data += part
-            return not part or self._is_whole()
+            searched = max(0, len(self._data) - 3)
+            self._data += part
+            return not part or self._is_whole(searched)
         except BlockingIOError:
             return False
         except OSError:
             return True
 
-    def _is_whole(self) -> bool:
+    def take(self) -> bytearray:
+        """Return all that has come, with the chunks that are whole as one: gunicorn takes 10 microseconds for each."""
+        if self._merged and self._needed is not None:
+            merged, self._merged = bytes(self._merged), bytearray()
+            self._data[self._needed : self._needed] = b"%x\r\n%b\r\n" % (len(merged), merged)
+        return self._data
+
+    def _is_whole(self, searched: int) -> bool:
         if self._needed is None:
-            end = self.data.find(b"\r\n\r\n")
+            end = self._data.find(b"\r\n\r\n", searched)
             if end < 0:
-                return len(self.data) > HEAD_BYTES_MAX
+                return len(self._data) > HEAD_BYTES_MAX
             self._needed = self._read_head(end)
-        if self._chunked:
-            return self._has_last_chunk(self._needed)
-        return len(self.data) >= self._needed
+        return self._has_last_chunk(self._needed) if self._chunked else len(self._data) >= self._needed
 
     def _read_head(self, end: int) -> int:
         """How many bytes must come at least. Tells who waits for it to go on."""
-        head = bytes(self.data[: end + 2])
+        head = bytes(self._data[: end + 2])
         expects = _EXPECTS.search(head)
         if expects:
-            del self.data[expects.start() : expects.end()]
+            del self._data[expects.start() : expects.end()]
             end -= expects.end() - expects.start()
             self.client.send(GO_ON)
         self._chunked = _CHUNKED.search(head) is not None
@@ -87,19 +104,31 @@ class Arrival:
         body = int(length[1]) if length else 0
         return end + 4 + (body if body <= self._body_max else 0)
 
-    def _has_last_chunk(self, start: int) -> bool:
-        """Goes on from the chunk that begins at `start`. What is no chunk is gunicorn's to refuse."""
-        while start < len(self.data) <= 2 * self._body_max:
-            line = self.data.find(b"\r\n", start)
-            if line < 0:
-                return len(self.data) - start > HEAD_BYTES_MAX
-            size = _CHUNK.match(self.data, start)
-            if size is None:
-                return True
-            if int(size[1], 16) == 0:  # trailers may follow
-                return self.data.find(b"\r\n\r\n", line) >= 0 or len(self.data) - line > HEAD_BYTES_MAX
-            start = self._needed = line + 2 + int(size[1], 16) + 2
-        return len(self.data) > 2 * self._body_max
+    def _has_last_chunk(self, body: int) -> bool:
+        """Tell whether the body, which begins at `body`, is whole, too large, or no chunks: gunicorn refuses those."""
+        self._merge_chunks(body)
+        data = self._data
+        if len(self._merged) > self._body_max or len(data) > 2 * self._body_max:
+            return True
+        chunk = _CHUNK.match(data, body, body + CHUNK_LINE_BYTES_MAX)
+        if chunk is None:
+            return data.find(b"\r\n", body) >= 0 or len(data) - body > CHUNK_LINE_BYTES_MAX
+        size = int(chunk[1], 16)
+        if size:
+            return len(data) >= chunk.end() + size + 2
+        return data.find(b"\r\n\r\n", chunk.end() - 2) >= 0 or len(data) - body > HEAD_BYTES_MAX  # trailers may follow
+
+    def _merge_chunks(self, body: int) -> None:
+        """Move what the whole chunks hold from `body` on, the last one excepted, to `_merged`."""
+        data, at = self._data, body
+        while chunk := _CHUNK.match(data, at, at + CHUNK_LINE_BYTES_MAX):
+            size = int(chunk[1], 16)
+            end = chunk.end() + size
+            if not size or data[end : end + 2] != b"\r\n":
+                break
+            self._merged += data[chunk.end() : end]
+            at = end + 2
+        del data[body:at]
 
 
 class Received:
@@ -108,7 +137,7 @@ class Received:
     def __init__(self, worker: "Worker", arrival: Arrival, seconds: float) -> None:
         self._worker = worker
         self._client = arrival.client
-        self._data = arrival.data
+        self._data = arrival.take()
         self._outbox = Outbox(arrival.client, seconds)
         self._is_closed = False
 
@@ -251,7 +280,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
         outbox.reset()
 
     def _bytes(self) -> int:
-        return sum(len(arrival.data) for arrival in self._arrivals.values())
+        return sum(arrival.size for arrival in self._arrivals.values())
 
     def _linger(self, client: socket.socket) -> None:
         """Keep an answered client until it hangs up, for LINGER_SECONDS.
@@ -286,7 +315,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
     def _cut(self, client: socket.socket) -> None:
         arrival = self._arrivals.pop(client)
         try:
-            if arrival.data:
+            if arrival.size:
                 client.send(TOO_SLOW)
         except OSError:
             pass
