@@ -1,6 +1,7 @@
 """Restoring: a backup that is whole, into a database that is empty, proven before anybody uses it."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg2.extensions import quote_ident
@@ -13,9 +14,10 @@ from backend.backups.errors import BackupError
 from backend.backups.manifest import Manifest, digest, read_manifest
 from backend.backups.programs import find_program, run
 from backend.config import Config
-from backend.db import migrate
+from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_role, connect, provision_role
+from backend.identity.ending_sign_ins import end_everywhere
 from backend.reports.verification import Finding, verify
 
 OPTIONS = (
@@ -38,7 +40,8 @@ def restore(config: Config, metadata: MetaData, backup: Path, *, report: Report)
     """Restores `backup` into the empty database of `config`, as its owner, and says what `valmed verify` finds there.
 
     All of it or, but for the application role, nothing. A backup of an older release is migrated to this one once its
-    rows have been counted. Raises BackupError, RoleProblem, alembic's errors and those of the driver.
+    rows have been counted. Every sign-in ends: the backup may bring back what had ended since. Raises BackupError,
+    RoleProblem, alembic's errors and those of the driver.
     """
     manifest = read_manifest(backup)
     ensure_whole(backup, manifest)
@@ -113,6 +116,21 @@ def ensure_same_rows(url: URL, manifest: Manifest) -> None:
         )
 
 
+def end_sign_ins(config: Config, report: Report) -> None:
+    """Ends what somebody could sign in with who may have been signed out since the backup, and says what it was.
+
+    As the owner: the application's URL may name another database, the one that still serves.
+    """
+    own = replace(config, pool_size=1, pool_max_overflow=0)
+    database = Database(own, normalised_url(config.database_url))
+    ended = end_everywhere(database)
+    database.engine.dispose()
+    report(
+        f"ended {ended.sign_ins} sign-ins and {ended.first_passwords} first passwords that the backup brought back; "
+        "passwords and second factors that were changed since, and people who left, are for you to go through"
+    )
+
+
 def prove(config: Config, metadata: MetaData, manifest: Manifest, report: Report) -> list[Finding]:
     """Everything that must hold of a restored database before it serves; a new proof of ValMed joins here."""
     if manifest.revision != migrate.newest():
@@ -120,5 +138,6 @@ def prove(config: Config, metadata: MetaData, manifest: Manifest, report: Report
         migrate.upgrade(config, report=report)
     report("comparing the tables with those this code expects")
     migrate.check(config)
+    end_sign_ins(config, report)
     report("proving that stock and orders agree")
     return verify(normalised_url(config.database_url), metadata)

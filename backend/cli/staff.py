@@ -16,6 +16,7 @@ from backend.cli.connection import configured, data_dir_option, open_database, o
 from backend.cli.texts import FieldOf
 from backend.db import Database, Session, new_id
 from backend.identity import codes, second_factors, users
+from backend.identity.ending_sign_ins import end_all, end_everywhere
 from backend.identity.first_passwords import FIRST_PASSWORD_DAYS
 from backend.identity.models import User
 from backend.identity.queries import UserNotFound
@@ -190,6 +191,18 @@ def reset_second_factor(organization: str, email: str, data_dir: Path | None) ->
 
         database.transact(work, actor=actor)
     click.echo(f"{email} has no second factor and is signed out everywhere.")
+
+
+@user.command("end-sign-ins")
+@click.option("--organization", default="", help="Slug of the only hospital; all when not given.")
+@data_dir_option
+def end_sign_ins(organization: str, data_dir: Path | None) -> None:
+    """End every sign-in and every first password: after a restore to a moment, or where tokens were stolen."""
+    with configured(data_dir, as_owner=False) as config:
+        database = open_database(config)
+        ended = end_all(database, organization_id(database, organization)) if organization else end_everywhere(database)
+        database.engine.dispose()
+    click.echo(f"{ended.sign_ins} sign-ins and {ended.first_passwords} first passwords have ended.")
 
 
 @user.command("code")
