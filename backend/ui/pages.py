@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -122,6 +122,15 @@ def local_now() -> datetime:
     """Tell the time of the page in the hospital's zone: the database's, or this node's where it could not be asked."""
     moment: datetime = g.get("now") or datetime.now(UTC)  # noqa: TID251 - shown only
     return moment.astimezone(zone())
+
+
+def midnight(day: str, *, days_later: int = 0) -> str:
+    """Return when a day begins by the hospital's clocks, or one after it; the text itself where it is no day."""
+    try:
+        begins = datetime.strptime(day, "%Y-%m-%d") + timedelta(days=days_later)  # noqa: DTZ007 - the zone follows
+        return begins.replace(tzinfo=zone()).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        return day
 
 
 def _moment(text: str) -> str:

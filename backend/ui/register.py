@@ -1,6 +1,5 @@
 """The register of controlled drugs."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from flask import g, render_template
 from backend.actor import Role
 from backend.ui.asking import ask, ask_all
 from backend.ui.forms import asked
-from backend.ui.pages import blueprint_of, zone
+from backend.ui.pages import blueprint_of, midnight
 from backend.ui.places import wards
 
 blueprint = blueprint_of("register")
@@ -41,8 +40,8 @@ def show_register(drug_id: UUID) -> str:
     query: dict[str, Any] = {
         "drug_id": drug_id,
         "ward_id": wanted["ward_id"],
-        "from": _midnight(wanted["first"], 0),
-        "to": _midnight(wanted["last"], 1),
+        "from": midnight(wanted["first"]),
+        "to": midnight(wanted["last"], days_later=1),
         "cursor": wanted["cursor"],
     }
     answer = ask("GET /stock/register", query=query)
@@ -55,12 +54,3 @@ def show_register(drug_id: UUID) -> str:
         events=EVENTS,
         wanted=wanted,
     )
-
-
-def _midnight(day: str, days_later: int) -> str:
-    """When the day begins by the hospital's clocks, or the one after it; the text itself where it is no day."""
-    try:
-        begins = datetime.strptime(day, "%Y-%m-%d") + timedelta(days=days_later)  # noqa: DTZ007 - the zone follows
-        return begins.replace(tzinfo=zone()).astimezone(UTC).isoformat()
-    except (ValueError, OverflowError):
-        return day

@@ -14,6 +14,7 @@ from backend.stock.models import LotStatus
 from tests.api.asking import VALID, login_for
 from tests.api.claiming import a_file, a_run
 from tests.api.custody import (
+    a_given_lot,
     a_new_lot,
     a_patient,
     a_request,
@@ -230,6 +231,11 @@ PAGES: dict[str, Make] = {
     ),
     "GET /lots": look(drug_id=DRUG),
     f"GET {LOT}": lambda h: Visit(path={"lot_id": one_of(h, "lots", a_new_lot)}),
+    f"GET {LOT}/doses": lambda h: Visit(path=a_given_lot(h), query={"ward_id": h.ward_id, "patient_id": h.patient_id}),
+    f"GET {LOT}/doses.csv": lambda h: Visit(
+        path=a_given_lot(h), query={"ward_id": h.ward_id, "patient_id": h.patient_id}
+    ),
+    f"GET {LOT}/patients.csv": lambda h: Visit(path=a_given_lot(h)),
     f"{CHANGE_LOT} # hold": lambda h: Visit(path={**a_new_lot(h), "change": "hold"}, form={"reason": "cold"}),
     f"{CHANGE_LOT} # release": lambda h: Visit(path={**a_new_lot(h, LotStatus.ON_HOLD), "change": "release"}),
     f"{CHANGE_LOT} # recall": lambda h: Visit(path={**a_new_lot(h), "change": "recall"}, form={"reason": "glass"}),
@@ -333,6 +339,7 @@ CURSORS = {
     "GET /stock": "GET /stock",
     "GET /stock/drugs/<uuid:drug_id>": "GET /stock/movements",
     "GET /lots": "GET /lots",
+    f"GET {LOT}/doses": f"GET {LOT}/doses",
     "GET /override-list": "GET /override-drugs",
     "GET /overrides": "GET /overrides",
     "GET /transfers": "GET /transfers",
