@@ -255,7 +255,7 @@ def test_a_discrepancy_ends_before_a_witness_and_only_then_stock_changes(vault: 
     pharmacist.page.check("text=Units are gone")
     pharmacist.page.fill("#reason", "Two ampoules broke")
     pharmacist.page.click("main button:has-text('Resolve')")
-    pharmacist.page.wait_for_selector("text=Ask a second person")
+    pharmacist.page.wait_for_selector("text=Ask a colleague of this ward")
     assert vault.on_hand() == 421
     assert pharmacist.page.input_value("#reason") == "Two ampoules broke", "what was typed stays"
     pharmacist.page.fill("[name=witness_email]", f"nadia@{vault.slug}.example")
