@@ -116,7 +116,7 @@ class Walk:
         }
 
     def told(self, login: str) -> set[str]:
-        """Which reads of the API tell `login` a figure of the shelf."""
+        """Which reads of the API tell `login` a figure of the shelf, as JSON or, a list, as CSV."""
         return {name for name in READS if tells(self._read(self.clients[login], name))}
 
     def shown(self, login: str) -> set[str]:
@@ -129,10 +129,11 @@ class Walk:
         asked = {**self.ids, "at": now().isoformat(), "limit": "200"}
         query = {name: asked[name] for name in FILTERS if name in promised}
         path = {key: self.ids[key] for key in re.findall(r"<uuid:(\w+)>", name)}
-        answer = send(client, name, Ask(path, None, query))
-        expected = {200} if client.actor.role in operation.roles else {403}
-        assert answer.status_code in expected, (name, answer.text)
-        return answer.text
+        forms = ("application/json", "text/csv") if operation.page else ("application/json",)
+        answers = [send(client, name, Ask(path, None, query), headers={"Accept": form}) for form in forms]
+        expected = 200 if client.actor.role in operation.roles else 403
+        assert {answer.status_code for answer in answers} == {expected}, (name, answers[0].text)
+        return "".join(answer.text for answer in answers)
 
     def _pages(self) -> list[str]:
         """Every page that the application has."""
