@@ -265,14 +265,21 @@ def _ends(hospital: Hospital, transfer_id: UUID) -> tuple[list[Shelf], list[Shel
 
 
 def dispatch(
-    hospital: Hospital, transfer_id: UUID, sent: Mapping[UUID, int] | None = None, actor: Actor | None = None
+    hospital: Hospital,
+    transfer_id: UUID,
+    sent: Mapping[UUID, int] | None = None,
+    actor: Actor | None = None,
+    *,
+    witness_id: UUID | None = None,
 ) -> None:
     """The pharmacist, or `actor`, sends a transfer."""
     pharmacist = actor or hospital.staff["pharmacist"]
     act(
         hospital,
         _ends(hospital, transfer_id)[0],
-        lambda session: transfers.dispatch(session, actor=pharmacist, transfer_id=transfer_id, sent=sent, now=now()),
+        lambda session: transfers.dispatch(
+            session, actor=pharmacist, transfer_id=transfer_id, sent=sent, witness=witness_of(witness_id), now=now()
+        ),
         pharmacist,
     )
 
@@ -298,7 +305,12 @@ def custody(hospital: Hospital) -> tuple[int, int]:
 
 
 def receive(
-    hospital: Hospital, transfer_id: UUID, arrived: Sequence[Arrived] | None = None, actor: Actor | None = None
+    hospital: Hospital,
+    transfer_id: UUID,
+    arrived: Sequence[Arrived] | None = None,
+    actor: Actor | None = None,
+    *,
+    witness_id: UUID | None = None,
 ) -> None:
     """Another pharmacist, or `actor`, receives a transfer."""
     receiver = actor or second_pharmacist(hospital)
@@ -306,7 +318,7 @@ def receive(
         hospital,
         _ends(hospital, transfer_id)[1],
         lambda session: transfers.receive_transfer(
-            session, actor=receiver, transfer_id=transfer_id, arrived=arrived, now=now()
+            session, actor=receiver, transfer_id=transfer_id, arrived=arrived, witness=witness_of(witness_id), now=now()
         ),
         receiver,
     )

@@ -109,7 +109,13 @@ class Hospital:
         return self.staff[login]
 
     def receive(
-        self, units: int, *, lot: str = "L1", expires_on: date | None = None, shelf: Shelf | None = None
+        self,
+        units: int,
+        *,
+        lot: str = "L1",
+        expires_on: date | None = None,
+        shelf: Shelf | None = None,
+        witness_id: UUID | None = None,
     ) -> receipts.Receipt:
         """Puts units of a lot on the shelf."""
         where = shelf or self.shelf
@@ -123,6 +129,7 @@ class Hospital:
                 lot_number=lot,
                 expires_on=expires_on or (now() + timedelta(days=365)).date(),
                 quantity_units=units,
+                witness=witness_of(witness_id),
                 now=now(),
             )
 

@@ -95,7 +95,10 @@ class MedicationAdministration(Tenant, Timestamped, Base):
 
 
 class DoseRemainder(Tenant, Numbered, Base):
-    """Units withdrawn for a dose and wasted or put back. Insert-only: actor and witness stay as they were."""
+    """Units withdrawn for a dose and wasted or put back. Insert-only: actor and witness stay as they were.
+
+    A trigger writes into `witness_due` whether the drug was controlled then.
+    """
 
     __tablename__ = "dose_remainders"
     __table_args__ = (
@@ -105,6 +108,7 @@ class DoseRemainder(Tenant, Numbered, Base):
         belongs_to("users", "witness_id"),
         CheckConstraint("units > 0", name="units_positive"),
         CheckConstraint("witness_id <> actor_id", name="witness_is_another"),
+        CheckConstraint("NOT witness_due OR witness_id IS NOT NULL", name="witness_when_due"),
         Index("ix_dose_remainders_administration_id", "organization_id", "administration_id"),
         Index("ix_dose_remainders_recorded_at", "organization_id", "recorded_at", "id"),
         Index("ix_dose_remainders_number", "organization_id", "number"),
@@ -117,5 +121,6 @@ class DoseRemainder(Tenant, Numbered, Base):
     reason: Mapped[str | None]
     actor_id: Mapped[UUID]
     witness_id: Mapped[UUID | None]
+    witness_due: Mapped[bool | None]
     occurred_at: Mapped[datetime]
     recorded_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

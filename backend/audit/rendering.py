@@ -76,6 +76,15 @@ FORMS = (
         " actor_id witness_id corrects_id note occurred_at:time recorded_at:time requested_at:time number",
     ),
     Form(
+        version=3,
+        table="stock_movements",
+        number="number",
+        key="uuid",
+        since="recorded_at",
+        columns="organization_id id ward_id drug_id lot_id sequence units balance_after_units reason reference_id"
+        " actor_id witness_id witness_due corrects_id note occurred_at:time recorded_at:time requested_at:time number",
+    ),
+    Form(
         version=1,
         table="dose_remainders",
         number="number",
@@ -83,6 +92,15 @@ FORMS = (
         since="recorded_at",
         columns="organization_id id administration_id kind lot_id units reason actor_id witness_id occurred_at:time"
         " recorded_at:time number",
+    ),
+    Form(
+        version=2,
+        table="dose_remainders",
+        number="number",
+        key="uuid",
+        since="recorded_at",
+        columns="organization_id id administration_id kind lot_id units reason actor_id witness_id witness_due"
+        " occurred_at:time recorded_at:time number",
     ),
     Form(
         version=1,

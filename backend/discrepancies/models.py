@@ -43,7 +43,8 @@ class Resolution(StrEnum):
 class Discrepancy(Tenant, Timestamped, Base):
     """Units of a lot that were expected and not found, or found and not expected. Only its resolution writes stock.
 
-    `sequence` is, of a count, the number of the shelf's last movement that `expected_units` knows of.
+    `sequence` is, of a count, the number of the shelf's last movement that `expected_units` knows of. When it is
+    resolved, a trigger writes into `witness_due` whether the drug is controlled.
     """
 
     __tablename__ = "discrepancies"
@@ -69,6 +70,7 @@ class Discrepancy(Tenant, Timestamped, Base):
             name="resolved_with_reason",
         ),
         CheckConstraint("witness_id <> resolved_by_id", name="witness_is_another"),
+        CheckConstraint("NOT witness_due OR witness_id IS NOT NULL", name="witness_when_due"),
         Index("ix_discrepancies_created_at", "organization_id", "created_at", "id"),
         Index(
             "ix_discrepancies_unresolved",
@@ -97,4 +99,5 @@ class Discrepancy(Tenant, Timestamped, Base):
     reason: Mapped[str | None]
     resolved_by_id: Mapped[UUID | None]
     witness_id: Mapped[UUID | None]
+    witness_due: Mapped[bool | None]
     resolved_at: Mapped[datetime | None]

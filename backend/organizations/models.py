@@ -20,6 +20,8 @@ class WardKind(StrEnum):
 class Organization(Timestamped, Base):
     """A hospital and its policies.
 
+    `witness_required`: giving a controlled drug takes a witness. `custody_witness_required`: so does receiving it, and
+    sending and accepting it in a transfer.
     `dose_window_minutes`: a dose is due from so long before its time until so long after it, then overdue.
     `discrepancy_hours`: within this time a discrepancy is to be resolved. `transit_hours`: a transfer that is under way
     for longer raises an alert. All three are the hospital's to set; no standard names them.
@@ -44,6 +46,7 @@ class Organization(Timestamped, Base):
     time_zone: Mapped[str]
     verification_required: Mapped[bool] = mapped_column(server_default=text("false"))
     witness_required: Mapped[bool] = mapped_column(server_default=text("false"))
+    custody_witness_required: Mapped[bool] = mapped_column(server_default=text("false"))
     dose_window_minutes: Mapped[int] = mapped_column(Integer, server_default=text("60"))
     discrepancy_hours: Mapped[int] = mapped_column(Integer, server_default=text("24"))
     transit_hours: Mapped[int] = mapped_column(Integer, server_default=text("24"))

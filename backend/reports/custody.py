@@ -70,6 +70,16 @@ CUSTODY = (
           AND (m.units, m.ward_id, m.drug_id, m.lot_id) IS DISTINCT FROM (-o.units, o.ward_id, o.drug_id, o.lot_id)""",
     ),
     Invariant(
+        3,
+        "Whatever was due a second name has one",
+        """SELECT 'movement ' || id || ': ' || reason || ' of a controlled drug with one name' FROM stock_movements
+        WHERE organization_id = $organization AND witness_due AND witness_id IS NULL
+        UNION ALL SELECT 'remainder ' || id || ': ' || kind || ' of a controlled drug with one name'
+        FROM dose_remainders WHERE organization_id = $organization AND witness_due AND witness_id IS NULL
+        UNION ALL SELECT 'discrepancy ' || id || ': ' || resolution || ' of a controlled drug with one name'
+        FROM discrepancies WHERE organization_id = $organization AND witness_due AND witness_id IS NULL""",
+    ),
+    Invariant(
         4,
         "Units sent and received by transfers are in the ledger, lot by lot",
         f"""SELECT 'transfer ' || transfer_id || ' lot ' || lot_id || ': sent ' || dispatched_units || ', ledger '

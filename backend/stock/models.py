@@ -129,7 +129,8 @@ class StockMovement(Tenant, Numbered, Base):
     before that of the movement before: within a shelf it rises with `sequence`. `requested_at` is when the request
     arrived, before it waited: by then the units had left the shelf or come to it. It is NULL where no request asked,
     and in rows of releases that did not know it. `corrects_id` points at the movement that this one undoes; a movement
-    is undone once. `witness_id` is the second person where a controlled drug asked for one.
+    is undone once. `witness_id` is the second person where a controlled drug asked for one; whether it did, a trigger
+    writes into `witness_due`, except for fulfilments.
     """
 
     __tablename__ = "stock_movements"
@@ -145,6 +146,7 @@ class StockMovement(Tenant, Numbered, Base):
         CheckConstraint("balance_after_units >= 0", name="balance_after_units_not_negative"),
         CheckConstraint("sequence > 0", name="sequence_positive"),
         CheckConstraint("witness_id <> actor_id", name="witness_is_another"),
+        CheckConstraint("NOT witness_due OR witness_id IS NOT NULL", name="witness_when_due"),
         CheckConstraint("corrects_id IS NULL OR reason = 'correction'", name="corrects_by_correction"),
         Index(
             "uq_stock_movements_corrects_id",
@@ -178,6 +180,7 @@ class StockMovement(Tenant, Numbered, Base):
     reference_id: Mapped[UUID]
     actor_id: Mapped[UUID | None]
     witness_id: Mapped[UUID | None]
+    witness_due: Mapped[bool | None]
     corrects_id: Mapped[UUID | None]
     note: Mapped[str | None]
     occurred_at: Mapped[datetime]

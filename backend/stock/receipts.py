@@ -11,8 +11,10 @@ from backend.actor import Actor
 from backend.db import Session, new_id
 from backend.errors import Conflict, ValidationFailed
 from backend.formulary.drugs import DrugNotFound, get_drug
+from backend.identity.witnesses import Witness
 from backend.organizations.organizations import get_ward
 from backend.stock import ledger
+from backend.stock.custody import admit_custody_witness
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import Lot, LotStatus, MovementReason
 from backend.stock.queries import today_of
@@ -59,19 +61,31 @@ def receive(
     expires_on: date,
     quantity_units: int,
     now: datetime,
+    witness: Witness | None = None,
 ) -> Receipt:
     """Adds units of a new or known lot to a shelf; the caller has taken the shelf's lane.
 
-    Raises WardNotFound, DrugNotFound, LotNotAvailable, ValidationFailed (expired, or more than a shelf can hold).
+    Raises WardNotFound, DrugNotFound, LotNotAvailable, WitnessRequired (a controlled drug, by policy), ValidationFailed
+    (expired, or more than a shelf can hold).
     """
     line = Delivered(shelf.drug_id, lot_number, expires_on, quantity_units)
     get_ward(session, organization_id=actor.organization_id, ward_id=shelf.ward_id)
     today = today_of(session, organization_id=actor.organization_id, now=now)
-    return _receive(session, actor, shelf, line, new_id(), today, now)
+    witness_id = admit_custody_witness(
+        session, actor=actor, ward_id=shelf.ward_id, drug_ids=[shelf.drug_id], witness=witness
+    )
+    cause = Cause(MovementReason.RECEIPT, new_id(), actor.user_id, now, witness_id)
+    return _receive(session, shelf, line, cause, today)
 
 
 def receive_delivery(
-    session: Session, *, actor: Actor, ward_id: UUID, lines: Sequence[Delivered], now: datetime
+    session: Session,
+    *,
+    actor: Actor,
+    ward_id: UUID,
+    lines: Sequence[Delivered],
+    now: datetime,
+    witness: Witness | None = None,
 ) -> list[Receipt]:
     """Adds every line of a delivery to the ward's shelves, or none; the caller has taken their lanes.
 
@@ -81,12 +95,14 @@ def receive_delivery(
     get_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
     today = today_of(session, organization_id=actor.organization_id, now=now)
     _ensure_different(lines)
-    delivery_id = new_id()
+    drugs = {line.drug_id for line in lines}
+    witness_id = admit_custody_witness(session, actor=actor, ward_id=ward_id, drug_ids=drugs, witness=witness)
+    cause = Cause(MovementReason.RECEIPT, new_id(), actor.user_id, now, witness_id)
     receipts: dict[int, Receipt] = {}
     for number in sorted(range(len(lines)), key=lambda place: lines[place].drug_id):  # the lock order of shelves
         shelf = Shelf(actor.organization_id, ward_id, lines[number].drug_id)
         try:
-            receipts[number] = _receive(session, actor, shelf, lines[number], delivery_id, today, now)
+            receipts[number] = _receive(session, shelf, lines[number], cause, today)
         except ValidationFailed as failed:
             raise failed.below(f"/lines/{number}") from None
         except (DrugNotFound, LotNotAvailable) as refused:
@@ -105,18 +121,15 @@ def _ensure_different(lines: Sequence[Delivered]) -> None:
         seen.add(lot)
 
 
-def _receive(
-    session: Session, actor: Actor, shelf: Shelf, line: Delivered, reference_id: UUID, today: date, now: datetime
-) -> Receipt:
-    drug = get_drug(session, organization_id=actor.organization_id, drug_id=shelf.drug_id)
+def _receive(session: Session, shelf: Shelf, line: Delivered, cause: Cause, today: date) -> Receipt:
+    drug = get_drug(session, organization_id=shelf.organization_id, drug_id=shelf.drug_id)
     if line.expires_on < today:
         raise ValidationFailed.of("expires_on", "this lot has expired")
     ledger.lock_shelf(session, shelf)
     lot_id = _known_lot(session, shelf, line)
-    cause = Cause(MovementReason.RECEIPT, reference_id, actor.user_id, now)
     after = ledger.post(session, shelf, [Line(lot_id, line.quantity_units)], cause)
     return Receipt(
-        reference_id,
+        cause.reference_id,
         shelf.ward_id,
         shelf.drug_id,
         drug.name,
@@ -125,7 +138,7 @@ def _receive(
         line.expires_on,
         line.quantity_units,
         after,
-        now,
+        cause.occurred_at,
     )
 
 

@@ -19,8 +19,10 @@ from backend.discrepancies.discrepancies import open_shortfall
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import get_drug
 from backend.identity.queries import works_on
+from backend.identity.witnesses import Witness
 from backend.organizations.organizations import get_ward
 from backend.stock import ledger
+from backend.stock.custody import admit_custody_witness
 from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
 from backend.stock.picking import InsufficientStock, LotOnShelf, first_expiring_first
@@ -115,22 +117,31 @@ def shelves_of(session: Session, *, organization_id: UUID, transfer_id: UUID) ->
 
 
 def dispatch(
-    session: Session, *, actor: Actor, transfer_id: UUID, sent: Mapping[UUID, int] | None, now: datetime
+    session: Session,
+    *,
+    actor: Actor,
+    transfer_id: UUID,
+    sent: Mapping[UUID, int] | None,
+    now: datetime,
+    witness: Witness | None = None,
 ) -> None:
     """Takes the units off the source's shelves; the caller has taken their lanes.
 
     `sent` names the units by drug where fewer than asked for are sent; a drug it leaves out is not sent. Raises
-    TransferNotFound, TransferStatusConflict, InsufficientStock, ValidationFailed.
+    TransferNotFound, TransferStatusConflict, InsufficientStock, WitnessRequired (a controlled drug, by policy),
+    ValidationFailed.
     """
     transfer = _lock(session, actor, transfer_id, TransferStatus.REQUESTED)
     lines = _lines(session, actor, transfer_id)
     units = _units_to_send(lines, sent)
     today = today_of(session, organization_id=actor.organization_id, now=now)
-    cause = Cause(MovementReason.TRANSFER_OUT, transfer_id, actor.user_id, now)
+    source, sending = transfer.source_ward_id, [drug_id for drug_id, wanted in units.items() if wanted]
+    witness_id = admit_custody_witness(session, actor=actor, ward_id=source, drug_ids=sending, witness=witness)
+    cause = Cause(MovementReason.TRANSFER_OUT, transfer_id, actor.user_id, now, witness_id)
     for line in lines:
         if not units[line.drug_id]:
             continue
-        shelf = Shelf(actor.organization_id, transfer.source_ward_id, line.drug_id)
+        shelf = Shelf(actor.organization_id, source, line.drug_id)
         picks = _pick(session, shelf, units[line.drug_id], today)
         ledger.post(session, shelf, [Line(pick.lot_id, -pick.quantity_units) for pick in picks], cause)
         _send(session, actor, line.id, picks)
@@ -139,12 +150,19 @@ def dispatch(
 
 
 def receive_transfer(
-    session: Session, *, actor: Actor, transfer_id: UUID, arrived: Sequence[Arrived] | None, now: datetime
+    session: Session,
+    *,
+    actor: Actor,
+    transfer_id: UUID,
+    arrived: Sequence[Arrived] | None,
+    now: datetime,
+    witness: Witness | None = None,
 ) -> None:
     """Puts what arrived on the destination's shelves; the caller has taken their lanes.
 
     Without `arrived` everything did. What is short becomes a discrepancy of the dispatcher. Raises TransferNotFound,
-    NotOnThisWard, TransferStatusConflict, ReceiverIsDispatcher, ValidationFailed.
+    NotOnThisWard, TransferStatusConflict, ReceiverIsDispatcher, WitnessRequired (a controlled drug, by policy),
+    ValidationFailed.
     """
     transfer = _lock(session, actor, transfer_id, TransferStatus.DISPATCHED)
     _ensure_of_ward(session, actor, transfer.destination_ward_id)
@@ -152,9 +170,11 @@ def receive_transfer(
         raise ReceiverIsDispatcher()
     lots = _lots(session, actor, transfer_id)
     received = {lot.id: lot.dispatched_units for lot in lots} if arrived is None else _received(lots, arrived)
-    cause = Cause(MovementReason.TRANSFER_IN, transfer_id, actor.user_id, now)
+    ward_id, drugs = transfer.destination_ward_id, {lot.drug_id for lot in lots}
+    witness_id = admit_custody_witness(session, actor=actor, ward_id=ward_id, drug_ids=drugs, witness=witness)
+    cause = Cause(MovementReason.TRANSFER_IN, transfer_id, actor.user_id, now, witness_id)
     for lot in lots:
-        shelf = Shelf(actor.organization_id, transfer.destination_ward_id, lot.drug_id)
+        shelf = Shelf(actor.organization_id, ward_id, lot.drug_id)
         units = received[lot.id]
         ledger.lock_shelf(session, shelf)
         if units:

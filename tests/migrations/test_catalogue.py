@@ -63,6 +63,14 @@ APPEND_ONLY = {
     "idempotency_keys",
     "stock_movements",
 }
+NOTING = {  # what the database notes of a row by itself
+    ("stock_movements", "witness_due"): "BEFORE INSERT ON public.stock_movements FOR EACH ROW"
+    " WHEN ((new.reason <> 'fulfilment'::movement_reason)) EXECUTE FUNCTION movement_witness_due",
+    ("dose_remainders", "witness_due"): "BEFORE INSERT ON public.dose_remainders FOR EACH ROW"
+    " EXECUTE FUNCTION remainder_witness_due",
+    ("discrepancies", "witness_due"): "BEFORE INSERT OR UPDATE ON public.discrepancies FOR EACH ROW"
+    " WHEN ((new.status = 'resolved'::discrepancy_status)) EXECUTE FUNCTION discrepancy_witness_due",
+}
 READ_BEFORE_SIGN_IN = {"access_tokens", "organizations", "passkeys", "users"}
 SEARCHED_BY_THE_OWNER = {"drugs"}
 FUNCTIONS_OF_THE_APPLICATION = {
@@ -259,6 +267,8 @@ def test_every_table_is_audited_or_append_only(owner: Connection) -> None:
             f"BEFORE TRUNCATE ON public.{table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
             "O",
         )
+    for (table, name), definition in NOTING.items():
+        expected[table, name] = (f"{definition}()", "O")
     assert triggers == expected
 
 
@@ -293,7 +303,9 @@ def test_a_function_that_runs_as_the_owner_trusts_no_search_path_and_not_everybo
         "record_change": [pinned, False, False],
         **{name: [pinned, False, True] for name in FUNCTIONS_OF_THE_APPLICATION},
     }
-    assert {name for name, is_definer, *_ in functions if not is_definer} == {"refuse_change"}
+    invokers = {name: rest for name, is_definer, *rest in functions if not is_definer}
+    noting = {definition.rsplit(" ", 1)[1]: [pinned, False, False] for definition in NOTING.values()}
+    assert invokers == {"refuse_change": [None, True, True], **noting}
 
 
 def test_there_are_256_lanes_and_16_of_reports_and_the_application_may_lock_each_but_put_nothing_in(

@@ -242,6 +242,27 @@ def _move_stock_before_it_is_resolved(house: House) -> str:
     return f"discrepancy {case} open: ledger -1"
 
 
+def _waste_with_one_name(house: House) -> str:
+    house.ask("ALTER TABLE stock_movements DROP CONSTRAINT ck_stock_movements_witness_when_due")
+    waste = house.one("SELECT id FROM stock_movements WHERE organization_id = $org AND reason = 'waste'")
+    house.ask("UPDATE stock_movements SET witness_due = true WHERE id = %s", waste)
+    return f"movement {waste}: waste"
+
+
+def _waste_of_a_dose_with_one_name(house: House) -> str:
+    house.ask("ALTER TABLE dose_remainders DROP CONSTRAINT ck_dose_remainders_witness_when_due")
+    remainder = house.one("SELECT id FROM dose_remainders WHERE organization_id = $org ORDER BY id LIMIT 1")
+    house.ask("UPDATE dose_remainders SET witness_due = true WHERE id = %s", remainder)
+    return f"remainder {remainder}: "
+
+
+def _resolve_with_one_name(house: House) -> str:
+    house.ask("ALTER TABLE discrepancies DROP CONSTRAINT ck_discrepancies_witness_when_due")
+    case = house.one("SELECT id FROM discrepancies WHERE organization_id = $org AND status = 'resolved' LIMIT 1")
+    house.ask("UPDATE discrepancies SET witness_due = true WHERE id = %s", case)
+    return f"discrepancy {case}: "
+
+
 def _lose_a_variance(house: House) -> str:
     case, lot = house.ask("SELECT id, lot_id FROM discrepancies WHERE organization_id = $org AND kind = 'count'")[0]
     house.ask("DELETE FROM alerts WHERE discrepancy_id = %s", case)
@@ -318,6 +339,7 @@ OVERRIDE = "An override is of a dose that was given of its order on its ward"
 CORRECTION = "A correction that points at a movement undoes all of it, on its shelf and lot"
 RESOLVED = "Only a resolved discrepancy has moved stock, and by its own units"
 VARIANCE = "Every difference of a completed count is a discrepancy, and no other line is"
+SECOND_NAME = "Whatever was due a second name has one"
 SEALS = "The chain of seals has no gap, and every seal has the hash of what it says"
 RUN = "A drift run that succeeded counts its events, any other has none"
 BREAKERS = [
@@ -376,6 +398,21 @@ BREAKERS = [
     Breaker(CONSERVED, ("stock_lots",), _lose_what_nobody_lost, also=frozenset({LEVEL_LOTS, LOT_LEDGER})),
     Breaker(RESOLVED, ("stock_movements",), _move_stock_before_it_is_resolved),
     Breaker(VARIANCE, ("alerts", "discrepancies"), _lose_a_variance),
+    *(
+        Breaker(
+            SECOND_NAME,
+            (table,),
+            act,
+            also=frozenset({GUARDS.title}),
+            undo=f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_witness_when_due"
+            " CHECK (NOT witness_due OR witness_id IS NOT NULL)",
+        )
+        for table, act in (
+            ("stock_movements", _waste_with_one_name),
+            ("dose_remainders", _waste_of_a_dose_with_one_name),
+            ("discrepancies", _resolve_with_one_name),
+        )
+    ),
     Breaker(
         "A patient has at most one active PRIMARY",
         ("care_team_assignments",),
