@@ -23,6 +23,7 @@ class OrganizationOut(Body):
     time_zone = fields.String()
     verification_required = fields.Boolean()
     witness_required = fields.Boolean()
+    custody_witness_required = fields.Boolean()
     dose_window_minutes = fields.Integer()
     discrepancy_hours = fields.Integer()
     transit_hours = fields.Integer()
@@ -36,6 +37,7 @@ class OrganizationIn(Body):
     time_zone = Line(length=64)
     verification_required = Flag()
     witness_required = Flag()
+    custody_witness_required = Flag()
     dose_window_minutes = Count(low=0, high=1_440)
     discrepancy_hours = Count(high=HOURS_MAX)
     transit_hours = Count(high=HOURS_MAX)
@@ -56,7 +58,8 @@ def read_organization(session: Session, call: Call) -> Any:
     roles=frozenset({Role.ADMIN}),
 )
 def change_organization(session: Session, call: Call) -> Any:
-    """Whether orders must be verified and controlled drugs witnessed, how wide a dose's window is, how long a
+    """Whether orders must be verified, doses of controlled drugs witnessed (`witness_required`) and their receipts and
+    transfers too (`custody_witness_required`), how wide a dose's window is, how long a
     discrepancy and a transfer may take, which roles sign in with a second factor (from their next sign-in on); name
     and time zone."""
     if call.body:

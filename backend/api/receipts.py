@@ -8,6 +8,7 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.api.delivery_csv import in_file, read_delivery
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.counts.blind import shown
 from backend.db import Database, Session
 from backend.errors import DomainError
@@ -16,6 +17,7 @@ from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http.endpoint import Call, Resource, shelf_of_body
 from backend.http.fields import Body, Count, Day, Id, Line, ScannedCode, Several
 from backend.http.tables import CSV
+from backend.identity.witnesses import WitnessRequired
 from backend.organizations.organizations import WardNotFound
 from backend.stock import receipts
 from backend.stock.ledger import Shelf
@@ -24,10 +26,16 @@ from backend.stock.scans import ScanContradictsLot, ensure_scan_agrees
 
 resource = Resource("receipts")
 PHARMACIST = frozenset({Role.PHARMACIST})
+FILE_NAMES_NOBODY = (
+    "A controlled drug needs a second member of staff of the ward, whom no file names: send `POST /stock/deliveries`."
+)
 
 
 class ReceiptIn(Body):
-    """A delivered lot; `scan` is what the package's code says, and must agree."""
+    """A delivered lot; `scan` is what the package's code says, and must agree.
+
+    A controlled drug is received before a witness where the hospital asks for one (`custody_witness_required`).
+    """
 
     ward_id = Id(required=True)
     drug_id = Id(required=True)
@@ -35,6 +43,7 @@ class ReceiptIn(Body):
     expires_on = Day(required=True)
     quantity_units = Count(required=True)
     scan = ScannedCode()
+    witness = fields.Nested(WitnessIn)
 
 
 class ReceiptOut(Body):
@@ -61,11 +70,17 @@ class DeliveredIn(Body):
     quantity_units = Count(required=True)
 
 
-class DeliveryIn(Body):
-    """What arrived at a ward."""
+class DeliveredFileIn(Body):
+    """What arrived at a ward, as a file says it."""
 
     ward_id = Id(required=True)
     lines = Several(fields.Nested(DeliveredIn), most=LINES_MAX, least=1, required=True)
+
+
+class DeliveryIn(DeliveredFileIn):
+    """What arrived at a ward; before a witness where a drug of it is controlled and the hospital asks for one."""
+
+    witness = fields.Nested(WitnessIn)
 
 
 class DeliveryOut(Body):
@@ -82,7 +97,8 @@ class DeliveryOut(Body):
     status=201,
     roles=PHARMACIST,
     shelves=shelf_of_body,
-    raises=(WardNotFound, DrugNotFound, LotNotAvailable, ScanUnreadable, ScanContradictsLot),
+    prepare=check_witness,
+    raises=(WardNotFound, DrugNotFound, LotNotAvailable, ScanUnreadable, ScanContradictsLot, *REFUSALS),
 )
 def receive(session: Session, call: Call) -> Any:
     """Adds units of a new or known lot to a ward's stock."""
@@ -91,7 +107,15 @@ def receive(session: Session, call: Call) -> Any:
         scan, drug_id = parse_scan(call.body["scan"]), call.body["drug_id"]
         ensure_scan_agrees(session, organization_id=call.organization_id, scan=scan, drug_id=drug_id, **lot)
     units = call.body["quantity_units"]
-    done = receipts.receive(session, actor=call.actor, shelf=call.shelf, quantity_units=units, now=session.now, **lot)
+    done = receipts.receive(
+        session,
+        actor=call.actor,
+        shelf=call.shelf,
+        quantity_units=units,
+        witness=call.prepared,
+        now=session.now,
+        **lot,
+    )
     return shown(session, call.actor, [done])[0]
 
 
@@ -103,7 +127,9 @@ def _shelves(_database: Database, call: Call) -> Sequence[Shelf]:
 def _receive_lines(session: Session, call: Call) -> Any:
     lines = [Delivered(**line) for line in call.body["lines"]]
     ward_id = call.body["ward_id"]
-    received = receipts.receive_delivery(session, actor=call.actor, ward_id=ward_id, lines=lines, now=session.now)
+    received = receipts.receive_delivery(
+        session, actor=call.actor, ward_id=ward_id, lines=lines, witness=call.prepared, now=session.now
+    )
     return {"receipts": shown(session, call.actor, received)}
 
 
@@ -115,7 +141,8 @@ def _receive_lines(session: Session, call: Call) -> Any:
     status=201,
     roles=PHARMACIST,
     shelves=_shelves,
-    raises=(WardNotFound, DrugNotFound, LotNotAvailable),
+    prepare=check_witness,
+    raises=(WardNotFound, DrugNotFound, LotNotAvailable, *REFUSALS),
 )
 def receive_delivery(session: Session, call: Call) -> Any:
     """Adds every line to the ward's stock, or none."""
@@ -125,21 +152,24 @@ def receive_delivery(session: Session, call: Call) -> Any:
 @resource.post(
     "/wards/<uuid:ward_id>/deliveries",
     "Receive a delivery as CSV",
-    body=DeliveryIn(),
+    body=DeliveredFileIn(),
     reads=read_delivery,
     media=CSV,
     answer=DeliveryOut(),
     status=201,
     roles=PHARMACIST,
     shelves=_shelves,
-    raises=(WardNotFound, DrugNotFound, LotNotAvailable),
+    raises=(WardNotFound, DrugNotFound, LotNotAvailable, WitnessRequired),
 )
 def receive_csv(session: Session, call: Call) -> Any:
     """Columns `drug_id`, `lot_number`, `expires_on` and `quantity_units`, named in the first line, UTF-8.
 
-    Every line or none; an error names its line in the file.
+    Every line or none; an error names its line in the file. A file names no witness: where the hospital asks for one,
+    controlled drugs are received by `POST /stock/deliveries`.
     """
     try:
         return _receive_lines(session, call)
+    except WitnessRequired:
+        raise WitnessRequired(FILE_NAMES_NOBODY) from None
     except DomainError as refusal:
         raise in_file(refusal, call.body.get("numbers", range(LINES_MAX))) from None

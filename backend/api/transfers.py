@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
@@ -61,9 +62,13 @@ class DispatchLineIn(Body):
 
 
 class DispatchIn(Body):
-    """What is sent, where it is less than was asked for; a drug that is not named is not sent."""
+    """What is sent, where it is less than was asked for; a drug that is not named is not sent.
+
+    A controlled drug is sent before a witness where the hospital asks for one (`custody_witness_required`).
+    """
 
     lines = Several(fields.Nested(DispatchLineIn), most=LINES_MAX, least=1, once_by="drug_id")
+    witness = fields.Nested(WitnessIn)
 
 
 class ArrivalLineIn(Body):
@@ -75,9 +80,10 @@ class ArrivalLineIn(Body):
 
 
 class ArrivalIn(Body):
-    """What arrived of every drug, where not everything did."""
+    """What arrived of every drug, where not everything did; before a witness as when it was sent."""
 
     lines = Several(fields.Nested(ArrivalLineIn), most=LINES_MAX * 5, least=1)
+    witness = fields.Nested(WitnessIn)
 
 
 class TransferLotOut(Body):
@@ -98,6 +104,7 @@ class TransferLineOut(Body):
     drug_id = fields.UUID()
     drug_name = fields.String()
     strength = fields.String()
+    controlled = fields.Boolean()
     quantity_units = fields.Integer()
     dispatched_units = fields.Integer()
     received_units = fields.Integer()
@@ -214,13 +221,14 @@ def read_transfer(session: Session, call: Call) -> Any:
     answer=TransferOut(),
     roles=PHARMACIST,
     shelves=_shelves(0),
-    raises=(TransferNotFound, TransferStatusConflict, InsufficientStock),
+    prepare=check_witness,
+    raises=(TransferNotFound, TransferStatusConflict, InsufficientStock, *REFUSALS),
 )
 def dispatch(session: Session, call: Call) -> Any:
     """Takes the units off the source's shelves, first expiring first; until they are received they are on the way."""
     lines = call.body.get("lines")
     sent = None if lines is None else {line["drug_id"]: line["quantity_units"] for line in lines}
-    transfers.dispatch(session, actor=call.actor, sent=sent, now=session.now, **call.path)
+    transfers.dispatch(session, actor=call.actor, sent=sent, witness=call.prepared, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -231,7 +239,14 @@ def dispatch(session: Session, call: Call) -> Any:
     answer=TransferOut(),
     roles=WARD_STAFF,
     shelves=_shelves(1),
-    raises=(TransferNotFound, NotOnThisWard, TransferStatusConflict, ReceiverIsDispatcher),
+    prepare=check_witness,
+    raises=(
+        TransferNotFound,
+        NotOnThisWard,
+        TransferStatusConflict,
+        ReceiverIsDispatcher,
+        *REFUSALS,
+    ),
 )
 def receive(session: Session, call: Call) -> Any:
     """Puts what arrived on the destination's shelves; what is short becomes a discrepancy and stays on the way.
@@ -240,7 +255,9 @@ def receive(session: Session, call: Call) -> Any:
     """
     lines = call.body.get("lines")
     arrived = None if lines is None else [Arrived(**line) for line in lines]
-    transfers.receive_transfer(session, actor=call.actor, arrived=arrived, now=session.now, **call.path)
+    transfers.receive_transfer(
+        session, actor=call.actor, arrived=arrived, witness=call.prepared, now=session.now, **call.path
+    )
     return _answer(session, call)
 
 

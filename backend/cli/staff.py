@@ -54,7 +54,12 @@ def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | N
 @organization.command("policy")
 @click.argument("slug")
 @click.option("--verification/--no-verification", default=None, help="A pharmacist verifies before a nurse fulfils.")
-@click.option("--witness/--no-witness", default=None, help="A controlled drug needs a second person.")
+@click.option("--witness/--no-witness", default=None, help="A dose of a controlled drug needs a second person.")
+@click.option(
+    "--custody-witness/--no-custody-witness",
+    default=None,
+    help="So do its receipts and transfers.",
+)
 @click.option(
     "--second-factor",
     "roles",
@@ -64,16 +69,25 @@ def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | N
 )
 @data_dir_option
 def set_policy(
-    slug: str, verification: bool | None, witness: bool | None, roles: tuple[str, ...], data_dir: Path | None
+    slug: str,
+    verification: bool | None,
+    witness: bool | None,
+    custody_witness: bool | None,
+    roles: tuple[str, ...],
+    data_dir: Path | None,
 ) -> None:
     """Set the policies of the hospital SLUG."""
-    wanted: dict[str, Any] = {"verification_required": verification, "witness_required": witness}
+    wanted: dict[str, Any] = {
+        "verification_required": verification,
+        "witness_required": witness,
+        "custody_witness_required": custody_witness,
+    }
     changes = {name: value for name, value in wanted.items() if value is not None}
     if roles:
         changes["second_factor_roles"] = [role for role in roles if role != NOBODY]
     if not changes:
         raise click.UsageError(
-            "name a policy: --verification, --no-verification, --witness, --no-witness or --second-factor"
+            "name a policy: --verification, --witness or --custody-witness, the same with --no-, or --second-factor"
         )
     with configured(data_dir, as_owner=False) as config:
         database = open_database(config)

@@ -65,6 +65,7 @@ def get_organization(session: Session, *, organization_id: UUID) -> Row[Any]:
         Organization.time_zone,
         Organization.verification_required,
         Organization.witness_required,
+        Organization.custody_witness_required,
         Organization.dose_window_minutes,
         Organization.discrepancy_hours,
         Organization.transit_hours,

@@ -45,6 +45,7 @@ def _lines_of_transfer() -> Any:
         *("drug_id", line.drug_id),
         *("drug_name", Drug.name),
         *("strength", Drug.strength),
+        *("controlled", Drug.controlled_schedule.is_not(None)),
         *("quantity_units", line.quantity_units),
         *("dispatched_units", line.dispatched_units),
         *("received_units", line.received_units),

@@ -35,6 +35,11 @@ FLAGS = (
         "A second person witnesses each dose of a controlled drug",
         "Wasting, adjusting and resolving controlled drugs always take a witness.",
     ),
+    Policy(
+        "custody_witness_required",
+        "A second person witnesses each receipt and transfer of a controlled drug",
+        "When it is received from outside, sent to another ward, and accepted there: somebody of the ward where it is.",
+    ),
 )
 NUMBERS = (
     Policy("dose_window_minutes", "A dose is due", "So long before and after its time, then overdue.", "minutes"),

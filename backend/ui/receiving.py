@@ -15,7 +15,7 @@ from backend.errors import DomainError
 from backend.http.fields import Body, Id
 from backend.http.parsing import load
 from backend.ui.asking import ask
-from backend.ui.forms import asked, number_of
+from backend.ui.forms import WITNESS_ADVICE, asked, number_of, typed, with_witness
 from backend.ui.pages import blueprint_of, form_key, kept_key
 from backend.ui.places import wards
 
@@ -32,6 +32,7 @@ ADVICE = {
     "scan_unreadable": "Scan again, or search for the drug by its name.",
     "scanned_drug_ambiguous": "Search for the drug by its name, and correct the codes of the formulary.",
     "scanned_drug_unknown": "Search for the drug by its name, and add the code to the formulary.",
+    **WITNESS_ADVICE,
     "busy": "Nothing is known to have changed. Tap again: nothing is received twice.",
 }
 
@@ -75,6 +76,8 @@ def _page(
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
         bad_rows=bad_rows,
+        witnessed=ask("GET /organization")["custody_witness_required"],
+        witness_email=typed("witness_").get("email", ""),
         key=kept_key(refusal),
     )
 
@@ -128,11 +131,11 @@ def _receive(ward_id: str, lines: list[dict[str, str]]) -> dict[str, Any]:
     if len(lines) == 1:
         scanned = {"scan": lines[0]["scan"]} if lines[0]["scan"] else {}
         body: dict[str, Any] = {"ward_id": ward_id, **sent[0], **scanned}
-        receipts = [ask("POST /stock/receipts", body=body, key=form_key())]
+        receipts = [ask("POST /stock/receipts", body=with_witness(body), key=form_key())]
     else:
         body = {"ward_id": ward_id, "lines": sent}
         try:
-            receipts = ask("POST /stock/deliveries", body=body, key=form_key())["receipts"]
+            receipts = ask("POST /stock/deliveries", body=with_witness(body), key=form_key())["receipts"]
         except DomainError as refusal:
             raise in_file(refusal, range(1, len(lines) + 1)) from None
     return {"receipts": receipts, "ward_id": ward_id}
@@ -145,11 +148,11 @@ def receive_csv() -> str | tuple[str, int]:
     ward_id, upload = request.form.get("ward_id", "").strip(), request.files.get("file", FileStorage())
     raw = upload.read()
     try:
-        where = load(Chosen(), {"ward_id": ward_id})
+        load(Chosen(), {"ward_id": ward_id})  # what is wrong with the ward is told before what is wrong with the file
         numbers, lines = lines_of(raw)
         body = {"ward_id": ward_id, "lines": lines}
         try:
-            done = ask("POST /wards/<uuid:ward_id>/deliveries", path=where, body=body, key=form_key())
+            done = ask("POST /stock/deliveries", body=with_witness(body), key=form_key())
         except DomainError as refusal:
             raise in_file(refusal, numbers) from None
     except DomainError as refusal:

@@ -10,7 +10,7 @@ from backend.actor import Role
 from backend.errors import DomainError
 from backend.transfers.models import TransferStatus
 from backend.ui.asking import ask
-from backend.ui.forms import asked, in_names, number_of, typed
+from backend.ui.forms import WITNESS_ADVICE, asked, in_names, number_of, typed, with_witness
 from backend.ui.pages import blueprint_of, form_key, kept_key
 from backend.ui.places import acts_for, own_wards, wards
 
@@ -19,6 +19,7 @@ STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 ADVICE = {
     "insufficient_stock": "Send less of it, or receive more stock first.",
     "receiver_is_dispatcher": "Ask a colleague to receive it.",
+    **WITNESS_ADVICE,
     "transfer_status_conflict": "Somebody was faster: look at where it stands now.",
     "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
 }
@@ -105,17 +106,19 @@ def _of_transfer(transfer_id: UUID) -> dict[str, Any]:
     """The transfer, and which steps are open to who sits at the screen."""
     transfer = ask("GET /transfers/<uuid:transfer_id>", path={"transfer_id": transfer_id})
     here = acts_for(transfer["destination_ward_id"])
+    controlled = any(line["controlled"] for line in transfer["lines"])
     return {
         "transfer": transfer,
         "may_dispatch": transfer["status"] == TransferStatus.REQUESTED and g.actor.role is Role.PHARMACIST,
         "may_cancel": transfer["status"] == TransferStatus.REQUESTED and here,
         "may_receive": transfer["status"] == TransferStatus.DISPATCHED and here,
+        "witnessed": controlled and ask("GET /organization")["custody_witness_required"],
         "missing": sum(line["dispatched_units"] - line["received_units"] for line in transfer["lines"]),
     }
 
 
 def _change(step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str) -> AnyResponse | tuple[str, int]:
-    where, body = {"transfer_id": transfer_id}, {"lines": lines} if lines else {}
+    where, body = {"transfer_id": transfer_id}, with_witness({"lines": lines} if lines else {})
     try:
         ask(f"POST /transfers/<uuid:transfer_id>/{step}", path=where, body=body, key=form_key())
     except DomainError as refusal:
@@ -130,6 +133,7 @@ def _change(step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str
             refused_step=step,
             advice=f"{about}: {advice}" if about else advice,
             units={name: value for name, value in request.form.items() if name.startswith("units_")},
+            witness_email=typed("witness_").get("email", ""),
             key=kept_key(refusal),
         ), refusal.status
     flash(done)

@@ -167,6 +167,7 @@ def _new_receipt(hospital: Hospital) -> dict[str, Any]:
         "expires_on": "2031-05-31",
         "quantity_units": 10,
         "scan": scannable(hospital),
+        "witness": witness(hospital),
     }
 
 
@@ -196,6 +197,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "time_zone": "Europe/Paris",
             "verification_required": False,
             "witness_required": False,
+            "custody_witness_required": False,
             "dose_window_minutes": 60,
             "discrepancy_hours": 24,
             "transit_hours": 24,

@@ -258,7 +258,8 @@ def _counted(hospital: Hospital) -> Ask:
 
 
 def _dispatch(hospital: Hospital) -> Ask:
-    return Ask(path={"transfer_id": a_request(hospital)}, body={"lines": _lines(hospital)})
+    transfer_id = day.request(hospital, ward_of_nurse(hospital).ward_id, hospital.ward_id, 2)
+    return Ask(path={"transfer_id": transfer_id}, body={"lines": _lines(hospital), "witness": witness(hospital)})
 
 
 def _arrival(hospital: Hospital) -> Ask:
@@ -270,7 +271,7 @@ def _arrival(hospital: Hospital) -> Ask:
     )
     return Ask(
         path={"transfer_id": transfer_id},
-        body={"lines": [{**_lines(hospital, 2)[0], "lot_id": str(found[0][0])}]},
+        body={"lines": [{**_lines(hospital, 2)[0], "lot_id": str(found[0][0])}], "witness": witness(hospital)},
     )
 
 
@@ -331,7 +332,9 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "par_level_units": 20,
         }
     ),
-    "POST /stock/deliveries": lambda h: Ask(body={"ward_id": str(h.ward_id), "lines": [_delivered(h)]}),
+    "POST /stock/deliveries": lambda h: Ask(
+        body={"ward_id": str(h.ward_id), "lines": [_delivered(h)], "witness": witness(h)}
+    ),
     "POST /wards/<uuid:ward_id>/deliveries": lambda h: Ask(path={"ward_id": h.ward_id}, data=_csv(h)),
     "POST /stock/adjustments": lambda h: Ask(body=_adjustment(h)),
     "POST /stock/movements/<uuid:movement_id>/correct": lambda h: Ask(

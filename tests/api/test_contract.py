@@ -25,6 +25,7 @@ WARD = ["id", "name", "kind"]
 USER = ["id", "email", "name", "role", "active", "first_password_expires_at", "ward_ids"]
 ORGANIZATION = [
     *("id", "slug", "name", "time_zone", "verification_required", "witness_required"),
+    "custody_witness_required",
     *("dose_window_minutes", "discrepancy_hours", "transit_hours", "second_factor_roles"),
 ]
 PATIENT = ["id", "name", "mrn", "date_of_birth", "ward_id", "ward_name", "bed", "allergies"]
@@ -127,6 +128,7 @@ def test_organization(hospital: Hospital, clients: dict[str, Client]) -> None:
         "discrepancy_hours": 24,
         "transit_hours": 24,
         "witness_required": False,
+        "custody_witness_required": False,
         "second_factor_roles": [],
     }
     change = {"witness_required": True, "time_zone": "America/New_York"}
@@ -457,7 +459,7 @@ def test_mar(hospital: Hospital, clients: dict[str, Client]) -> None:
 
 def test_stock(hospital: Hospital, clients: dict[str, Client]) -> None:
     body = {**(VALID["POST /stock/receipts"](hospital).body or {}), "lot_number": "A-1"}
-    del body["scan"]
+    del body["scan"], body["witness"]
     receipt = answer_of(clients["pharmacist"].post("/stock/receipts", body), 201, RECEIPT)
     assert receipt == {**receipt, **body, "drug_name": "Amoxicillin", "on_hand_units": 10}
     (level,) = rows_of(clients["nurse"].get("/stock"), LEVEL)

@@ -32,7 +32,15 @@ PLAIN = {
     *("outgoing", "verdict", "active", "name", "password", "again", "new_password", "secret", "otp", "lot_number"),
     *("expires_on", "quantity_units", "drug_name", "theme", "time_zone", "reorder_point_units", "par_level_units"),
     *("min_volume", "baseline_days", "current_days", "resolution", "dose_window_minutes", "discrepancy_hours"),
-    *("transit_hours", "verification_required", "witness_required", "second_factor_roles", "file", "role"),
+    *(
+        "transit_hours",
+        "verification_required",
+        "witness_required",
+        "custody_witness_required",
+        "second_factor_roles",
+        "file",
+        "role",
+    ),
 }
 NEXT_PAGE = "says only which page of ours comes next"
 

@@ -110,6 +110,9 @@ def test_policies_are_set_one_by_one(succeed: Succeed, config: Config, hospital:
     said = succeed(config, "organization", "policy", hospital.slug, "--verification", "--no-witness")
     assert said == "verification_required = True, witness_required = False\n"
     assert hospital.rows(policies) == [(True, False)]
+    said = succeed(config, "organization", "policy", hospital.slug, "--custody-witness")
+    assert said == "custody_witness_required = True\n"
+    assert hospital.rows("SELECT custody_witness_required FROM organizations") == [(True,)]
 
 
 def test_migrations_go_up_and_down_and_are_checked(succeed: Succeed, valmed: Loaded, empty_config: Config) -> None:
