@@ -72,6 +72,7 @@ def _tell_lines(descriptor: int) -> None:
 
 class _ToLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of `record`."""
         log.log(
             max((level for level in _LEVELS if level <= record.levelno), default=logging.DEBUG),
             "library_logged",
