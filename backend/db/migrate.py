@@ -76,7 +76,12 @@ def newest() -> str:
 
 def current(config: Config) -> str | None:
     """The migration that the database stands at; None before the first."""
-    engine = create_engine(normalised_url(config.database_url), poolclass=pool.NullPool)
+    return revision_at(normalised_url(config.database_url))
+
+
+def revision_at(url: URL) -> str | None:
+    """The same of the database at `url`."""
+    engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 

@@ -4,10 +4,8 @@ They read the tables and nothing else: no cache, no counter of ours. `$organizat
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from sqlalchemy import ForeignKeyConstraint, MetaData
-from sqlalchemy.dialects import postgresql
 
 from backend.reports.care_team import CARE_TEAM
 from backend.reports.claims import CLAIMS
@@ -129,45 +127,3 @@ def _orphans(constraint: ForeignKeyConstraint) -> str:
         f"SELECT '{child} ' || {shown} FROM {child} c WHERE c.organization_id = $organization AND {present}"
         f" AND NOT EXISTS (SELECT FROM {parent} p WHERE {same})"
     )
-
-
-# What must stand in the schema for the rules above to hold tomorrow. Not per hospital.
-_TENANT_TABLES = """pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
-  AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"""
-
-GUARDS = Invariant(
-    0,
-    "The guards of the schema stand: row-level security, triggers, constraints, indexes",
-    f"""SELECT 'table ' || c.relname || ': row-level security is not forced' FROM {_TENANT_TABLES}
-      WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity)
-    UNION ALL SELECT 'table ' || c.relname || ': no policy keeps it to its hospital' FROM {_TENANT_TABLES}
-      WHERE NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'tenant' AND p.polcmd = '*')
-    UNION ALL SELECT 'table ' || polrelid::regclass || ': policy ' || polname || ' lets everybody in'
-      FROM pg_policy WHERE polname <> 'tenant' AND polpermissive AND 0 = ANY (polroles)
-    UNION ALL SELECT 'table ' || c.relname || ': neither audited nor append-only' FROM {_TENANT_TABLES}
-      WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid
-        AND t.tgfoid IN (to_regproc('record_change'), to_regproc('refuse_change')))
-    UNION ALL SELECT 'table ' || t.tgrelid::regclass || ': trigger ' || t.tgname || ' is disabled'
-      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid AND c.relnamespace = 'public'::regnamespace
-      WHERE t.tgenabled NOT IN ('O', 'A')
-    UNION ALL SELECT 'table ' || conrelid::regclass || ': constraint ' || conname || ' is not validated'
-      FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND NOT convalidated
-    UNION ALL SELECT 'index ' || indexrelid::regclass || ' is invalid' FROM pg_index i
-      JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace WHERE NOT indisvalid""",
-)
-
-
-def guards(metadata: MetaData) -> Invariant:
-    """GUARDS, and every constraint and index that `metadata` names is there."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    named = dialect.identifier_preparer.format_constraint  # by the naming convention
-    tables = metadata.sorted_tables
-    names = [(table.name, named(constraint)) for table in tables for constraint in table.constraints]
-    names += [(table.name, named(index)) for table in tables for index in table.indexes]
-    wanted = ", ".join(f"('{table}', '{name}')" for table, name in names)
-    missing = f"""SELECT 'table ' || relation || ': ' || name || ' is missing'
-      FROM (VALUES {wanted}) AS wanted (relation, name)
-      WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(relation) AND conname = name)
-        AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(relation)
-          AND indexrelid = to_regclass(name))"""
-    return replace(GUARDS, query=f"{GUARDS.query} UNION ALL {missing}")

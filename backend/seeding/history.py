@@ -25,7 +25,7 @@ _ORDER = (
 )
 _ADMINISTRATION = ("id", "order_id", "dose_number", "outcome", "quantity_units", "nurse_id", "administered_at")
 _COUNT = """
-UPDATE stock_levels l SET sequence = l.sequence + m.movements FROM (
+UPDATE stock_levels l SET sequence = l.sequence + m.movements, version = l.version + 1 FROM (
   SELECT ward_id, drug_id, count(*) AS movements FROM staged_stock_movements GROUP BY ward_id, drug_id) m
 WHERE l.organization_id = %s AND l.ward_id = m.ward_id AND l.drug_id = m.drug_id"""
 

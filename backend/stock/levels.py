@@ -28,5 +28,9 @@ def set_levels(session: Session, shelf: Shelf, *, reorder_point_units: int, par_
             StockLevel.ward_id == shelf.ward_id,
             StockLevel.drug_id == shelf.drug_id,
         )
-        .values(reorder_point_units=reorder_point_units, par_level_units=par_level_units)
+        .values(
+            reorder_point_units=reorder_point_units,
+            par_level_units=par_level_units,
+            version=StockLevel.version + 1,
+        )
     )

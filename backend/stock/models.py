@@ -73,7 +73,7 @@ class Lot(Tenant, Timestamped, Base):
 
 
 class StockLevel(Tenant, Timestamped, Base):
-    """What one shelf holds. `sequence` numbers its movements; `version` rises with all that a board shows of it.
+    """What one shelf holds. `sequence` numbers its movements; `version` also rises with what a board shows.
 
     `low` is a column of its own so that an index can hang on it: a predicate on the units themselves would make every
     fulfilment write new entries into every index of this row (no HOT update).

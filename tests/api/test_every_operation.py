@@ -13,6 +13,7 @@ from backend.config import Config
 from tests.api.asking import (
     OPERATIONS,
     READS,
+    SENT,
     VALID,
     WITH_KEY,
     arrive,
@@ -32,6 +33,20 @@ def test_the_callers_request_id_comes_back(standing_app: Flask, ours: Hospital, 
     response = send(client, name, VALID[name](ours), headers={"X-Request-ID": "ward-7:round.3_a"})
     assert response.status_code == OPERATIONS[name].status
     assert response.headers["X-Request-ID"] == "ward-7:round.3_a"
+
+
+@pytest.mark.parametrize("name", sorted(SENT))
+def test_each_change_of_a_row_raises_its_version_by_one(standing_app: Flask, ours: Hospital, name: str) -> None:
+    """By that `valmed verify` counts the changes that must be in the trail. A token has no version."""
+    client, request_id = arrive(standing_app, ours, name, login_for(name)), uuid.uuid4().hex
+    response = send(client, name, VALID[name](ours), headers={"X-Request-ID": request_id})
+    assert response.status_code == OPERATIONS[name].status
+    changes = ours.rows(
+        "SELECT table_name, (after->>'version')::int - (before->>'version')::int FROM audit_events"
+        " WHERE request_id = :p1 AND operation = 'UPDATE' AND table_name <> 'access_tokens'",
+        request_id,
+    )
+    assert [(table, raised) for table, raised in changes if raised != 1] == []
 
 
 @pytest.mark.parametrize(

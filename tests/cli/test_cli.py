@@ -27,6 +27,7 @@ from backend.models import Base
 from backend.reports.invariants import INVARIANTS, references
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now, open_hospital
+from tests.migrations.catalogue import ask, owner_of
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PASSWORD = "correct horse battery"
@@ -143,6 +144,25 @@ def test_an_upgrade_tells_what_it_has_resolved(succeed: Succeed, fresh_config: C
     assert f"organization {hospital.organization_id}: patient {hospital.patient_id}: PRIMARY {late} demoted" in said
 
 
+def test_a_gutted_guard_is_named_by_check_and_verify(valmed: Loaded, fresh_config: Config) -> None:
+    """Unless a later release has migrated the database: then verify says that it does not know what is right."""
+    gutted = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    with owner_of(fresh_config) as owner:
+        ask(owner, gutted)
+    named = "\n  function refuse_change() is not what the migrations made\n"
+    checked = valmed("db", "check", database_url=fresh_config.database_url)
+    assert (checked.returncode, named in checked.stderr) == (1, True)
+    verified = valmed("verify", database_url=fresh_config.database_url)
+    assert (verified.returncode, named in verified.stdout) == (1, True)
+
+    later = f"{int(migrate.newest()) + 1:04d}"
+    with owner_of(fresh_config) as owner:
+        ask(owner, "UPDATE alembic_version SET version_num = %s", later)
+    verified = valmed("verify", database_url=fresh_config.database_url)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert f"\nThe database stands at {later}, of a later release: " in verified.stdout
+
+
 def test_verify_exits_0_on_a_sound_database_and_1_where_a_rule_is_broken(
     succeed: Succeed, valmed: Loaded, fresh_config: Config
 ) -> None:
@@ -156,7 +176,7 @@ def test_verify_exits_0_on_a_sound_database_and_1_where_a_rule_is_broken(
     hospital.change("UPDATE stock_levels SET on_hand_units = 4")
     broken = valmed("verify", database_url=fresh_config.database_url)
     assert (broken.returncode, broken.stderr) == (1, "")
-    checks = 1 + len(INVARIANTS) + len(list(references(Base.metadata)))
+    checks = 3 + len(INVARIANTS) + len(list(references(Base.metadata)))
     assert broken.stdout.splitlines()[-1] == f"{checks} checks on 1 organizations: 2 broken"
     shelf = f"ward {hospital.ward_id} drug {hospital.drug_id}"
     assert f"\n{hospital.slug}: A level is the sum of its lots: 1 broken\n  {shelf}: level 4, lots 5\n" in broken.stdout

@@ -116,7 +116,7 @@ def _give_by_override(hospital: Hospital) -> None:
     organization_id = hospital.organization_id
     listed = {"organization_id": organization_id, "ward_id": hospital.ward_id, "drug_id": hospital.drug_id}
     hospital.run(lambda session: overrides.list_drug(session, **listed))
-    hospital.change("UPDATE organizations SET verification_required = true")
+    hospital.change("UPDATE organizations SET verification_required = true, version = version + 1")
     given = [
         UUID(
             orjson.loads(hospital.fulfil(hospital.place(units=2), override_reason="cannot wait").body)[
@@ -125,7 +125,7 @@ def _give_by_override(hospital: Hospital) -> None:
         )
         for _ in range(2)
     ]
-    hospital.change("UPDATE organizations SET verification_required = false")
+    hospital.change("UPDATE organizations SET verification_required = false, version = version + 1")
     day.leave(hospital, given[0], 1, RemainderKind.RETURN)
     ((override_id,),) = hospital.rows("SELECT id FROM order_overrides WHERE administration_id = :p1", given[0])
     hospital.run(

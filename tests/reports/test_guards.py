@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.reports.invariants import GUARDS
+from backend.reports.guards import GUARDS, guard_texts
 from tests.migrations.catalogue import needs_superuser
 from tests.reports.house import House
 
@@ -66,6 +66,16 @@ GUARDS_BROKEN = {
         "ALTER TABLE lots VALIDATE CONSTRAINT fk_lots_organization_id_drug_id",
         "table lots: constraint fk_lots_organization_id_drug_id is not validated",
     ),
+    "triggers at rest in the database": (
+        "ALTER DATABASE {database} SET session_replication_role = replica",
+        "ALTER DATABASE {database} RESET session_replication_role",
+        "triggers are at rest for everybody",
+    ),
+    "triggers at rest for a role": (
+        "ALTER ROLE {role} IN DATABASE {database} SET session_replication_role = replica",
+        "ALTER ROLE {role} IN DATABASE {database} RESET session_replication_role",
+        "triggers are at rest for {role}",
+    ),
     "an index left invalid": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_drugs_name_key'::regclass",
         "REINDEX INDEX ix_drugs_name_key",
@@ -77,12 +87,13 @@ GUARDS_BROKEN = {
 @pytest.mark.parametrize("name", GUARDS_BROKEN)
 def test_a_guard_of_the_schema_that_is_gone_is_found(house: House, name: str) -> None:
     needs_superuser(house.superuser)
-    act, undo, named = GUARDS_BROKEN[name]
+    here = {"role": house.config.application_role, "database": house.one("SELECT current_database()")}
+    act, undo, named = (text.format(**here) for text in GUARDS_BROKEN[name])
     house.ask(act)
     try:
         broken = house.broken()
     finally:
         house.ask(undo)
-    assert set(broken) == {GUARDS.title}
+    assert {GUARDS.title} <= set(broken) <= {GUARDS.title, guard_texts().title}
     assert named in broken[GUARDS.title]
     assert house.broken() == {}

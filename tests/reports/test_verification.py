@@ -15,7 +15,9 @@ from backend.db import Database, new_id
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url
 from backend.models import Base
-from backend.reports.invariants import GUARDS, INVARIANTS, references
+from backend.reports.changes import changes_of
+from backend.reports.guards import GUARDS, guard_texts
+from backend.reports.invariants import INVARIANTS, references
 from backend.reports.verification import ROWS_SHOWN_MAX, Finding, verify
 from tests.concurrency.crowd import together
 from tests.db.furnishing import POINTING
@@ -25,9 +27,9 @@ from tests.reports.house import House, breaking
 
 def test_verify_finds_nothing_on_two_hospitals_at_work(house: House) -> None:
     findings = house.findings()
-    checks = len(INVARIANTS) + len(list(references(Base.metadata)))
+    checks = len(INVARIANTS) + 1 + len(list(references(Base.metadata)))
     assert [finding for finding in findings if finding.broken or finding.rows] == []
-    assert len(findings) == 1 + 2 * checks
+    assert len(findings) == 2 + 2 * checks
     assert {finding.organization for finding in findings} == {"", house.hospital.slug, house.other.slug}
 
 
@@ -342,6 +344,8 @@ VARIANCE = "Every difference of a completed count is a discrepancy, and no other
 SECOND_NAME = "Whatever was due a second name has one"
 SEALS = "The chain of seals has no gap, and every seal has the hash of what it says"
 RUN = "A drift run that succeeded counts its events, any other has none"
+SCHEMA = (GUARDS.title, guard_texts().title)
+TRAIL = changes_of(Base.metadata).title
 BREAKERS = [
     Breaker(LEVEL_LOTS, ("stock_lots",), _lose_a_lot, also=frozenset({CONSERVED})),
     Breaker(
@@ -355,7 +359,7 @@ BREAKERS = [
         "No quantity is negative",
         ("stock_lots",),
         _go_below_zero,
-        also=frozenset({LOT_LEDGER, CONSERVED, GUARDS.title}),
+        also=frozenset({LOT_LEDGER, CONSERVED, *SCHEMA}),
         undo="ALTER TABLE stock_lots ADD CONSTRAINT ck_stock_lots_quantity_units_not_negative"
         " CHECK (quantity_units >= 0)",
     ),
@@ -417,7 +421,7 @@ BREAKERS = [
         "A patient has at most one active PRIMARY",
         ("care_team_assignments",),
         _appoint_a_second_primary,
-        also=frozenset({GUARDS.title}),
+        also=frozenset(SCHEMA),
         undo="CREATE UNIQUE INDEX uq_care_team_primary ON care_team_assignments (organization_id, patient_id)"
         " WHERE role = 'PRIMARY' AND removed_at IS NULL",
     ),
@@ -425,7 +429,7 @@ BREAKERS = [
         "A provider is on a patient's care team at most once",
         ("care_team_assignments",),
         _assign_a_provider_twice,
-        also=frozenset({GUARDS.title}),
+        also=frozenset(SCHEMA),
         undo="CREATE UNIQUE INDEX uq_care_team_active ON care_team_assignments"
         " (organization_id, patient_id, provider_id) WHERE removed_at IS NULL",
     ),
@@ -543,7 +547,8 @@ def test_every_broken_row_is_counted_and_the_first_are_shown(house: House) -> No
             "INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on)"
             " SELECT $org, gen_random_uuid(), gen_random_uuid(), 'L' || n, '2099-01-01' FROM generate_series(1, 50) n"
         )
-        (finding,) = [finding for finding in house.findings() if finding.broken]
+        untold, finding = [finding for finding in house.findings() if finding.broken]
+    assert untold.invariant.title == TRAIL
     assert finding.invariant.title == "Every lots.drug_id exists"
     assert (finding.broken, len(finding.rows)) == (50, ROWS_SHOWN_MAX)
 
