@@ -58,6 +58,7 @@ class CountLineOut(Body):
     """A lot to count. A blind line, of a controlled drug, does not say what is expected until it is completed.
 
     A session that has ended does not say what was expected and found where you may be counting the shelf blind again.
+    `figures_hidden` says that either is so.
     """
 
     drug_id = fields.UUID()
@@ -73,6 +74,7 @@ class CountLineOut(Body):
     counted_at = fields.AwareDateTime(allow_none=True)
     expected_units = fields.Integer(allow_none=True)
     variance_units = fields.Integer(allow_none=True)
+    figures_hidden = fields.Boolean()
 
 
 class CountSummaryOut(Body):

@@ -9,9 +9,10 @@ somebody who counts next may read the figure before. There is no way to look all
 completes or cancels the session, which the audit trail shows. Doctors, admins and nurses of other wards record nothing
 there and see the figures. Cost: pharmacists work without them until the session ends.
 
-Decision: work goes on. Doses are given, stock is moved, and a refusal for want of stock still says that the shelf holds
-less than was asked for. Because a patient does not wait for a count. Cost: somebody who tries to move more and more
-learns a bound, and leaves a trail of movements and refusals.
+Decision: work goes on. Doses are given and name their lots, stock is moved, alerts stand, and a refusal for want of
+stock still says that the shelf holds less than was asked for. Because a patient does not wait for a count. Cost:
+somebody who tries to move more and more learns a bound, and leaves a trail of movements. And a request that was
+answered before the session began is answered the same when it is repeated with its key.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -66,6 +66,7 @@ def _lines(organization_id: UUID, count: Row[Any], hides: Hides) -> Rows:
             line.counted_at,
             unless(hidden, expected).label("expected_units"),
             unless(hidden, line.counted_units - line.expected_units).label("variance_units"),
+            hidden.label("figures_hidden"),
         )
         .join(Drug, (Drug.organization_id == line.organization_id) & (Drug.id == line.drug_id))
         .join(Lot, (Lot.organization_id == line.organization_id) & (Lot.id == line.lot_id))

@@ -33,6 +33,7 @@ TOLD = re.compile(
     rf"(?<![\w.])-?({'|'.join(re.escape(text) for n in FIGURES for text in (str(n), f'{n:,}'))}"
     rf"|{'|'.join(map(re.escape, CENTS))})(?![\w])"
 )
+WHY = re.compile(r"hidden (during|while|until)|being counted|counted blind")
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+")  # whose microseconds may look like a figure
 # What a list and a page are asked for, where they take it.
 FILTERS = ("ward_id", "drug_id", "patient_id", "at", "within_days", "scan", "limit")
@@ -123,6 +124,10 @@ class Walk:
         """Which pages show `login` a figure of the shelf."""
         return {name for name in self._pages() if tells(self._visit(login, name))}
 
+    def unexplained(self, login: str, pages: set[str]) -> set[str]:
+        """Which of `pages` do not say why they show no figure."""
+        return {name for name in pages if not WHY.search(self._visit(login, name))}
+
     def _read(self, client: Client, name: str) -> str:
         operation = OPERATIONS[name]
         promised = {field.data_key or key for key, field in (operation.query.fields if operation.query else {}).items()}
@@ -174,6 +179,7 @@ def test_no_page_shows_a_counter_what_the_shelf_holds(walk: Walk, login: str) ->
     assert walk.shown(login) == PAGES_OF_STOCK[login]
     with counting(walk.hospital):
         assert walk.shown(login) == set()
+        assert walk.unexplained(login, PAGES_OF_STOCK[login]) == set()
     assert walk.shown(login) == PAGES_OF_STOCK[login]
 
 
