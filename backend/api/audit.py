@@ -35,7 +35,10 @@ class AuditEventOut(Body):
     operation = fields.String()
     actor_id = fields.UUID(allow_none=True)
     actor_name = fields.String(allow_none=True)
-    request_id = fields.String(allow_none=True)
+    request_id = fields.String(
+        allow_none=True,
+        metadata={"description": "An id of our own, after the caller's X-Request-ID and a slash where one was sent."},
+    )
     before = fields.Dict(allow_none=True)
     after = fields.Dict(allow_none=True)
 

@@ -53,7 +53,7 @@ class TokenOut(Body):
 def _check(database: Database, body: dict[str, Any]) -> tuple[Actor, Person]:
     typed = Credentials(body["organization"], body["email"], body["password"])
     person = signing_in.check_password(database, typed, origin_of(database, request))
-    return person.actor(g.request_id, second_factor=False), person
+    return person.actor(g.audit_request_id, second_factor=False), person
 
 
 def _sign_in(database: Database, call: Call) -> IssuedToken:

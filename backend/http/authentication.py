@@ -29,11 +29,11 @@ def origin_of(database: Database, request: Request) -> Origin:
 
     The address is the client's where VALMED_PROXIES says how many proxies to believe. Raises Busy.
     """
-    return Origin(request.remote_addr or "", g.request_id, database.now())
+    return Origin(request.remote_addr or "", g.audit_request_id, database.now())
 
 
 def actor_of(database: Database, request: Request, order_id: UUID | None) -> tuple[Actor, OrderPlace | None]:
     """Who asks and, for `order_id`, where that order lies. Raises NotAuthenticated."""
-    actor, place = tokens.authenticate(database, bearer_of(request), request_id=g.request_id, order_id=order_id)
+    actor, place = tokens.authenticate(database, bearer_of(request), request_id=g.audit_request_id, order_id=order_id)
     bind_contextvars(organization_id=str(actor.organization_id), user_id=str(actor.user_id))
     return actor, place

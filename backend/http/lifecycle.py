@@ -28,11 +28,17 @@ _HEADERS = {
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+    """Name the request: for answers and log as the caller does, for the audit trail by an id that no caller chooses.
+
+    The caller's stands before it there, with a slash between them, which no caller's id has.
+    """
+    given, own = request.headers.get("X-Request-ID", ""), str(new_id())
+    is_named = _REQUEST_ID.fullmatch(given) is not None
+    g.request_id = given if is_named else own
+    g.audit_request_id = f"{given}/{own}" if is_named else own
     g.started = time.perf_counter()
     clear_contextvars()
-    bind_contextvars(request_id=g.request_id)
+    bind_contextvars(request_id=g.request_id, audit_request_id=g.audit_request_id)
 
 
 def _measure() -> None:

@@ -154,7 +154,7 @@ def identify() -> None:
     token = session.get("token")
     if token is None:
         raise NotAuthenticated("Sign in.")
-    g.actor, _ = tokens.authenticate(database_of_app(), token, request_id=g.request_id)
+    g.actor, _ = tokens.authenticate(database_of_app(), token, request_id=g.audit_request_id)
     g.now = g.actor.requested_at
     bind_contextvars(organization_id=str(g.actor.organization_id), user_id=str(g.actor.user_id))
     if now().timestamp() - session.get("seen", 0) > IDLE_SECONDS_MAX:

@@ -163,7 +163,7 @@ def _factors(person: Person) -> dict[str, bool]:
 
 def _passkeys(person: Person) -> Sequence[Row[Any]]:
     whose = {"organization_id": person.organization_id, "user_id": person.user_id}
-    actor = person.actor(g.request_id, second_factor=False)
+    actor = person.actor(g.audit_request_id, second_factor=False)
     return database_of_app().transact(lambda work: queries.list_passkeys(work, **whose), actor=actor, read_only=True)
 
 
@@ -293,7 +293,7 @@ def enrol() -> Response | Page:
 
 
 def _enrolment(person: Person, secret: str) -> Enrolment:
-    actor = person.actor(g.request_id, second_factor=False)
+    actor = person.actor(g.audit_request_id, second_factor=False)
     hospital = database_of_app().transact(
         lambda work: get_organization(work, organization_id=person.organization_id), actor=actor, read_only=True
     )
@@ -359,7 +359,7 @@ def sign_out() -> Response:
 def _revoke(token: str) -> None:
     database = database_of_app()
     try:
-        actor, _ = tokens.authenticate(database, token, request_id=g.request_id)
+        actor, _ = tokens.authenticate(database, token, request_id=g.audit_request_id)
     except NotAuthenticated:
         return
     database.transact(lambda work: tokens.revoke_token(work, actor=actor, token=token, now=work.now), actor=actor)

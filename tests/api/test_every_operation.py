@@ -77,12 +77,32 @@ def test_an_absent_or_malformed_request_id_is_replaced(standing_app: Flask, give
     assert made[0] != made[1]
 
 
-def test_the_audit_trail_names_the_request(ours: Hospital, staff: dict[str, Client]) -> None:
-    request_id = f"audit-{uuid.uuid4()}"
+def trailed(ours: Hospital, client: Client, given: str) -> str:
+    """What the trail calls a receipt that `client` makes, with `given` as the request's id."""
     name = "POST /stock/receipts"
-    assert send(staff["pharmacist"], name, VALID[name](ours), headers={"X-Request-ID": request_id}).status_code == 201
-    seen = ours.rows("SELECT DISTINCT actor_id FROM audit_events WHERE request_id = :p1", request_id)
-    assert seen == [(ours.staff["pharmacist"].user_id,)]
+    (before,) = ours.rows("SELECT coalesce(max(id), 0) FROM audit_events")
+    answer = send(client, name, VALID[name](ours), headers={"X-Request-ID": given} if given else {})
+    assert answer.status_code == 201
+    seen = ours.rows("SELECT DISTINCT actor_id, request_id FROM audit_events WHERE id > :p1", *before)
+    ((actor_id, request_id),) = seen
+    assert actor_id == client.actor.user_id
+    return str(request_id)
+
+
+def test_audit_trail_names_the_request_as_caller_and_server_do(ours: Hospital, staff: dict[str, Client]) -> None:
+    given = f"audit-{uuid.uuid4()}"
+    caller, own = trailed(ours, staff["pharmacist"], given).split("/")
+    assert caller == given
+    assert uuid.UUID(own).version == 7
+
+
+def test_caller_cannot_take_the_id_of_another_request_in_the_trail(ours: Hospital, staff: dict[str, Client]) -> None:
+    names: list[str] = []
+    for given in ("", "ward-7"):
+        taken = trailed(ours, staff["pharmacist"], given)
+        names += [taken, *(trailed(ours, staff["pharmacist"], again) for again in (taken, given, taken.split("/")[-1]))]
+    assert len(set(names)) == len(names)
+    assert len({name.split("/")[-1] for name in names}) == len(names)
 
 
 @pytest.mark.parametrize("name", WITH_KEY)

@@ -103,7 +103,8 @@ nurse.request("POST", "/wards", data=b'{"name": "Geheimrat', content_type="appli
 ask(nurse, "DELETE", "/tokens/current", "sign-out")
 orders = dict.fromkeys(("given", "again", "refused", "forbidden"), str(order_id)) | {"witness": str(controlled)}
 others = [client.token for client in (admin, pharmacist, doctor)]
-tell(orders=orders, token=token, others=others, otp=otp, otp_secret=secret)
+trail = [name for (name,) in hospital.rows("SELECT DISTINCT request_id FROM audit_events")]
+tell(orders=orders, token=token, others=others, otp=otp, otp_secret=secret, trail=trail)
 """
     )
     .replace("later", "later")
@@ -164,6 +165,14 @@ def test_every_line_says_when_what_and_in_which_request(logged: tuple[dict[str, 
     assert all({"timestamp", "level", "event"} <= set(line) for line in lines)
     assert all(line["timestamp"].endswith("Z") for line in lines)
     assert all(line["request_id"] for line in lines if line["event"] == "request")
+
+
+def test_every_line_of_a_request_names_it_as_the_audit_trail_does(logged: tuple[dict[str, Any], Lines, str]) -> None:
+    facts, lines, _ = logged
+    names = {line["audit_request_id"] for line in lines if line.get("request_id") == "given"}
+    assert len(names) == 1
+    assert names < set(facts["trail"])
+    assert names == {name for name in facts["trail"] if name.startswith("given/")}
 
 
 @pytest.mark.parametrize(
