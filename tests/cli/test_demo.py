@@ -100,12 +100,13 @@ class Demo:
 
 
 @contextmanager
-def running(place: Path, *arguments: str) -> Iterator[Demo]:
-    """`valmed demo`, ready to work; killed at the end if it still runs."""
+def running(place: Path, *arguments: str, under: tuple[str, ...] = ()) -> Iterator[Demo]:
+    """`valmed demo`, started by the program `under` if there is one and ready to work; killed at the end if it still
+    runs."""
     port, said_in = free_port(), place.parent / "said.txt"
     with said_in.open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, "demo", "--data-dir", str(place), "--port", str(port), *arguments],
+            [*under, *COMMAND, "demo", "--data-dir", str(place), "--port", str(port), *arguments],
             cwd=ROOT,
             env={**clean_environment(workers="2"), "TMPDIR": str(place.parent)},  # what a kill leaves goes with it
             stdin=subprocess.DEVNULL,
@@ -194,69 +195,59 @@ def test_as_root_postgresql_runs_as_somebody_else(first: Facts) -> None:
     assert 0 not in first.postgres_users
 
 
-def test_the_second_start_takes_the_data_up_and_a_taken_port_says_what_to_do(first: Facts, valmed: Loaded) -> None:
+def test_second_start_takes_the_data_up_and_outlives_its_terminal_under_nohup(first: Facts, valmed: Loaded) -> None:
     begun = cpu_seconds_of_children()
-    with running(first.place) as demo:
+    with running(first.place, under=("nohup",)) as demo:
+        os.killpg(demo.process.pid, signal.SIGHUP)
         assert "creating the database cluster" not in demo.said()
         assert "Riverside Hospital:" not in demo.said()
         order = demo.ask(f"/api/v1/orders/{first.answer['order_id']}")
         assert (order["status"], order["doses_given"]) == ("completed", 1)
         assert f'data-at="http://localhost:{demo.port}"' in demo.page("/sign-in"), "passkeys are bound to a name"
-
-        refused = valmed("demo", "--data-dir", str(first.place), "--port", str(demo.port))
-        assert refused.returncode == 1
-        assert refused.stderr == (
-            f"valmed: cannot listen on 127.0.0.1:{demo.port} (Address already in use): stop what runs there, or choose"
-            f" another port with --port {demo.port + 1}\n"
-        )
+        ensure_refused_beside(demo, valmed)
         assert demo.ask("/readyz") == {"status": "ready"}
+        assert fulfil_next(demo)
         assert demo.press_ctrl_c() == 0
     assert cpu_seconds_of_children() - begun < 0.7 * first.cpu_seconds, "the first builds two hospitals"
 
 
-def test_after_a_power_failure_the_next_start_recovers_what_was_answered(first: Facts, valmed: Loaded) -> None:
+def ensure_refused_beside(demo: Demo, valmed: Loaded) -> None:
+    """Nobody takes the port of a running demo, nor its folder."""
+    taken = valmed("demo", "--data-dir", str(demo.place), "--port", str(demo.port))
+    assert taken.returncode == 1
+    assert taken.stderr == (
+        f"valmed: cannot listen on 127.0.0.1:{demo.port} (Address already in use): stop what runs there, or choose"
+        f" another port with --port {demo.port + 1}\n"
+    )
+    for arguments in ([], ["--reset"]):
+        second = valmed("demo", "--data-dir", str(demo.place), "--port", str(free_port()), *arguments)
+        assert second.returncode == 1
+        assert second.stderr == (
+            f"valmed: `valmed demo` runs already in {demo.place}: use that one, stop it with Ctrl-C in its "
+            "terminal, or choose another folder with --data-dir\n"
+        )
+
+
+def test_next_start_takes_over_after_a_power_failure_and_after_a_kill(first: Facts, valmed: Loaded) -> None:
+    """What was answered is there; a killed demo has no claim to its folder, even while its workers live. The last ends
+    with its terminal."""
     with running(first.place) as demo:
         given = fulfil_next(demo)
         demo.pull_the_plug()
-    with running(first.place) as demo:
-        assert demo.ask(f"/api/v1/orders/{given}")["status"] == "completed"
-        assert fulfil_next(demo) != given
+    with running(first.place) as killed:
+        assert killed.ask(f"/api/v1/orders/{given}")["status"] == "completed"
+        assert fulfil_next(killed) != given
         verified = valmed("verify", "--data-dir", str(first.place))
         assert verified.returncode == 0
         assert verified.stdout.splitlines()[-1].endswith(" checks on 2 organizations: 0 broken")
-        assert demo.press_ctrl_c() == 0
-    assert find_processes(first.place / "pgdata", choose_account()) == set()
 
-
-def test_a_second_demo_in_the_same_folder_is_refused_and_the_first_works_on(first: Facts) -> None:
-    with running(first.place) as demo:
-        for arguments in ([], ["--reset"]):
-            refused = subprocess.run(
-                [*COMMAND, "demo", "--data-dir", str(first.place), "--port", str(free_port()), *arguments],
-                cwd=ROOT,
-                env=clean_environment(),
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE_SECONDS,
-                check=False,
-            )
-            assert refused.returncode == 1
-            assert refused.stderr == (
-                f"valmed: `valmed demo` runs already in {first.place}: use that one, stop it with Ctrl-C in its "
-                "terminal, or choose another folder with --data-dir\n"
-            )
-        assert fulfil_next(demo)
-        assert demo.press_ctrl_c() == 0
-
-
-def test_a_killed_demo_leaves_no_claim_to_its_folder_even_while_its_workers_live(first: Facts) -> None:
-    with running(first.place) as killed:
         os.kill(killed.process.pid, signal.SIGKILL)
         killed.process.wait(timeout=PATIENCE_SECONDS)
         os.killpg(killed.process.pid, 0)  # the workers, orphans now
         with running(first.place) as demo:
             assert fulfil_next(demo)
-            assert demo.press_ctrl_c() == 0
+            os.killpg(demo.process.pid, signal.SIGHUP)
+            assert demo.process.wait(timeout=PATIENCE_SECONDS) == 0
         assert find_processes(first.place / "pgdata", choose_account()) == set()
 
 
@@ -294,13 +285,6 @@ def test_a_demo_that_is_ended_while_it_starts_stops_the_postgresql_that_it_start
             os.killpg(process.pid, signal.SIGTERM)
             time.sleep(0.05)
         process.stdout.read()
-    assert find_processes(first.place / "pgdata", choose_account()) == set()
-
-
-def test_a_demo_ends_with_its_terminal(first: Facts) -> None:
-    with running(first.place) as demo:
-        os.killpg(demo.process.pid, signal.SIGHUP)
-        assert demo.process.wait(timeout=PATIENCE_SECONDS) == 0
     assert find_processes(first.place / "pgdata", choose_account()) == set()
 
 
