@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
+from backend.actor import Actor
 from backend.api import RESOURCES
 from backend.http import cursors, openapi
-from tests.api.asking import OPERATIONS, VALID
+from tests.api.asking import OPERATIONS, VALID, OneEach
 from tests.hospital import Hospital
 
 # A value of each part of a cursor: a cursor can be had from a list only, which no JSON Schema can say.
@@ -23,14 +24,15 @@ PARTS: dict[cursors.KeyPart, Any] = {
 }
 
 
-def described(hospital: Hospital) -> dict[str, Any]:
-    """The OpenAPI document; each operation with an example that succeeds for who may ask it, each list with the one
-    cursor that is right, so that any other must be refused."""
+def described(hospital: Hospital, actor: Actor) -> dict[str, Any]:
+    """The OpenAPI document; each operation with an example that succeeds for `actor`, if they may ask it, each list
+    with the one cursor that is right, so that any other must be refused."""
     document: dict[str, Any] = json.loads(orjson.dumps(openapi.document(RESOURCES)))
     for name, promised in OPERATIONS.items():
         method, path = re.sub(r"<uuid:(\w+)>", r"{\1}", name).split(" ", 1)
         operation, ask = document["paths"][path][method.lower()], VALID[name](hospital)
-        known = {**ask.path, **ask.query}
+        own = {key: value[actor.user_id] for key, value in ask.path.items() if isinstance(value, OneEach)}
+        known = {**ask.path, **own, **ask.query}
         for parameter in operation["parameters"]:
             if parameter["name"] in known:
                 parameter["example"] = str(known[parameter["name"]])

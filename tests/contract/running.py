@@ -18,6 +18,7 @@ from schemathesis.engine import events, from_schema
 YEARS = date(1901, 1, 1), date(2199, 12, 31)
 SHARE = 100  # one request to an operation, besides all that cover the document, for so many examples of other tests
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
+ONCE = ("examples", "fuzzing")  # the least with which every operation is asked: not each has an example
 # Why a request is refused with 422 though it is what the document asks for: what is wrong is not a value but how it
 # goes with another, with the clock or with what is stored. JSON Schema knows none of them.
 RULES = re.compile(
@@ -85,9 +86,13 @@ def run(
     *,
     only: Sequence[str],
     phases: Sequence[str] = PHASES,
+    rightly: bool = False,
 ) -> Found:
-    """What is wrong with the API at `url`, asked with `token`, or without any; `only` names operations by their id."""
-    schema = schemathesis.openapi.from_dict(document, config=_configuration(url, token, phases))
+    """What is wrong with the API at `url`, asked with `token`, or without any; `only` names operations by their id.
+
+    With `rightly` each is asked what the document calls right, and drawn once.
+    """
+    schema = schemathesis.openapi.from_dict(document, config=_configuration(url, token, phases, rightly=rightly))
     schema = schema.include(operation_id=list(only))
     found = Found()
     for event in from_schema(schema).execute():
@@ -100,7 +105,7 @@ def run(
     return found
 
 
-def _configuration(url: str, token: str, phases: Sequence[str]) -> SchemathesisConfig:
+def _configuration(url: str, token: str, phases: Sequence[str], *, rightly: bool) -> SchemathesisConfig:
     """The same requests each time, unless the long profile asks for other ones."""
     profile = settings()
     return SchemathesisConfig.from_dict(
@@ -111,8 +116,8 @@ def _configuration(url: str, token: str, phases: Sequence[str]) -> SchemathesisC
             "warnings": False,
             "phases": {name: {"enabled": name in phases} for name in PHASES},
             "generation": {
-                "mode": "all",
-                "max-examples": profile.max_examples // SHARE,
+                "mode": "positive" if rightly else "all",
+                "max-examples": 1 if rightly else profile.max_examples // SHARE,
                 "deterministic": profile.derandomize,
                 "database": "none",
                 # Beyond it are characters that Unicode has not assigned: no line takes them, and no pattern names them.
