@@ -7,6 +7,7 @@ a database of their own.
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -29,8 +30,13 @@ from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.embedded import Server
+from tests.cli.running import Loaded
 from tests.hospital import Hospital, open_hospital
 from tests.signalling import signals_of_a_terminal
+
+# Wherever the tests are started, what is compiled is kept: some load every migration a hundred times.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 GIVEN_URL = os.environ.pop("VALMED_DATABASE_URL", "")
 OWNER = "valmed_test_owner"
@@ -226,3 +232,11 @@ def app(made_app: Flask) -> Iterator[Flask]:
     """The application on the session's database, with a pool for 32 threads that is new to each test."""
     yield made_app
     made_app.extensions["valmed"].engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def valmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """The command line, loaded once: `valmed("db", "current", database_url=...)` runs a command."""
+    loaded = Loaded(tmp_path_factory.mktemp("valmed"))
+    yield loaded
+    loaded.end()

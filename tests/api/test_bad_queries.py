@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema
 
@@ -26,6 +26,7 @@ from tests.api.growing import GROW
 from tests.api.wrong import ANY_ID, CURSORS_OF_NO_LIST, CURSORS_OF_NO_TIME, JSON, MOMENTS, TEXTS, encoded, wrong_values
 from tests.hospital import Client, Hospital, sign_in
 
+SHARE = 10  # queries of an operation for so many examples of other tests
 WITH_PATH_ID = [name for name in OPERATIONS if "<uuid:" in name]
 WITH_QUERY = [name for name, operation in OPERATIONS.items() if operation.query is not None]
 
@@ -176,14 +177,7 @@ def test_any_query_at_all_is_answered_below_500(staff: dict[str, Client], ours: 
     keys = st.lists(JSON, min_size=2, max_size=3).map(encoded)
     queries = st.dictionaries(st.sampled_from(names), words | keys, max_size=3)
 
-    @settings(
-        max_examples=40,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-    )
+    @settings(max_examples=settings().max_examples // SHARE, phases=[Phase.generate])
     @given(query=queries)
     def throw(query: dict[str, str]) -> None:
         response = send(staff[login_for(name)], name, Ask(path=ask.path, query={**ask.query, **query}))

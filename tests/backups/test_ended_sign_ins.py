@@ -19,7 +19,7 @@ from backend.models import Base
 from tests.api.asking import assert_problem
 from tests.api.test_tokens import sign_in_over_http
 from tests.backups.conftest import TakeBackup
-from tests.backups.test_command import valmed
+from tests.cli.running import Loaded
 from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_in
 
 OWN, KEY, COOKIE = "seven lemons on a sill", "kT7vQw-9sLmXe2" * 3, "valmed"
@@ -102,13 +102,15 @@ def test_restore_brings_back_no_token_page_first_password_or_code(
     assert restored.rows(f"{trail} AND actor_id IS NULL AND after->>'revoked_at' IS NOT NULL") == [(3,)]
 
 
-def test_command_ends_the_sign_ins_of_one_hospital_or_all(fresh_config: Config, live: Flask, at_work: Hospital) -> None:
+def test_command_ends_the_sign_ins_of_one_hospital_or_all(
+    valmed: Loaded, fresh_config: Config, live: Flask, at_work: Hospital
+) -> None:
     other = open_hospital(at_work.database)
     for hospital in (at_work, other):
         sign_in(live, hospital, "nurse")
     url = fresh_config.database_url
-    one = valmed("user", "end-sign-ins", "--organization", at_work.slug, url=url)
+    one = valmed("user", "end-sign-ins", "--organization", at_work.slug, database_url=url)
     assert (one.returncode, one.stdout) == (0, "1 sign-ins and 0 first passwords have ended.\n")
     assert [hospital.rows(LIVING) for hospital in (at_work, other)] == [[(0,)], [(1,)]]
-    assert valmed("user", "end-sign-ins", url=url).stdout == "1 sign-ins and 0 first passwords have ended.\n"
+    assert valmed("user", "end-sign-ins", database_url=url).stdout == "1 sign-ins and 0 first passwords have ended.\n"
     assert other.rows(LIVING) == [(0,)]

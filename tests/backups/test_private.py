@@ -22,7 +22,7 @@ from backend.embedded import Server
 from backend.embedded.account import choose_account
 from backend.models import Base
 from backend.reports.verification import verify
-from tests.backups.test_command import valmed
+from tests.cli.running import Loaded
 from tests.conftest import FAST
 from tests.hospital import open_hospital
 
@@ -59,10 +59,12 @@ def there(place: Path) -> Iterator[Server]:
     server.destroy()
 
 
-def test_a_backup_of_the_private_postgresql_becomes_a_new_one(source: Server, there: Server, tmp_path: Path) -> None:
-    file = tmp_path / "demo.dump"
+def test_a_backup_of_the_private_postgresql_becomes_a_new_one(
+    valmed: Loaded, source: Server, there: Server, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "demo.dump")
     for command, server in ((("backup", file), source), (("restore", file), there), (("verify",), there)):
-        done = valmed(*command, "--data-dir", server.data_dir, url="")
+        done = valmed(*command, "--data-dir", str(server.data_dir))
         assert (done.returncode, done.stderr) == (0, "")
     assert source.is_running(), "it ran before"
     assert not there.is_running()

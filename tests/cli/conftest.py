@@ -1,19 +1,11 @@
-"""The command line, loaded once."""
+"""Commands that end well."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from backend.config import Config
 from tests.cli.running import Loaded
-
-
-@pytest.fixture(scope="package")
-def valmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
-    """Runs `valmed`: `valmed("db", "current", database_url=...)`."""
-    loaded = Loaded(tmp_path_factory.mktemp("valmed"))
-    yield loaded
-    loaded.end()
 
 
 @pytest.fixture(scope="package")

@@ -4,7 +4,8 @@ import re
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -14,10 +15,11 @@ from backend.claims import weekly
 from backend.cli import drift
 from backend.config import Config
 from backend.db import Database
+from backend.db.provision import application_url
 from backend.errors import Busy
 from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
-from tests.hospital import Hospital, now
+from tests.hospital import Hospital, now, open_hospital
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 Succeed = Callable[..., str]
@@ -80,39 +82,47 @@ def test_a_run_by_hand(hospital: Hospital, config: Config, succeed: Succeed) -> 
     assert "as of " + now().date().isoformat()[:4] in succeed(config, "drift", "run", "--organization", hospital.slug)
 
 
+@pytest.fixture
+def alone(fresh_config: Config) -> Iterator[Hospital]:
+    """A hospital that is the only one of its database: a schedule looks at all of them."""
+    database = Database(replace(fresh_config, pool_size=2), application_url(fresh_config))
+    yield open_hospital(database)
+    database.engine.dispose()
+
+
 @pytest.mark.concurrency
 def test_two_schedules_make_one_run_a_week_and_end_when_told(
-    hospital: Hospital, config: Config, succeed: Succeed, tmp_path: Path
+    alone: Hospital, fresh_config: Config, succeed: Succeed, tmp_path: Path
 ) -> None:
-    file_claims(hospital, claims(1, ago=1))
+    file_claims(alone, claims(1, ago=1))
     outputs = [tmp_path / "first", tmp_path / "second"]
-    processes = [_schedule(config, output) for output in outputs]
+    processes = [_schedule(fresh_config, output) for output in outputs]
     wait_until(lambda: all(output.read_text().startswith("Looking every 3600 s") for output in outputs))
-    wait_until(lambda: [state[0] for state in states(hospital)] == ["success"])
+    wait_until(lambda: [state[0] for state in states(alone)] == ["success"])
     assert all(process.poll() is None for process in processes), "they stay for the weeks to come"
     for process in processes:
         process.send_signal(signal.SIGTERM)
     assert [process.wait(timeout=PATIENCE_SECONDS) for process in processes] == [0, 0]
     said = "".join(output.read_text() for output in outputs)
-    assert f"{hospital.slug}: run " in said
+    assert f"{alone.slug}: run " in said
     assert "Traceback" not in said
-    assert hospital.slug not in succeed(config, "drift", "schedule", "--once")
-    assert states(hospital) == [("success", 0, 0, None, 0)]
+    assert alone.slug not in succeed(fresh_config, "drift", "schedule", "--once")
+    assert states(alone) == [("success", 0, 0, None, 0)]
 
 
 def test_a_schedule_answers_prometheus_where_it_is_told_to(
-    hospital: Hospital, config: Config, valmed: Loaded, tmp_path: Path
+    alone: Hospital, fresh_config: Config, valmed: Loaded, tmp_path: Path
 ) -> None:
-    file_claims(hospital, claims(1, ago=1))
+    file_claims(alone, claims(1, ago=1))
     port = str(free_port())
-    process = _schedule(config, tmp_path / "out", "--metrics-port", port)
+    process = _schedule(fresh_config, tmp_path / "out", "--metrics-port", port)
     try:
-        wait_until(lambda: [state[0] for state in states(hospital)] == ["success"])
+        wait_until(lambda: [state[0] for state in states(alone)] == ["success"])
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as answer:
             runs = re.search(r'valmed_drift_runs_total\{outcome="finished"\} (\S+)', answer.read().decode())
         assert runs is not None
         assert float(runs[1]) >= 1
-        done = valmed("drift", "schedule", "--metrics-port", port, database_url=config.database_url)
+        done = valmed("drift", "schedule", "--metrics-port", port, database_url=fresh_config.database_url)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"valmed: cannot answer Prometheus on port {port}: ")
     finally:

@@ -52,7 +52,7 @@ TABLES = {
 NOT_PAGES = {"static", "api", "health", "bootstrap"}
 # What ends the sign-in that it comes with, or may: these have a test of their own.
 ENDING = {"account.change_password", "account.sign_out_everywhere", "staff.change", "staff.reset_second_factor"}
-SHARE = 50  # forms of a page for so many examples of other tests
+SHARE = 100  # forms of a page for so many examples of other tests
 ODD = [
     str(value) for value in (*TEXTS, *COUNTS, *DAYS[:6], *MOMENTS[:6], *CURSORS_OF_NO_LIST[:8], PASSWORD, "٣", "½", "²")
 ]
