@@ -211,7 +211,7 @@ def test_waste_of_a_controlled_drug_asks_for_a_witness(pharmacy: Hospital, scree
     screen.page.fill("#quantity_units", "2")
     screen.page.fill("#note", "dropped")
     screen.page.click("button:has-text('Adjust the stock')")
-    screen.page.wait_for_selector("[role=alert]:has-text('second person')")
+    screen.page.wait_for_selector("[role=alert]:has-text('Ask a colleague of this ward')")
     forgive(screen, "403")
     assert pharmacy.on_hand(shelf) == 10
     assert screen.page.input_value("#note") == "dropped"
