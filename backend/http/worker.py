@@ -238,7 +238,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
         readable, writable, _ = select.select(self.wait_fds, self._outboxes, [], timeout)
         if self.PIPE[0] in readable:
             os.read(self.PIPE[0], 1)
-        return [*readable, *writable]
+        return [*writable, *readable]  # a client that gets more only after a long request would look late
 
     def end_answer(self, outbox: Outbox) -> None:
         """Let go of a client whose answer is written: at once, or when it has read enough of it."""
