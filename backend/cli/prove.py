@@ -9,13 +9,14 @@ import orjson
 from backend.cli.places import ensure_writable
 from backend.embedded.ending import end_once
 from backend.proving import Plan, prove, standing
-from backend.proving.stand import private_postgresql, temporary_folder
+from backend.proving.record import FORM
+from backend.proving.stand import AHEAD_SECONDS, private_postgresql, temporary_folder
 
-CLIENTS = 32
+CLIENTS, NODES, NODES_MAX = 32, 2, 3
 FAULTS_MAX, FAULT_SECONDS = 200, 1.5
 
 
-@click.command("prove")
+@click.command("prove", epilog=FORM)
 @click.option("--seconds", type=click.IntRange(1, 86_400), default=60, show_default=True, help="How long clients work.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the operations and the faults.")
 @click.option(
@@ -23,8 +24,22 @@ FAULTS_MAX, FAULT_SECONDS = 200, 1.5
     type=click.IntRange(0, 100_000),
     help=f"How often something breaks, spread over the time. [default: {FAULTS_MAX}, but not above 2 in 3 s]",
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, NODES_MAX),
+    default=NODES,
+    show_default=True,
+    help=f"Servers on the one database; of several the clock of the last is {AHEAD_SECONDS:.0f} s ahead.",
+)
 @click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here as well.")
-def prove_command(seconds: int, seed: int, faults: int | None, file: Path | None) -> None:
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write here what every client did and heard, in the form below.",
+)
+def prove_command(
+    seconds: int, seed: int, faults: int | None, nodes: int, file: Path | None, history: Path | None
+) -> None:
     """Prove that no fault loses, doubles or invents a change; exit 0 proven, 1 broken.
 
     A private PostgreSQL, the application and 32 clients over HTTP work in two made-up hospitals, while workers and
@@ -32,14 +47,14 @@ def prove_command(seconds: int, seed: int, faults: int | None, file: Path | None
     clients hang up and ask again. Then everything that any client was told is held against the database. The seed draws
     what is done and what breaks; timing is the machine's, so no two runs are the same.
     """
-    if file is not None:
-        ensure_writable(file)
+    for wanted in filter(None, (file, history)):
+        ensure_writable(wanted)
     end_once()  # so that what was started is stopped and removed
     with temporary_folder() as folder, private_postgresql(folder) as server:
         count = min(FAULTS_MAX, round(seconds / FAULT_SECONDS)) if faults is None else faults
-        click.echo(f"seed {seed}: {seconds} s, {CLIENTS} clients, {count} faults, in {folder}")
-        with standing(server, folder, clients=CLIENTS) as stand:
-            report = prove(stand, Plan(seconds, seed, faults=count), lambda line: click.echo(f"  {line}"))
+        click.echo(f"seed {seed}: {seconds} s, {nodes} nodes, {CLIENTS} clients, {count} faults, in {folder}")
+        with standing(server, folder, clients=CLIENTS, nodes=nodes) as stand:
+            report = prove(stand, Plan(seconds, seed, faults=count), lambda line: click.echo(f"  {line}"), file=history)
         click.echo()
         for line in report.lines():
             click.echo(line)

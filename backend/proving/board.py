@@ -3,57 +3,38 @@
 It is only what somebody was told. It may be out of date, and two clients may pick the same: that is the point.
 """
 
-import threading
-from itertools import islice
+import time
+from collections.abc import Callable
 from random import Random
-from typing import Any
 from uuid import UUID
 
-from backend.proving.hospital import Hospital
+from backend.proving.cupboard import Cupboard
+from backend.proving.hospital import CUPBOARD_UNITS, Hospital
+from backend.proving.pool import CROWD, CROWDED, Pool
 from backend.stock.ledger import Shelf
-
-POOL_SIZE_MAX = 400
-CROWDED, CROWD = 0.3, 3  # how often a client goes for one of how many that others go for too
-
-
-class Pool:
-    """Things by id with what is known of each; the oldest go when there are too many."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, Any] = {}
-
-    def put(self, thing: str, knowledge: Any) -> None:
-        """Remembers it, or the newer knowledge of it."""
-        with self._lock:
-            self._known[thing] = knowledge
-            while len(self._known) > POOL_SIZE_MAX:
-                del self._known[next(iter(self._known))]
-
-    def pick(self, chance: Random) -> tuple[str, Any] | None:
-        """One of them, often one of the oldest few, so that clients meet; None where there is none."""
-        crowded, place = chance.random() < CROWDED, chance.random()
-        with self._lock:
-            size = min(CROWD, len(self._known)) if crowded else len(self._known)
-            return next(islice(self._known.items(), int(size * place), None), None)
-
-    def drop(self, thing: str, knowledge: Any) -> None:
-        """Forgets it, unless somebody has learned something newer of it."""
-        with self._lock:
-            if thing in self._known and self._known[thing] == knowledge:
-                del self._known[thing]
 
 
 class Board:
     """Everything that can be worked on."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(
+        self,
+        hospital: Hospital,
+        now: Callable[[], float] = time.monotonic,
+        has_arrived: Callable[[tuple[str, str]], bool] = lambda key: False,
+    ) -> None:
+        """`now` tells the seconds of the run, `has_arrived` of an operation's key whether ValMed has got a request."""
         self.hospital = hospital
+        self.cupboards = [
+            Cupboard(shelf, patients, CUPBOARD_UNITS, now, has_arrived)
+            for shelf, patients in hospital.cupboards.items()
+        ]
+        self.wards = {str(order_id): str(ward_id) for order_id, ward_id in hospital.orders.items()}  # by order
         self.orders = Pool()  # -> the next dose
         for order_id in hospital.orders:
             self.orders.put(str(order_id), 1)
         self.given = Pool()  # administration -> order, dose
-        self.leftovers = Pool()  # administration of one lot -> units
+        self.leftovers = Pool()  # administration of one lot -> order, units
         self.requested = Pool()  # transfer
         self.dispatched = Pool()  # transfer -> (drug, lot, units) of each lot
         self.counts = Pool()  # open count -> its lots

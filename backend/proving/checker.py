@@ -12,23 +12,27 @@ from typing import Any
 
 from backend.config import Config
 from backend.models import Base
-from backend.proving import teams
+from backend.proving.checks import boards, people, picking, teams, trail
+from backend.proving.checks.answers import Entries
+from backend.proving.checks.clocks import strayed
+from backend.proving.checks.cupboards import Cupboards, Tally, counts_of_variances
+from backend.proving.checks.isolation import NOT_FOUND, admitted, leaks
 from backend.proving.exchange import Reply
 from backend.proving.faults import Downtime
 from backend.proving.history import BUSY, UNDERSTANDING, Attempt, History, Operation
-from backend.proving.isolation import NOT_FOUND, admitted, leaks
 from backend.proving.stand import Stand, ask, read
 from backend.reports.verification import Finding, verify
 
 EXAMPLES_MAX = 10
 # Refusals that no client of ours deserves: its requests are well-formed, its token is good, its key its own. And what
 # only a constraint refused, the use case should have.
+KEY_REUSED, FORBIDDEN = "idempotency_key_reused", "forbidden"
 BUGS = frozenset(
     {
         "validation_failed",
         "not_authenticated",
-        "forbidden",
-        "idempotency_key_reused",
+        FORBIDDEN,
+        KEY_REUSED,
         "constraint_violated",
         "value_out_of_range",
         "bad_request",
@@ -40,7 +44,7 @@ TRIES_SECONDS = 0.9 * min(Config.retry_seconds_max, Config.lock_timeout_ms / 100
 GAVE_UP = f"503 only after the application tried for {TRIES_SECONDS:.1f} s, or while PostgreSQL let nobody in"
 AFTERMATH_SECONDS = 1.0  # after PostgreSQL is up a connection may fail that was asked for before
 TRANSACTIONS = """SELECT organization_id::text, split_part(request_id, '.', 1), count(DISTINCT transaction_id)
-  FROM audit_events WHERE request_id ~ '^[0-9]+-[0-9]+(-2)?[.]' GROUP BY 1, 2"""
+  FROM audit_events WHERE request_id ~ '^[0-9]+-[0-9]+(-[23])?[.]' GROUP BY 1, 2"""
 ANSWERS = "SELECT organization_id::text, key, sha256(answer) FROM idempotency_keys"
 LEDGER = """SELECT reference_id::text, reason::text, sum(units) FROM stock_movements
   WHERE actor_id IS NOT NULL GROUP BY 1, 2 HAVING sum(units) <> 0"""
@@ -86,11 +90,12 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All checks, the balance of units of each hospital, and the places on care teams."""
+    """All checks, the balance of units of each hospital, the places on care teams, and what was counted."""
 
     checks: Sequence[Check]
     units: dict[str, Units]
     seats: teams.Seats
+    cupboards: Tally
 
     @property
     def proven(self) -> bool:
@@ -98,15 +103,19 @@ class Verdict:
         return not any(check.broken for check in self.checks)
 
 
-def check(history: History, stand: Stand, downtimes: Sequence[Downtime] = ()) -> Verdict:
-    """Every check, on a stand at rest: no client asks and no request is under way."""
-    operations, changes = history.operations, history.changes
+def check(history: History, stand: Stand, downtimes: Sequence[Downtime] = (), unaware: Sequence[str] = ()) -> Verdict:
+    """Every check, on a stand at rest: no client asks and no request is under way.
+
+    `unaware` are the nodes that did not say how far their clock is off.
+    """
+    operations = history.operations
+    changes = [change for change in history.changes if not change.borrowed]
     units, (unlike_seats, seats) = _units(changes, stand), teams.compare(changes, stand)
     told = [
-        _check("Every operation was answered in the end", (op for op in changes if not op.ended)),
+        _check("Every operation was answered in the end", (op for op in history.changes if not op.ended)),
         _check("No answer is a 5xx but 503", _failures(operations)),
         _check(GAVE_UP, _given_up(operations, downtimes)),
-        _check("No refusal speaks of a bug", (op for op in changes if _speaks_of_a_bug(op))),
+        _check("No refusal speaks of a bug", (op for op in history.changes if _speaks_of_a_bug(op))),
     ]
     there = _check_transactions(changes, _transactions(stand))
     repeats = [
@@ -132,7 +141,42 @@ def check(history: History, stand: Stand, downtimes: Sequence[Downtime] = ()) ->
         _check("Who asks with an id of another hospital finds nothing and changes nothing", admitted(changes)),
     ]
     verified = _checks_of_verify(verify(stand.owner_url, Base.metadata))
-    return Verdict([*told, *there, *repeats, *stock, *care, *apart, *verified], units, seats)
+    cupboards = Cupboards(changes, counts_of_variances(stand))
+    content = _check_content(operations, changes, stand, cupboards)
+    time = [
+        _check("Every moment on record lies between its request and its answer", strayed(changes, history, stand)),
+        _check("A node whose clock is off says so", unaware),
+    ]
+    checks = [*told, *there, *repeats, *stock, *content, *time, *care, *apart, *verified]
+    return Verdict(checks, units, seats, cupboards.tally())
+
+
+def _check_content(
+    operations: Sequence[Operation], changes: Sequence[Operation], stand: Stand, cupboards: Cupboards
+) -> list[Check]:
+    """Check what answers say beside that it is done, which lots were taken, by whom, and what was physically there."""
+    picks, entries = picking.replay(stand), Entries(stand)
+    return [
+        _check("What is left on the shelf by an answer is left by the ledger", entries.other_balances(changes)),
+        _check("The lots of an answer are those of the ledger", entries.other_lots(changes)),
+        _check("The first to expire was taken first", picks.out_of_order),
+        _check("No lot was taken that had expired", picks.expired),
+        _check("No lot was taken that was on hold", picks.on_hold),
+        _check("No lot was taken that was recalled", picks.recalled),
+        _check("The names on record are those of who asked and who witnessed", people.misnamed(changes, stand)),
+        _check("Only nurses of the ward gave, before witnesses of the ward", people.strangers(changes, stand)),
+        _check("A key answers nobody but the person who used it first", (op for op in operations if _is_lent(op))),
+        _check("A board that was read after an answer shows it", boards.stale(operations)),
+        _check("The audit trail retells every row of every table", trail.gaps(stand)),
+        _check("A count finds missing what is missing, and nothing else", cupboards.false_variances()),
+        _check("No variance was written off that was none, or was written off before", cupboards.false_write_offs()),
+    ]
+
+
+def _is_lent(operation: Operation) -> bool:
+    """Tell whether somebody else's key got another answer than that it is somebody else's."""
+    answered = operation.acknowledged is not None or (bool(operation.replies) and operation.refusal != KEY_REUSED)
+    return bool(operation.borrowed) and answered
 
 
 def _transactions(stand: Stand) -> dict[tuple[str, str], int]:
@@ -186,7 +230,15 @@ def _speaks_of_a_bug(operation: Operation) -> bool:
     """A probe may be told that there is no such thing, nobody else: nothing is ever taken away."""
     if operation.refusal and not operation.probe and operation.replies[-1].status == NOT_FOUND:
         return True
-    return operation.refusal in BUGS - {operation.wish.excused}
+    return operation.refusal in BUGS - {operation.wish.excused, *_deserved(operation)}
+
+
+def _deserved(operation: Operation) -> Iterator[str]:
+    """List the refusals that this person, or this key, has to expect."""
+    if operation.borrowed:
+        yield KEY_REUSED
+    if operation.wish.ward_id and not operation.person.works_on(operation.wish.ward_id):
+        yield FORBIDDEN
 
 
 def _check_transactions(changes: Sequence[Operation], transactions: dict[tuple[str, str], int]) -> list[Check]:

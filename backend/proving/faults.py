@@ -82,7 +82,7 @@ def _kill(backend: int) -> bool:
 
 
 def _kill_worker(stand: Stand, chance: Random) -> bool:
-    return stand.application.kill_worker(chance)
+    return chance.choice(stand.nodes).kill_worker(chance)
 
 
 def _terminate_backends(stand: Stand, _chance: Random) -> bool:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ class Attempt:
     sent_at: float
     answered_at: float
     reply: Reply | None
+    node: int = 0
 
     @property
     def settled(self) -> bool:
@@ -35,7 +37,8 @@ class Operation:
     """One change that a client wanted, under one key, with every attempt at it.
 
     `name` is the stem of the key and of the request ids, which the audit trail keeps; every hospital has the same
-    names. A `probe` asks with what another hospital has.
+    names. A `probe` asks with what another hospital has; `borrowed` is the key of somebody else with whom it is asked.
+    Attempts go to the nodes in turn, the first to `home`.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Operation:
     person: Person
     wish: Wish
     probe: bool = False
+    borrowed: str = ""
+    home: int = 0
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
@@ -59,6 +64,17 @@ class Operation:
     def acknowledged(self) -> Reply | None:
         """The first answer that says it is done."""
         return next((reply for reply in self.replies if reply.status in UNDERSTANDING), None)
+
+    @property
+    def content(self) -> Any:
+        """What the acknowledgement says; None where there is none, or it has no body."""
+        reply = self.acknowledged
+        return orjson.loads(reply.body) if reply is not None and reply.body else None
+
+    @property
+    def began_at(self) -> float:
+        """When it was first sent."""
+        return self.attempts[0].sent_at
 
     @property
     def acknowledging(self) -> Attempt | None:
@@ -86,47 +102,52 @@ class Operation:
     @property
     def changed(self) -> bool:
         """Whether the answer says that something was changed: a round may have been refused order by order."""
-        return self.acknowledged is not None and self.wish.changes(_content(self.acknowledged))
+        return self.acknowledged is not None and self.wish.changes(self.content)
 
     @property
     def posted(self) -> list[Posted]:
         """The units that the answer says have moved."""
         if self.acknowledged is None:
             return []
-        return [posted for posted in self.wish.posts(_content(self.acknowledged)) if posted.units]
+        return [posted for posted in self.wish.posts(self.content) if posted.units]
 
     @property
     def seats(self) -> list[Seat]:
         """The places on care teams that the answer says have begun or ended."""
-        return [] if self.acknowledged is None else list(self.wish.seats(_content(self.acknowledged)))
+        return [] if self.acknowledged is None else list(self.wish.seats(self.content))
 
     def conclude(self) -> None:
         """Tells the board what came of it. What a probe asked with was another board's, which learns nothing."""
-        if self.probe:
+        if self.probe or self.borrowed:
             return
         if self.acknowledged is None:
-            self.wish.forget()
+            self.wish.forget(certain=self.ended and not self.uncertain)
         else:
-            self.wish.learn(_content(self.acknowledged))
-
-
-def _content(reply: Reply) -> Any:
-    """What an answer says; None where it has no body."""
-    return orjson.loads(reply.body) if reply.body else None
+            self.wish.learn(self.content)
 
 
 class History:
     """All operations of a run. Safe to add to from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float | None = None) -> None:
+        """Begin the history at `began` seconds of time.monotonic(), or now."""
         self._lock = threading.Lock()
         self._operations: list[Operation] = []
-        self._began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
+        self._began_at = datetime.now(UTC) - timedelta(seconds=self.now())
         self.concluded = self.acknowledged = 0  # so far: changes that have ended, and those that were done
 
     def now(self) -> float:
         """Seconds since the run began."""
-        return time.monotonic() - self._began
+        return self.moment_of(time.monotonic())
+
+    def moment_of(self, monotonic: float) -> float:
+        """Turn seconds of time.monotonic() into seconds since the run began."""
+        return monotonic - self.began
+
+    def time_of(self, moment: float) -> datetime:
+        """Tell the time of day at `moment` of the run, by the clock of this machine, which is PostgreSQL's."""
+        return self._began_at + timedelta(seconds=moment)
 
     def add(self, operation: Operation) -> None:
         """From now on it counts, whatever becomes of it."""

@@ -5,11 +5,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
+from backend.proving import application, record
 from backend.proving.acts import ACTS, Act
 from backend.proving.board import Board
 from backend.proving.checker import check
+from backend.proving.checks import clocks
+from backend.proving.checks.cupboards import note_arrivals
 from backend.proving.clients import SETTLE_SECONDS_MAX, Client, Desk, ask, settle
 from backend.proving.faults import BACKENDS, KINDS, Kind, Saboteur
 from backend.proving.history import History
@@ -40,23 +44,31 @@ class NoRest(RuntimeError):
     """Connections of the application did not end: nothing can be said of a database that still changes."""
 
 
-def prove(stand: Stand, plan: Plan, say: Callable[[str], None] = lambda line: None) -> Report:
-    """What came of `plan` on a fresh stand. `say` gets a line now and then. Raises NoRest, NotStarted."""
+def prove(
+    stand: Stand, plan: Plan, say: Callable[[str], None] = lambda line: None, *, file: Path | None = None
+) -> Report:
+    """What came of `plan` on a fresh stand. `say` gets a line now and then, `file` the history (record.py).
+
+    Raises NoRest, NotStarted, OSError.
+    """
     history, tricks = History(), list[str]()
-    boards = {hospital.slug: Board(hospital) for hospital in stand.hospitals}
-    desk = Desk(stand.application.port, history, boards, tricks)
+    boards = {hospital.slug: Board(hospital, history.now, stand.proxy.arrivals.any_of) for hospital in stand.hospitals}
+    desk = Desk([node.port for node in stand.nodes], history, boards, tricks)
     saboteur = Saboteur(stand, history, seed=plan.seed, seconds=plan.seconds, count=plan.faults, kinds=plan.kinds)
     _work(stand, desk, saboteur, plan, say)
-    tried_again = stand.application.retries()
+    tried_again, unaware = application.retries(stand.nodes), list(clocks.unaware(stand.nodes))
     say("at rest: stopping the application")
     _rest(stand)
     if plan.asks_again:
         say("starting it again, asking for everything that is not certain")
-        stand.application.start()
+        application.start(stand.nodes)
         _settle(desk, plan)
-        stand.application.stop()
+        application.stop(stand.nodes)
+    note_arrivals(history, stand)
+    if file is not None:
+        record.write(file, history, saboteur.faults, stand, seed=plan.seed)
     say("checking")
-    verdict = check(history, stand, saboteur.downtimes)
+    verdict = check(history, stand, saboteur.downtimes, unaware)
     return summarise(
         history,
         saboteur.faults,
@@ -104,7 +116,7 @@ def _progress(desk: Desk, saboteur: Saboteur) -> str:
 
 def _rest(stand: Stand) -> None:
     """Ends whatever is under way, also what no client waits for any more."""
-    stand.application.stop()
+    application.stop(stand.nodes)
     ends = time.monotonic() + REST_SECONDS_MAX
     while ask_database(stand.superuser_url, BACKENDS):
         if time.monotonic() > ends:

@@ -1,8 +1,8 @@
 """A PostgreSQL proxy on a unix socket that can stall, cut, and lie in wait for a COMMIT.
 
-It copies bytes both ways, reads each connection's backend process id from the start-up messages and looks for the
-driver's `COMMIT` message. To the client a COMMIT that was cut before it went out and one whose answer was withheld look
-the same: nothing comes back.
+It copies bytes both ways, reads each connection's backend process id from the start-up messages, looks for the driver's
+`COMMIT` message, and notes which requests have arrived (arrivals.py). To the client a COMMIT that was cut before it
+went out and one whose answer was withheld look the same: nothing comes back.
 """
 
 import contextlib
@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from backend.proving.arrivals import Arrivals
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 BACKEND_KEY = b"K\x00\x00\x00\x0c"  # BackendKeyData of protocol 3.0: the process id follows
@@ -46,6 +48,7 @@ class Proxy:
 
     def __init__(self, folder: Path, port: int, upstream: str | tuple[str, int]) -> None:
         self._upstream = upstream
+        self.arrivals = Arrivals()
         self._ambushes: deque[Ambush] = deque()
         self._flowing = threading.Event()
         self._flowing.set()
@@ -131,6 +134,7 @@ class _Link:
         """Hands on what the client says until one of them goes."""
         with contextlib.suppress(OSError):
             while data := self._client.recv(65_536):
+                self._proxy.arrivals.note(data)
                 self._proxy.wait_until_flowing()
                 ambush = self._proxy.next_ambush() if COMMIT in data else None
                 if ambush is None:

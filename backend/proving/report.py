@@ -74,6 +74,7 @@ class Report:
             },
             "units": {slug: _as_plain(units) for slug, units in self.verdict.units.items()},
             "care_team_seats": {**asdict(self.verdict.seats), "missing": self.verdict.seats.missing},
+            "cupboards": asdict(self.verdict.cupboards),
             "checks": [
                 {"title": check.title, "broken": check.broken, "examples": list(check.examples)}
                 for check in self.verdict.checks
@@ -103,6 +104,11 @@ class Report:
         seats = self.verdict.seats
         yield f"  care teams: {seats.begun:,} places begun, {seats.ended:,} ended" + (
             f", {seats.missing:,} NOT THE SAME IN THE DATABASE" if seats.missing else ""
+        )
+        tally = self.verdict.cupboards
+        yield (
+            f"  cupboards: {tally.counts:,} counts against what was there, {tally.exact:,} to the unit,"
+            f" {tally.in_company:,} while ValMed had a request under way; {tally.written_off:,} variances written off"
         )
         yield ""
         for check in self.verdict.checks:

@@ -1,4 +1,4 @@
-"""What the proof stands on: a private PostgreSQL, a proxy in front of it, the application behind the proxy, a hospital.
+"""What the proof stands on: a private PostgreSQL, a proxy in front of it, the nodes of the application, hospitals.
 
 PostgreSQL runs with its durable defaults (fsync, synchronous_commit) unless the caller starts it otherwise.
 """
@@ -20,14 +20,16 @@ from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect, create_database
 from backend.embedded import Server
 from backend.embedded.ending import Ended
-from backend.proving.application import Application
+from backend.proving import application
+from backend.proving.application import Node
 from backend.proving.hospital import SLUGS, Hospital, Person, open_hospital
 from backend.proving.proxy import Proxy
 from backend.stock.ledger import Shelf
 
 OWNER = "valmed_owner"
 PORT = 5432  # of the proxy's socket's name only
-WORKERS = 4
+WORKERS = 4  # of all nodes together
+AHEAD_SECONDS = 120.0  # the clock of the last of several nodes
 ROWS_READ = 5_000
 
 
@@ -37,7 +39,7 @@ class Stand:
 
     server: Server
     proxy: Proxy
-    application: Application
+    nodes: tuple[Node, ...]
     hospitals: tuple[Hospital, ...]
     owner_url: URL  # of the database, past the proxy
 
@@ -82,29 +84,37 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def standing(server: Server, folder: Path, *, clients: int, hospitals: int = len(SLUGS)) -> Iterator[Stand]:
+def standing(
+    server: Server, folder: Path, *, clients: int, hospitals: int = len(SLUGS), nodes: int = 1
+) -> Iterator[Stand]:
     """A stand on a database of its own on `server`, with a person for each of `clients` in one of the `hospitals`.
 
-    Logs and the proxy's socket are in `folder`. Raises NotStarted, ConfigError, EmbeddedError.
+    Of several `nodes` the last has its clock AHEAD_SECONDS ahead. Logs and the proxy's socket are in `folder`. Raises
+    NotStarted, ConfigError, EmbeddedError.
     """
     name = f"proof_{uuid.uuid4().hex[:12]}"
     create_database(make_url(server.url()), owner=OWNER, database=name)
-    config = Config(database_url=server.url(name, OWNER), workers=WORKERS)
+    config = Config(database_url=server.url(name, OWNER), workers=max(1, WORKERS // nodes))
     migrate.upgrade(config)
     place = Path(tempfile.mkdtemp(prefix="valmed-proxy-"))  # short: a socket's path may have 100 characters
     proxy = Proxy(place, PORT, f"{server.socket_dir}/.s.PGSQL.{PORT}")
     settings = {
         "VALMED_APPLICATION_DATABASE_URL": _through(application_url(config), place),
-        "VALMED_WORKERS": str(WORKERS),
+        "VALMED_WORKERS": str(config.workers),
         "VALMED_LOG_LEVEL": "WARNING",
     }
-    application = Application(settings, folder / f"{name}.log")
+    ahead = [0.0] * (nodes - 1) + [AHEAD_SECONDS if nodes > 1 else 0.0]
+    started = tuple(
+        Node(settings, folder / f"{name}-{number}.log", ahead_seconds=seconds)
+        for number, seconds in enumerate(ahead, start=1)
+    )
     try:
+        application.launch(started)
         opened = _open(config, SLUGS[:hospitals], clients // hospitals)
-        application.start()
-        yield Stand(server, proxy, application, opened, normalised_url(config.database_url))
+        application.wait_until_ready(started)
+        yield Stand(server, proxy, started, opened, normalised_url(config.database_url))
     finally:
-        application.stop()
+        application.stop(started)
         proxy.close()
         shutil.rmtree(place, ignore_errors=True)
 

@@ -27,5 +27,7 @@ def surroundings(stand: Stand) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1),
+        "nodes": len(stand.nodes),
         "workers": WORKERS,
+        "clock_ahead_seconds": max(node.ahead_seconds for node in stand.nodes),
     }

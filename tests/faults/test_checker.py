@@ -13,7 +13,7 @@ from backend.actor import Role
 from backend.db.provision import connect
 from backend.embedded import Server
 from backend.proving import Stand, standing
-from backend.proving.acts.wish import Posted, Seat, Wish, of_shelf
+from backend.proving.acts.wish import Posted, Seat, Shown, Wish, of_shelf
 from backend.proving.board import Board
 from backend.proving.checker import GAVE_UP, check
 from backend.proving.clients import Desk, ask
@@ -22,6 +22,7 @@ from backend.proving.faults import Downtime
 from backend.proving.history import Attempt, History, Operation
 
 pytestmark = pytest.mark.faults
+LATER = 1000  # seconds of the run: after everything that has really happened
 LOT = {"lot_number": "L", "expires_on": "2199-01-01", "quantity_units": 5}
 
 
@@ -45,7 +46,7 @@ def received(stand: Stand) -> History:
     receipt = Operation(f"{pharmacist.number}-1", "receipt", pharmacist, wish)
     history.add(receipt)
     for _ in range(2):
-        ask(receipt, Desk(stand.application.port, history, {north.slug: Board(north)}, []))
+        ask(receipt, Desk([node.port for node in stand.nodes], history, {north.slug: Board(north)}, []))
     return history
 
 
@@ -55,14 +56,14 @@ def broken(history: History, stand: Stand, *downtimes: Downtime) -> set[str]:
 
 def retold(history: History, tell: Callable[[Operation], Operation]) -> History:
     """The same history with one operation told another way."""
-    told = History()
+    told = History(history.began)
     (receipt,) = history.operations
     told.add(tell(replace(receipt, attempts=list(receipt.attempts))))
     return told
 
 
 def heard(*replies: Reply | None) -> list[Attempt]:
-    return [Attempt(0, 0, reply) for reply in replies]
+    return [Attempt(LATER, LATER, reply) for reply in replies]
 
 
 def test_the_truth_is_not_broken(received: History, stand: Stand) -> None:
@@ -119,10 +120,61 @@ def test_other_bytes_are_seen(received: History, stand: Stand) -> None:
     assert broken(retold(received, altered), stand) == {"Every repeat got the same bytes, those that are stored"}
 
 
+def test_another_figure_and_another_lot_are_seen(received: History, stand: Stand) -> None:
+    def altered(receipt: Operation) -> Operation:
+        said = {**orjson.loads(receipt.replies[0].body), "on_hand_units": 1, "lot_number": "M"}
+        other = replace(receipt.replies[0], body=orjson.dumps(said))
+        return replace(receipt, attempts=[replace(receipt.attempts[0], reply=other)])
+
+    assert broken(retold(received, altered), stand) == {
+        "Every repeat got the same bytes, those that are stored",
+        "What is left on the shelf by an answer is left by the ledger",
+        "The lots of an answer are those of the ledger",
+    }
+
+
+def test_somebody_elses_name_is_seen(received: History, stand: Stand) -> None:
+    other = next(person for person in stand.hospitals[0].people if person.actor.role is Role.NURSE)
+    assert broken(retold(received, lambda receipt: replace(receipt, person=other)), stand) == {
+        "The names on record are those of who asked and who witnessed"
+    }
+
+
+def test_a_moment_outside_of_the_request_is_seen(received: History, stand: Stand) -> None:
+    def earlier(receipt: Operation) -> Operation:
+        return replace(receipt, attempts=[replace(each, answered_at=-60) for each in receipt.attempts])
+
+    assert broken(retold(received, earlier), stand) == {
+        "Every moment on record lies between its request and its answer"
+    }
+
+
+def test_a_key_that_is_lent_is_seen(received: History, stand: Stand) -> None:
+    (receipt,) = received.operations
+    told = retold(received, lambda receipt: receipt)
+    lent = replace(receipt, name=f"{receipt.name}-3", borrowed=receipt.name, attempts=receipt.attempts[1:])
+    told.add(lent)
+    assert broken(told, stand) == {"A key answers nobody but the person who used it first"}
+    lent.attempts = heard(Reply(422, False, orjson.dumps({"code": "idempotency_key_reused"})))
+    assert broken(told, stand) == set()
+
+
+@pytest.mark.parametrize(("dose", "is_stale"), [(1, True), (None, True), (2, False), (3, False)])
+def test_a_board_from_before_the_answer_is_seen(
+    received: History, stand: Stand, dose: int | None, is_stale: bool
+) -> None:
+    (receipt,) = received.operations
+    told = retold(received, lambda receipt: receipt)
+    wish = Wish("/mar", method="GET", expects=[Shown("ward", "order", 2, open=True)])
+    body = orjson.dumps({"truncated": False, "orders": {"order": dose}})
+    told.add(Operation("0-1-4", "read a board", receipt.person, wish, attempts=heard(Reply(200, False, body))))
+    assert broken(told, stand) == ({"A board that was read after an answer shows it"} if is_stale else set())
+
+
 def test_503_is_excused_while_postgresql_is_down(received: History, stand: Stand) -> None:
     told = retold(received, lambda receipt: replace(receipt, attempts=[*receipt.attempts, *heard(TOO_SOON)]))
     assert broken(told, stand) == {GAVE_UP}
-    assert broken(told, stand, Downtime(0, 1)) == set()
+    assert broken(told, stand, Downtime(LATER, LATER + 1)) == set()
 
 
 def test_an_id_of_another_hospital_is_seen(received: History, stand: Stand) -> None:
@@ -155,9 +207,9 @@ def test_a_seat_that_nobody_has_is_seen(received: History, stand: Stand) -> None
 def test_a_second_transaction_of_one_operation_is_seen(received: History, stand: Stand) -> None:
     """Last in this file: it changes the database."""
     (receipt,) = received.operations
+    (owner, name), person = receipt.key, receipt.person.actor.user_id
     with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            f"SET app.organization_id = '{receipt.key[0]}'; SET app.user_id = ''; SET app.request_id ="
-            f" '{receipt.name}.7'; UPDATE wards SET version = version + 1 WHERE organization_id = '{receipt.key[0]}'"
-        )
+        cursor.execute(f"SET app.organization_id = '{owner}'; SET app.user_id = '{person}'")
+        cursor.execute(f"SET app.request_id = '{name}.7'")
+        cursor.execute(f"UPDATE wards SET version = version + 1 WHERE organization_id = '{owner}'")
     assert broken(received, stand) == {"No change is there twice"}

@@ -18,7 +18,11 @@ def wish_transfer(board: Board, chance: Random, _number: int) -> Wish:
         for drug_id in dict.fromkeys((source.drug_id, other.drug_id))
     ]
     body = {"source_ward_id": str(source.ward_id), "destination_ward_id": str(there), "lines": lines}
-    return Wish("/transfers", body, learn=lambda answer: board.requested.put(answer["id"], None))
+
+    def learn(answer: Any) -> None:
+        board.requested.put(answer["id"], str(there))
+
+    return Wish("/transfers", body, learn=learn, ward_id=str(there))
 
 
 def wish_dispatch(board: Board, chance: Random, _number: int) -> Wish | None:
@@ -38,7 +42,7 @@ def wish_dispatch(board: Board, chance: Random, _number: int) -> Wish | None:
             for line in answer["lines"]
             for lot in line["lots"]
         ]
-        board.dispatched.put(transfer_id, lots)
+        board.dispatched.put(transfer_id, (known, lots))
 
     def posts(answer: Any) -> list[Posted]:
         return [Posted(transfer_id, "transfer_out", -sum(line["dispatched_units"] for line in answer["lines"]))]
@@ -51,8 +55,8 @@ def wish_arrival(board: Board, chance: Random, _number: int) -> Wish | None:
     picked = board.dispatched.pick(chance)
     if picked is None:
         return None
-    transfer_id, lots = picked
-    about = [(board.dispatched, transfer_id, lots)]
+    transfer_id, (ward_id, lots) = picked
+    about = [(board.dispatched, transfer_id, (ward_id, lots))]
     all_of_it = chance.random() < 0.7
     lines = [
         {"drug_id": drug_id, "lot_id": lot_id, "quantity_units": units if all_of_it else chance.randint(0, units)}
@@ -67,6 +71,7 @@ def wish_arrival(board: Board, chance: Random, _number: int) -> Wish | None:
         {"lines": lines},
         learn=lambda answer: drop(about),
         posts=posts,
+        ward_id=ward_id,
         about=about,
     )
 
@@ -75,11 +80,14 @@ def wish_count(board: Board, chance: Random, _number: int) -> Wish:
     """A ward's lots of one drug are to be counted."""
     shelf = board.shelf(chance)
 
-    def learn(answer: Any) -> None:
-        board.counts.put(answer["id"], [line["lot_id"] for line in answer["lines"]])
+    ward_id = str(shelf.ward_id)
 
-    body = {"ward_id": str(shelf.ward_id), "drug_ids": [str(shelf.drug_id)]}
-    return Wish("/counts", body, learn=learn, excused="validation_failed")  # there may be nothing to count
+    def learn(answer: Any) -> None:
+        board.counts.put(answer["id"], (ward_id, [line["lot_id"] for line in answer["lines"]]))
+
+    body = {"ward_id": ward_id, "drug_ids": [str(shelf.drug_id)]}
+    # There may be nothing to count.
+    return Wish("/counts", body, learn=learn, ward_id=ward_id, excused="validation_failed")
 
 
 def wish_counting(board: Board, chance: Random, _number: int) -> Wish | None:
@@ -87,13 +95,14 @@ def wish_counting(board: Board, chance: Random, _number: int) -> Wish | None:
     picked = board.counts.pick(chance)
     if picked is None:
         return None
-    count_id, lots = picked
+    count_id, (ward_id, lots) = picked
     lines = [{"lot_id": lot_id, "counted_units": chance.randint(0, COUNTED_UNITS_MAX)} for lot_id in lots]
     return Wish(
         f"/counts/{count_id}/lines",
         {"lines": lines},
-        learn=lambda answer: board.counted.put(count_id, lots),
-        about=[(board.counts, count_id, lots)],
+        learn=lambda answer: board.counted.put(count_id, (ward_id, lots)),
+        ward_id=ward_id,
+        about=[(board.counts, count_id, (ward_id, lots))],
     )
 
 
@@ -102,18 +111,20 @@ def wish_count_end(board: Board, chance: Random, _number: int) -> Wish | None:
     picked = board.counted.pick(chance)
     if picked is None:
         return None
-    count_id, lots = picked
+    count_id, known = picked
     verb = "cancel" if chance.random() < 0.2 else "complete"
-    about = [(board.counted, count_id, lots), (board.counts, count_id, lots)]
-    return Wish(f"/counts/{count_id}/{verb}", learn=lambda answer: drop(about), about=about)
+    about = [(board.counted, count_id, known), (board.counts, count_id, known)]
+    return Wish(f"/counts/{count_id}/{verb}", learn=lambda answer: drop(about), ward_id=known[0], about=about)
 
 
 def wish_look(board: Board, _chance: Random, _number: int) -> Wish:
-    """Looks for discrepancies: their ids are in no other answer."""
+    """Looks for discrepancies: their ids are in no other answer. Those of cupboards are not theirs (cupboards.py)."""
+    cupboards = {str(cupboard.shelf.ward_id) for cupboard in board.cupboards}
 
     def learn(answer: Any) -> None:
         for found in answer["items"]:
-            board.discrepancies.put(found["id"], (found["kind"], found["variance_units"]))
+            if found["ward_id"] not in cupboards:
+                board.discrepancies.put(found["id"], (found["kind"], found["variance_units"]))
 
     return Wish("/discrepancies?status=open&limit=50", method="GET", learn=learn)
 
@@ -130,11 +141,11 @@ def wish_resolution(board: Board, chance: Random, _number: int) -> Wish | None:
     resolution = chance.choice(ways)
     about = [(board.discrepancies, discrepancy_id, (kind, variance))]
 
-    def posts(_answer: Any) -> list[Posted]:
+    def posts(answer: Any) -> list[Posted]:
         if kind == "transfer" and resolution != "loss":
-            return [Posted(discrepancy_id, "transfer_in", -variance)]
+            return [Posted(discrepancy_id, "transfer_in", -answer["variance_units"])]
         moves = kind == "count" and resolution != "miscount"
-        return [Posted(discrepancy_id, resolution, variance)] if moves else []
+        return [Posted(discrepancy_id, resolution, answer["variance_units"])] if moves else []
 
     return Wish(
         f"/discrepancies/{discrepancy_id}/resolve",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from backend.proving.acts.wish import Posted, Wish, drop, of_shelf
+from backend.proving.acts.wish import Posted, Shown, Wish, drop, of_shelf
 from backend.proving.board import Board
 
 
@@ -19,7 +19,17 @@ def wish_order(board: Board, chance: Random, _number: int) -> Wish:
         "doses": doses,
         **({"interval_minutes": 60} if doses > 1 else {}),
     }
-    return Wish("/orders", body, learn=lambda answer: board.orders.put(answer["id"], 1))
+
+    def learn(answer: Any) -> None:
+        board.wards[answer["id"]] = str(shelf.ward_id)
+        board.orders.put(answer["id"], 1)
+
+    return Wish(
+        "/orders",
+        body,
+        learn=learn,
+        shows=lambda answer: [Shown(str(shelf.ward_id), answer["id"], 1, open=True)],
+    )
 
 
 def wish_end(board: Board, chance: Random, _number: int) -> Wish | None:
@@ -40,7 +50,13 @@ def _learn_dose(board: Board, answer: Any) -> None:
         board.orders.put(order_id, dose + 1)
     board.given.put(answer["administration_id"], (order_id, dose))
     if len(answer.get("lots", ())) == 1:
-        board.leftovers.put(answer["administration_id"], answer["quantity_units"])
+        board.leftovers.put(answer["administration_id"], (order_id, answer["quantity_units"]))
+
+
+def _shows_next(board: Board, answer: Any) -> Shown:
+    """What a board shows after a dose was recorded."""
+    order_id = answer["order_id"]
+    return Shown(board.wards[order_id], order_id, answer["dose"] + 1, open=answer["status"] == "active")
 
 
 def _posts_dose(answer: Any) -> Iterable[Posted]:
@@ -58,6 +74,8 @@ def wish_dose(board: Board, chance: Random, _number: int) -> Wish | None:
         {"dose": dose},
         learn=lambda answer: _learn_dose(board, answer),
         posts=_posts_dose,
+        shows=lambda answer: [_shows_next(board, answer)],
+        ward_id=board.wards[order_id],
         about=[(board.orders, order_id, dose)],
     )
 
@@ -84,6 +102,7 @@ def wish_round(board: Board, chance: Random, _number: int) -> Wish | None:
         {"order_ids": list(picked), "doses": doses},
         learn=learn,
         posts=lambda answer: [posted for result in _fulfilled(answer) for posted in _posts_dose(result)],
+        shows=lambda answer: [_shows_next(board, result) for result in _fulfilled(answer)],
         changes=lambda answer: bool(_fulfilled(answer)),
     )
 
@@ -98,6 +117,8 @@ def wish_skip(board: Board, chance: Random, _number: int) -> Wish | None:
         f"/orders/{order_id}/skip",
         {"reason": chance.choice(("held", "refused", "unavailable")), "dose": dose},
         learn=lambda answer: _learn_dose(board, answer),
+        shows=lambda answer: [_shows_next(board, answer)],
+        ward_id=board.wards[order_id],
         about=[(board.orders, order_id, dose)],
     )
 
@@ -119,6 +140,7 @@ def wish_error(board: Board, chance: Random, _number: int) -> Wish | None:
         {"reason": "proof"},
         learn=learn,
         posts=lambda answer: [Posted(administration_id, "correction", answer["quantity_units"])],
+        ward_id=board.wards[order_id],
         about=about,
     )
 
@@ -128,11 +150,12 @@ def wish_remainder(board: Board, chance: Random, _number: int) -> Wish | None:
     picked = board.leftovers.pick(chance)
     if picked is None:
         return None
-    administration_id, units = picked
+    administration_id, (order_id, units) = picked
     kind = chance.choice(("waste", "return"))
     return Wish(
         f"/administrations/{administration_id}/{kind}",
         {"quantity_units": 1},
         posts=lambda answer: [Posted(answer["id"], "return", 1)] if kind == "return" else [],
-        about=[(board.leftovers, administration_id, units)],
+        ward_id=board.wards[order_id],
+        about=[(board.leftovers, administration_id, (order_id, units))],
     )
