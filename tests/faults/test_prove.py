@@ -3,7 +3,8 @@
 Guards cover for one another: with FOR UPDATE alone gone the lanes still keep writers apart, and without both the
 snapshot and the CHECK still do (tests/concurrency/test_guards.py tries each alone). So a mutation takes out the guard
 that it is about and those that would catch its loss first; its docstring in mutation/sitecustomize.py names them. It
-comes from outside, into the application's processes only: the product has no switch for it.
+comes from outside, into the application's processes only: the product has no switch for it. It counts how often it had
+an effect: a run counts as evidence only if it did, and the check that is about it, not just any, has failed.
 """
 
 import json
@@ -13,9 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,10 @@ from backend.embedded.account import choose_account
 from backend.embedded.ending import SIGNALLED
 from backend.embedded.processes import find_processes
 from backend.proving import Plan, prove, standing
-from backend.proving.acts import CARE_TEAM
+from backend.proving.acts import CARE_TEAM, CUPBOARDS
 from backend.proving.checker import GAVE_UP
 from backend.proving.faults import AROUND_COMMIT, CHANGED_ROWS
+from backend.proving.stand import ask
 from tests.cli.running import clean_environment
 from tests.waiting import PATIENCE_SECONDS
 
@@ -40,7 +43,11 @@ RACES = Plan(5, 0, asks_again=False)  # clients against each other: a fault woul
 BREAKS = Plan(3, 0, faults=10, kinds=AROUND_COMMIT, asks_again=False)
 CONFLICTS = Plan(3, 0, faults=10, kinds=(CHANGED_ROWS,), asks_again=False)
 TEAMS = Plan(3, 0, acts=CARE_TEAM, asks_again=False)
-BETWEEN_HOSPITALS = {"without_the_hospital"}
+CONTENT = Plan(6, 0, asks_again=False)
+COUNTS = Plan(6, 0, acts=CUPBOARDS, asks_again=False)
+COUNTING = Plan(
+    6, 0, acts=tuple(act for act in CUPBOARDS if "count" in act.name or "variance" in act.name), asks_again=False
+)
 NO_NEGATIVE = (
     "ALTER TABLE stock_levels DROP CONSTRAINT ck_stock_levels_on_hand_units_not_negative",
     "ALTER TABLE stock_lots DROP CONSTRAINT ck_stock_lots_quantity_units_not_negative",
@@ -54,10 +61,6 @@ NO_ROW_SECURITY = (
         EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', name);
       END LOOP; END $$""",
 )
-NO_TRAIL_OF_LOTS = (  # every transaction is still in the trail, by its other rows
-    """DO $$ BEGIN EXECUTE replace(pg_get_functiondef('record_change'::regproc), 'BEGIN',
-      'BEGIN IF TG_TABLE_NAME = ''stock_lots'' THEN RETURN NULL; END IF;'); END $$""",
-)
 OVERSOLD = {"Nothing is negative"}
 TWICE = {
     "No dose is given twice",
@@ -70,52 +73,146 @@ LEAKED = {
     "Who asks with an id of another hospital finds nothing and changes nothing",
 }
 DOUBLED = "No change is there twice"
-UNTOLD = {"verify: The audit trail has every change that the version of a row counts"}
+FIRST_EXPIRING = "The first to expire was taken first"
+EXPIRED, ON_HOLD, RECALLED = (f"No lot was taken that {was}" for was in ("had expired", "was on hold", "was recalled"))
+REMAINDER = "What is left on the shelf by an answer is left by the ledger"
+LOTS = "The lots of an answer are those of the ledger"
+NAMES = "The names on record are those of who asked and who witnessed"
+OWN_WARD = "Only nurses of the ward gave, before witnesses of the ward"
+OWN_KEY = "A key answers nobody but the person who used it first"
+BOARD = "A board that was read after an answer shows it"
+MOMENTS = "Every moment on record lies between its request and its answer"
+WRITE_OFF = "No variance was written off that was none, or was written off before"
+FALSE_VARIANCE = {"A count finds missing what is missing, and nothing else", WRITE_OFF}
+TRAIL = "The audit trail retells every row of every table"
+ABOUT_ONE_THING = {FIRST_EXPIRING, EXPIRED, ON_HOLD, RECALLED, REMAINDER, LOTS, NAMES, OWN_WARD, OWN_KEY, BOARD, TRAIL}
+UNTOLD = "verify: The audit trail has every change that the version of a row counts"
+OF_SQL = "without_lots_in_the_trail"  # a mutation of the database, which counts for itself
+UNRECORDED_LOTS = (
+    "CREATE SEQUENCE occasions",
+    "GRANT USAGE ON SEQUENCE occasions TO PUBLIC",
+    "SELECT nextval('occasions')",
+    """DO $$ BEGIN EXECUTE replace(pg_get_functiondef('record_change'::regproc), E'\\nBEGIN\\n', E'\\nBEGIN\\n'
+      || 'IF TG_TABLE_NAME = ''stock_lots'' THEN PERFORM nextval(''occasions''); RETURN NULL; END IF;'); END $$""",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Mutations that run together, and for each, or each kind of its effects, the checks of which one must catch it."""
+
+    caught_by: Mapping[str, set[str]]
+    plan: Plan
+    statements: tuple[str, ...] = ()
+    hospitals: int = 1  # all in one meet more often
+    nodes: int = 1
+
+    @property
+    def mutations(self) -> list[str]:
+        """Those of the application."""
+        return list(dict.fromkeys(name.split()[0] for name in self.caught_by if not name.startswith(OF_SQL)))
 
 
 @pytest.fixture
-def broken_by(
+def evidence(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, tuple[str, ...], Plan], set[str]]:
-    """The titles of the checks that fail when the application runs with a mutation and the schema was changed so."""
+) -> Callable[[Case, int], tuple[set[str], Counter[str]]]:
+    """A run of a case with a seed: the titles of the checks that failed, and how often each mutation had an effect."""
 
-    def run(mutation: str, statements: tuple[str, ...], plan: Plan) -> set[str]:
+    def run(case: Case, seed: int) -> tuple[set[str], Counter[str]]:
+        occasions = folder / f"occasions-{seed}"
+        occasions.mkdir()
+        occasions.chmod(0o777)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(MUTATION), str(ROOT)]))
-        monkeypatch.setenv("PROOF_MUTATION", mutation)
-        hospitals = 2 if mutation in BETWEEN_HOSPITALS else 1  # all in one meet more often
-        with standing(server, folder, clients=CLIENTS, hospitals=hospitals) as stand:
+        monkeypatch.setenv("PROOF_MUTATION", ",".join(case.mutations))
+        monkeypatch.setenv("PROOF_OCCASIONS", str(occasions))
+        with standing(server, folder, clients=CLIENTS, hospitals=case.hospitals, nodes=case.nodes) as stand:
             with closing(connect(stand.superuser_url)) as connection, connection.cursor() as cursor:
-                for statement in statements:
+                for statement in case.statements:
                     cursor.execute(statement)
-            report = prove(stand, plan)
-        return {check.title for check in report.verdict.checks if check.broken}
+            report = prove(stand, replace(case.plan, seed=seed))
+            counted = Counter({file.name: file.stat().st_size for file in occasions.iterdir()})
+            for name in case.caught_by:
+                if name.startswith(OF_SQL):
+                    ((counted[name],),) = ask(stand.superuser_url, "SELECT last_value - 1 FROM occasions")
+        return {check.title for check in report.verdict.checks if check.broken}, counted
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("mutation", "statements", "plan", "caught"),
+    "case",
     [
-        pytest.param("without_row_locks", NO_NEGATIVE, RACES, OVERSOLD | FAILED, id="FOR UPDATE"),
-        pytest.param("without_retry", (), BREAKS, FAILED, id="retry"),
-        pytest.param("with_503_for_a_conflict", (), CONFLICTS, {GAVE_UP}, id="retry that answers 503"),
-        pytest.param("without_one_primary", NO_UNIQUE_PRIMARY, TEAMS, TWO_PRIMARIES, id="one PRIMARY"),
-        pytest.param("without_the_hospital", NO_ROW_SECURITY, RACES, LEAKED, id="tenancy"),
-        pytest.param("without_the_look_at_the_stock", NO_NEGATIVE, RACES, OVERSOLD, id="CHECK"),
-        pytest.param("without_the_dose_in_order", UNIQUE_DOSE, RACES, TWICE, id="unique dose"),
-        pytest.param("without_waiting_for_the_commit", (), BREAKS, LOST, id="after the commit"),
-        pytest.param("", NO_TRAIL_OF_LOTS, RACES, UNTOLD, id="audit"),
+        pytest.param(Case({"without_row_locks": OVERSOLD | FAILED}, RACES, NO_NEGATIVE), id="FOR UPDATE"),
+        pytest.param(Case({"without_retry": FAILED}, BREAKS), id="retry"),
+        pytest.param(Case({"with_503_for_a_conflict": {GAVE_UP}}, CONFLICTS), id="retry that answers 503"),
+        pytest.param(Case({"without_one_primary": TWO_PRIMARIES}, TEAMS, NO_UNIQUE_PRIMARY), id="one PRIMARY"),
+        pytest.param(Case({"without_the_hospital": LEAKED}, RACES, NO_ROW_SECURITY, hospitals=2), id="tenancy"),
+        pytest.param(Case({"without_the_look_at_the_stock": OVERSOLD}, RACES, NO_NEGATIVE), id="CHECK"),
+        pytest.param(Case({"without_the_dose_in_order": TWICE}, RACES, UNIQUE_DOSE), id="unique dose"),
+        pytest.param(Case({"without_waiting_for_the_commit": LOST}, BREAKS), id="after the commit"),
+        pytest.param(
+            Case(
+                {
+                    "with_the_last_to_expire_first": {FIRST_EXPIRING},
+                    "with_another_remainder": {REMAINDER},
+                    "with_answers_for_anybody": {OWN_KEY},
+                    "with_boards_of_yesterday": {BOARD},
+                },
+                CONTENT,
+            ),
+            id="picking, figures, keys, boards",
+        ),
+        pytest.param(
+            Case(
+                {
+                    "with_lots_that_may_not_be_given expired": {EXPIRED},
+                    "with_lots_that_may_not_be_given on_hold": {ON_HOLD},
+                    "with_lots_that_may_not_be_given recalled": {RECALLED},
+                    "with_another_lot": {LOTS},
+                    "without_the_ward": {OWN_WARD},
+                },
+                CONTENT,
+            ),
+            id="lots, wards",
+        ),
+        pytest.param(
+            Case(
+                {"with_another_nurse": {NAMES}, OF_SQL: {TRAIL}, f"{OF_SQL}, by version": {UNTOLD}},
+                CONTENT,
+                UNRECORDED_LOTS,
+            ),
+            id="names, trail",
+        ),
+        pytest.param(Case({"with_the_nodes_clock": {MOMENTS}}, COUNTS, nodes=2), id="one clock"),
+        pytest.param(Case({"without_looking_again": FALSE_VARIANCE}, COUNTS), id="counts of what is under way"),
+        pytest.param(Case({"without_looking_for_corrections": {WRITE_OFF}}, COUNTING), id="one write-off"),
     ],
 )
 def test_the_proof_fails_without(
-    broken_by: Callable[..., set[str]],
-    mutation: str,
-    statements: tuple[str, ...],
-    plan: Plan,
-    caught: set[str],
+    evidence: Callable[[Case, int], tuple[set[str], Counter[str]]],
+    case: Case,
+    capsys: pytest.CaptureFixture[str],
+    pytestconfig: pytest.Config,
 ) -> None:
-    """Of eight short runs one is enough: on a busy machine a single one may do too little to meet anything."""
-    assert any(caught & broken_by(mutation, statements, replace(plan, seed=seed)) for seed in SEEDS)
+    """Of eight short runs one is enough: on a busy machine a single one may do too little to meet anything.
+
+    With -v it says how often each mutation had an effect in the run that caught it.
+    """
+    caught: dict[str, str] = {}
+    wanted = set().union(*case.caught_by.values())
+    for seed in SEEDS:
+        broken, occasions = evidence(case, seed)
+        assert case.plan is not CONTENT or not (ABOUT_ONE_THING - wanted) & broken
+        for mutation, titles in case.caught_by.items():
+            if occasions[mutation] and titles & broken:
+                caught[mutation] = f"had its effect {occasions[mutation]} times, caught by {sorted(titles & broken)}"
+        if caught.keys() == case.caught_by.keys():
+            break
+    if pytestconfig.get_verbosity() > 0:
+        with capsys.disabled():
+            sys.stdout.writelines(f"\n  {mutation} {how}" for mutation, how in caught.items())
+    assert caught.keys() == case.caught_by.keys()
 
 
 def valmed_prove(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -131,10 +228,33 @@ def valmed_prove(folder: Path, *arguments: str, **environment: str) -> subproces
     )
 
 
+def judge(history: Path) -> tuple[Counter[str], set[tuple[str, int]]]:
+    """Somebody else's checker, who has the file and nothing of ours: how operations ended, and doses given twice."""
+    ended: Counter[str] = Counter()
+    given: Counter[tuple[str, int]] = Counter()
+    dose_of: dict[str, tuple[str, int]] = {}
+    taken_back: set[str] = set()
+    for line in history.read_text().splitlines():
+        operation = json.loads(line)
+        if operation["type"] == "run" or operation["request"]["method"] == "GET":
+            continue
+        ended[operation["type"]] += 1
+        if operation["type"] != "ok":
+            continue
+        answer, path = operation["response"]["body"], operation["request"]["path"]
+        for part in (answer or {}).get("results", [answer or {}]):
+            if "administration_id" in part and "fulfilled_by" in part:
+                dose_of[part["administration_id"]] = part["order_id"], part["dose"]
+        if path.endswith("/entered-in-error"):
+            taken_back.add(path.split("/")[2])
+    given.update(dose for administration_id, dose in dose_of.items() if administration_id not in taken_back)
+    return ended, {dose for dose, times in given.items() if times > 1}
+
+
 def test_the_product_is_proven(folder: Path) -> None:
     """With crashes of PostgreSQL among the faults; the figures add up and tell nobody a URL or a token."""
-    file = folder / "figures.json"
-    done = valmed_prove(folder, "--seconds", "8", "--seed", "4", "--json", str(file))
+    file, history = folder / "figures.json", folder / "history.jsonl"
+    done = valmed_prove(folder, "--seconds", "8", "--seed", "4", "--json", str(file), "--history", str(history))
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.endswith("PROVEN (seed 4, 8 s)\n")
@@ -142,13 +262,24 @@ def test_the_product_is_proven(folder: Path) -> None:
     assert figures["verdict"] == "proven"
     assert figures["seed"] == 4
     assert {"valmed", "python", "postgresql", "system", "cores", "memory_gib"} <= figures["surroundings"].keys()
+    assert (figures["surroundings"]["nodes"], figures["surroundings"]["clock_ahead_seconds"]) == (2, 120)
     assert figures["acknowledged"] > 20
     assert figures["acknowledged"] + sum(figures["refused"].values()) == figures["operations"]
     assert figures["faults_count"] > 0
     assert [units["missing"] for units in figures["units"].values()] == [0, 0]
     assert figures["care_team_seats"]["missing"] == 0
-    assert not re.search(r"postgresql[+:]|vmd_|Bearer", done.stdout + file.read_text())
-    assert list(folder.iterdir()) == [file], "nothing is left"
+    assert not re.search(r"postgresql[+:]|vmd_|Bearer|password", done.stdout + file.read_text() + history.read_text())
+    assert sorted(folder.iterdir()) == [file, history], "nothing is left"
+
+    ended, twice = judge(history)
+    assert (ended["ok"], ended.total()) == (figures["acknowledged"], figures["operations"])
+    assert twice == set()
+    lines = history.read_text().splitlines()
+    dose = next(line for line in lines if '"type":"ok"' in line and '"f":"fulfil"' in line)
+    invented = [re.sub(r'("administration_id":")[^"]+', rf"\1{other}", dose) for other in ("one", "another")]
+    history.write_text("\n".join([*lines, *invented]))
+    _, twice = judge(history)
+    assert len(twice) == 1, "the file alone tells of a dose that was given twice"
 
 
 @pytest.mark.parametrize(("moment", "first"), [("seed 1: 60 s", signal.SIGTERM), (" acknowledged", signal.SIGHUP)])
@@ -172,10 +303,15 @@ def test_who_ends_it_by_any_number_of_signals_leaves_nothing(folder: Path, momen
     assert list(folder.iterdir()) == []
 
 
-def test_a_broken_product_ends_with_1_names_what_broke_and_keeps_the_evidence(folder: Path) -> None:
-    path = os.pathsep.join([str(MUTATION), str(ROOT)])
-    done = valmed_prove(folder, "--seconds", "4", PYTHONPATH=path, PROOF_MUTATION="without_the_idempotency_row")
+def test_a_broken_product_ends_with_1_names_what_broke_and_keeps_the_evidence(folder: Path, tmp_path: Path) -> None:
+    mutation = {
+        "PYTHONPATH": os.pathsep.join([str(MUTATION), str(ROOT)]),
+        "PROOF_MUTATION": "without_the_idempotency_row",
+        "PROOF_OCCASIONS": str(tmp_path),
+    }
+    done = valmed_prove(folder, "--seconds", "4", **mutation)
 
+    assert (tmp_path / mutation["PROOF_MUTATION"]).stat().st_size > 0
     assert done.returncode == 1
     assert re.search(rf"{DOUBLED} +BROKEN [1-9]", done.stdout)
     assert "BROKEN (seed 1, 4 s)\n" in done.stdout
