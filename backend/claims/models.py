@@ -106,7 +106,8 @@ class DriftEvent(Tenant, Numbered, Base):
         UniqueConstraint(
             "organization_id", "report_run_id", "payer", "cpt_group", "drift_type", name="driftevent_unique_signal"
         ),
-        CheckConstraint("severity BETWEEN 0 AND 1 AND confidence BETWEEN 0 AND 1", name="severity_and_confidence"),
+        CheckConstraint("severity BETWEEN 0 AND 1", name="severity_range"),
+        CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence_range"),
         Index("ix_drift_events_number", "organization_id", "number"),
     )
 

@@ -12,15 +12,11 @@ down_revision = "0052"
 branch_labels = None
 depends_on = None
 
-CHECK = "ck_discrepancies_sequence_of_count"
-
 
 def upgrade() -> None:
     op.add_column("stock_movements", sa.Column("requested_at", sa.DateTime(timezone=True)))
     op.add_column("stock_count_lines", sa.Column("sequence", sa.BigInteger))
     op.add_column("discrepancies", sa.Column("sequence", sa.BigInteger))
-    op.execute(f"ALTER TABLE discrepancies ADD CONSTRAINT {CHECK} CHECK (sequence IS NULL OR kind = 'count') NOT VALID")
-    op.execute(f"ALTER TABLE discrepancies VALIDATE CONSTRAINT {CHECK}")
 
 
 def downgrade() -> None:

@@ -428,7 +428,6 @@ def give(session: Any, hospital: Hospital, order_id: UUID) -> None:
         dose=None,
         witness=None,
         key=IdempotencyKey(str(order_id), b"f"),
-        now=now(),
     )
 
 
