@@ -42,10 +42,11 @@ def prove_command(
 ) -> None:
     """Prove that no fault loses, doubles or invents a change; exit 0 proven, 1 broken.
 
-    A private PostgreSQL, the application and 32 clients over HTTP work in two made-up hospitals, while workers and
-    database backends are killed, PostgreSQL crashes and recovers, connections stall and break around COMMIT, and
-    clients hang up and ask again. Then everything that any client was told is held against the database. The seed draws
-    what is done and what breaks; timing is the machine's, so no two runs are the same.
+    A private PostgreSQL, nodes of the application and 32 clients over HTTP work in two made-up hospitals, while workers
+    and database backends are killed, PostgreSQL crashes and recovers, connections stall and break around COMMIT, and
+    clients hang up and ask again. Then everything that any client was told, and what physically lay in the cupboards,
+    is held against the database. The seed draws what is done and what breaks; timing is the machine's, so no two runs
+    are the same.
     """
     for wanted in filter(None, (file, history)):
         ensure_writable(wanted)

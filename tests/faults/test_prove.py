@@ -83,7 +83,8 @@ OWN_KEY = "A key answers nobody but the person who used it first"
 BOARD = "A board that was read after an answer shows it"
 MOMENTS = "Every moment on record lies between its request and its answer"
 WRITE_OFF = "No variance was written off that was none, or was written off before"
-FALSE_VARIANCE = {"A count finds missing what is missing, and nothing else", WRITE_OFF}
+COUNT = "A count finds missing what is missing, and nothing else"
+SAYS_SO = "A node whose clock is off says so"
 TRAIL = "The audit trail retells every row of every table"
 ABOUT_ONE_THING = {FIRST_EXPIRING, EXPIRED, ON_HOLD, RECALLED, REMAINDER, LOTS, NAMES, OWN_WARD, OWN_KEY, BOARD, TRAIL}
 UNTOLD = "verify: The audit trail has every change that the version of a row counts"
@@ -184,8 +185,19 @@ def evidence(
             ),
             id="names, trail",
         ),
-        pytest.param(Case({"with_the_nodes_clock": {MOMENTS}}, COUNTS, nodes=2), id="one clock"),
-        pytest.param(Case({"without_looking_again": FALSE_VARIANCE}, COUNTS), id="counts of what is under way"),
+        pytest.param(
+            Case(
+                {
+                    "with_the_nodes_clock": {MOMENTS},
+                    "without_a_word_of_the_clock": {SAYS_SO},
+                    "with_another_witness": {NAMES},
+                },
+                COUNTS,
+                nodes=2,
+            ),
+            id="clocks, witnesses",
+        ),
+        pytest.param(Case({"without_looking_again completing": {COUNT}}, COUNTS), id="counts of what is under way"),
         pytest.param(Case({"without_looking_for_corrections": {WRITE_OFF}}, COUNTING), id="one write-off"),
     ],
 )

@@ -11,6 +11,7 @@ from backend.proving.history import History, Operation
 from backend.proving.stand import Stand, read
 
 CLOCK_SECONDS = 1.0
+ASKING_SECONDS = 15.0  # a node does not count for which part of a difference it may have waited for the answer
 MADE_BY = {"/orders": "order", "/counts": "count", "/transfers": "transfer"}
 # Of every row that an operation is the reason of: the operation's reference, why, and its moments.
 MOMENTS = """SELECT reference_id::text, reason::text, unnest(ARRAY[requested_at, occurred_at, recorded_at])
@@ -39,7 +40,8 @@ def unaware(nodes: Sequence[Node]) -> Iterator[str]:
     """Find nodes that do not say by how much their clock is off, or say so of a right one."""
     for number, node in enumerate(nodes, start=1):
         said = node.clock_offset()
-        if said is not None and abs(said - node.ahead_seconds) > CLOCK_SECONDS:
+        least = node.ahead_seconds - (ASKING_SECONDS if node.ahead_seconds else CLOCK_SECONDS)
+        if said is not None and not least <= said <= node.ahead_seconds + CLOCK_SECONDS:
             yield f"node {number}: {node.ahead_seconds:.0f} s ahead, says {said:.3f}"
 
 

@@ -26,6 +26,7 @@ from backend.care_team import assigning
 from backend.counts import expectation
 from backend.counts.models import StockCountLine
 from backend.db import Prepared, Session, idempotency, transaction
+from backend.db.clock import OFFSET_SECONDS_MAX, ClockWatch
 from backend.db.idempotency import Answer
 from backend.http import endpoint
 from backend.identity import signing_in
@@ -281,6 +282,33 @@ def with_the_nodes_clock() -> None:
     Session.now = property(own)  # type: ignore[assignment]
 
 
+def without_a_word_of_the_clock() -> None:
+    """A node does not notice that its clock is off."""
+
+    def unaware(watch: ClockWatch) -> bool:
+        if abs(watch.offset_seconds) > OFFSET_SECONDS_MAX:
+            occasion(without_a_word_of_the_clock)
+        return False
+
+    ClockWatch.is_off = property(unaware)  # type: ignore[assignment,method-assign]
+
+
+def with_another_witness() -> None:
+    """Somebody else is written down as the witness of a dose."""
+    (line,) = (line for line in fulfilment._WRITE.sql.splitlines() if "'given'" in line)
+    other = "(SELECT id FROM users WHERE organization_id = $1 AND role = 'nurse' AND id NOT IN ($10, $12) LIMIT 1)"
+    assert "$12" in line, "the witness is another parameter now"
+    _rewrite(fulfilment, "_WRITE", (line, line.replace("$12", f"CASE WHEN $12 IS NOT NULL THEN {other} END")))
+    write = fulfilment._write
+
+    def note(session: Session, giving: fulfilment.Giving, *rest: Any) -> None:
+        if giving.witness_id is not None:
+            occasion(with_another_witness)
+        write(session, giving, *rest)
+
+    fulfilment._write = note
+
+
 def without_looking_again() -> None:
     """Of what was under way while a lot was counted, and has been recorded since, nobody wants to know.
 
@@ -289,18 +317,18 @@ def without_looking_again() -> None:
     under_way, line = expectation._under_way, StockCountLine
     up_to_date, is_outdated = expectation.brought_up_to_date, expectation.is_outdated
 
-    def look(session: Session, late: Any, *of: Any) -> None:
+    def look(session: Session, when: str, late: Any, *of: Any) -> None:
         if session.execute(select(line.id).where(*of, late != 0)).first() is not None:
-            occasion(without_looking_again)
+            occasion(without_looking_again, when)
 
     def leave(session: Session, *, count: Any) -> Any:
         of = (line.organization_id == count.organization_id, line.count_id == count.id)
-        look(session, under_way(line, ward_id=count.ward_id, after=line.sequence), *of)
+        look(session, "completing", under_way(line, ward_id=count.ward_id, after=line.sequence), *of)
         return up_to_date(session, count=count)
 
     def believe(session: Session, *, discrepancy: Any) -> bool:
         of = (line.organization_id == discrepancy.organization_id, line.id == discrepancy.count_line_id)
-        look(session, under_way(line, ward_id=discrepancy.ward_id, after=discrepancy.sequence), *of)
+        look(session, "resolving", under_way(line, ward_id=discrepancy.ward_id, after=discrepancy.sequence), *of)
         return is_outdated(session, discrepancy=discrepancy)
 
     expectation.brought_up_to_date, expectation.is_outdated = leave, believe
