@@ -33,7 +33,7 @@ BODIES: dict[str, Schema] = {
     for operation in resource.operations
     if operation.body is not None and operation.media == MEDIA
     for schema in schemas(operation.body)
-    if not all(isinstance(getattr(field, "inner", None), fields.Nested) for field in schema.fields.values())
+    if not all(isinstance(getattr(field, "inner", field), fields.Nested) for field in schema.fields.values())
 }
 RIGHT = [
     *(
