@@ -92,18 +92,24 @@ def order_statistics(session: Session, *, organization_id: UUID, ward_id: UUID |
     """How many orders there are by state and, of the active ones, how many are urgent, overdue or unverified.
 
     Overdue is what the board calls so (administrations/board.py): past the hospital's dose window, and no PRN dose.
+
+    Closed orders are the hospital's whole past. They are counted from an index of a few bytes each, and not from the
+    table. Decision: no maintained count. Because every dose would write one more row, which doses of the ward then wait
+    for, to spare a report half a second at ten million orders. Cost: it grows with the past.
     """
     order = MedicationOrder
-    rows = select(order.status, func.count()).where(order.organization_id == organization_id).group_by(order.status)
     minutes = select(Organization.dose_window_minutes).where(Organization.id == organization_id).scalar_subquery()
     late = order.due_at <= now - func.make_interval(0, 0, 0, 0, 0, minutes)
     active = select(
+        func.count().label("active"),
         func.count().filter(order.priority == Priority.STAT).label("active_stat"),
         func.count().filter(late, order.priority != Priority.PRN).label("active_overdue"),
         func.count().filter(order.verified_at.is_(None)).label("active_unverified"),
-    ).where(order.organization_id == organization_id, order.status == OrderStatus.ACTIVE)
-    if ward_id is not None:
-        rows, active = rows.where(order.ward_id == ward_id), active.where(order.ward_id == ward_id)
-    counts: dict[OrderStatus, int] = {row[0]: row[1] for row in session.execute(rows).all()}
-    by_status = {status.value: counts.get(status, 0) for status in OrderStatus}
-    return {"total": sum(by_status.values()), **by_status, **session.execute(active).one()._asdict()}
+    ).where(order.status == OrderStatus.ACTIVE)
+    closed = select(order.status, func.count()).where(order.status != OrderStatus.ACTIVE).group_by(order.status)
+    here = [order.organization_id == organization_id, *equal(order, ward_id=ward_id)]
+    at_work = session.execute(active.where(*here)).one()._asdict()
+    done: dict[OrderStatus, int] = {row[0]: row[1] for row in session.execute(closed.where(*here)).all()}
+    by_status = {status.value: done.get(status, 0) for status in OrderStatus if status != OrderStatus.ACTIVE}
+    total = at_work["active"] + sum(by_status.values())
+    return {"total": total, "active": at_work["active"], **by_status, **at_work}
