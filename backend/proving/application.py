@@ -44,6 +44,16 @@ class Node:
         self.ahead_seconds = ahead_seconds
         self.port = _free_port()
 
+    def start(self) -> None:
+        """Start the node and return when it is ready. Raises NotStarted."""
+        self.launch()
+        self.wait_until_ready()
+
+    def stop(self) -> None:
+        """End the node and return when none of its processes is left."""
+        self.ask_to_end()
+        self.wait_until_ended()
+
     def launch(self) -> None:
         """Start the processes of the node. `wait_until_ready` follows."""
         with self._log.open("ab") as output:

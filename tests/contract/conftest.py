@@ -7,7 +7,7 @@ import pytest
 from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
-from backend.proving.application import HOST, Application
+from backend.proving.application import HOST, Node
 from tests.cli.running import settings_of
 from tests.db.furnishing import furnish
 from tests.hospital import Hospital, open_hospital
@@ -18,10 +18,10 @@ def served(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Where gunicorn answers with one worker."""
     settings = {**settings_of(config), "workers": "1", "account_failures_max": "1000000"}
     log = tmp_path_factory.mktemp("served") / "log"
-    application = Application({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
-    application.start()
-    yield f"http://{HOST}:{application.port}"
-    application.stop()
+    node = Node({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
+    node.start()
+    yield f"http://{HOST}:{node.port}"
+    node.stop()
     assert "unhandled_error" not in log.read_text()
 
 

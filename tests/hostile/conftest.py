@@ -9,7 +9,7 @@ import pytest
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
-from backend.proving.application import HOST, Application
+from backend.proving.application import HOST, Node
 from tests.cli.running import settings_of
 from tests.hospital import Hospital, open_hospital, sign_in
 from tests.hostile.talking import Server
@@ -22,10 +22,10 @@ def server(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """It answers, and its log holds no error at the end."""
     log = tmp_path_factory.mktemp("hostile") / "log"
     settings = {**settings_of(config), "workers": str(WORKERS), "request_seconds_max": str(SECONDS)}
-    application = Application({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
-    application.start()
-    yield Server(HOST, application.port, log)
-    application.stop()
+    node = Node({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
+    node.start()
+    yield Server(HOST, node.port, log)
+    node.stop()
     said = log.read_text()
     assert "unhandled_error" not in said
     assert all("frames" not in json.loads(line) for line in said.splitlines()), "each line is JSON, none an error"

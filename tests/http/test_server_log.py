@@ -17,7 +17,7 @@ import psycopg2.extensions
 import pytest
 
 from backend.config import Config
-from backend.proving.application import HOST, Application
+from backend.proving.application import HOST, Node
 from tests.cli.running import ROOT, clean_environment, free_port, settings_of
 from tests.hospital import Hospital, sign_in
 from tests.hostile.talking import Server, request
@@ -132,10 +132,10 @@ def test_every_line_is_json_while_connections_are_killed_under_the_application(
     needs_superuser(superuser)
     log, stop = tmp_path / "log", threading.Event()
     settings = {**settings_of(config), "workers": "2", "pool_size": "2", "pool_max_overflow": "0"}
-    application = Application({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
-    application.start()
+    node = Node({f"VALMED_{name.upper()}": value for name, value in settings.items()}, log)
+    node.start()
     order_id, token = hospital.place(), sign_in(None, hospital, "nurse").token
-    server = Server(HOST, application.port, log)
+    server = Server(HOST, node.port, log)
 
     def work() -> None:
         refused = request("POST", f"/api/v1/orders/{order_id}/fulfill", body=b"{}", token=token)
@@ -161,8 +161,8 @@ def test_every_line_is_json_while_connections_are_killed_under_the_application(
         stop.set()
         for person in people:
             person.join()
-        application.kill_worker(Random(1))
-        application.stop()
+        node.kill_worker(Random(1))
+        node.stop()
     lines = lines_of(log)
     assert sum(line["event"] == "transaction_retried" for line in lines) > 3
     assert {"frames", "exception"}.isdisjoint(key for line in lines for key in line)

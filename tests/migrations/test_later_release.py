@@ -9,7 +9,7 @@ from backend import create_app
 from backend.config import Config
 from backend.db import Database, migrate
 from backend.db.provision import application_url
-from backend.proving.application import Application, NotStarted
+from backend.proving.application import Node, NotStarted
 from tests.hospital import open_hospital, sign_in
 from tests.migrations.catalogue import ask, owner_of
 from tests.waiting import PATIENCE_SECONDS
@@ -40,13 +40,13 @@ def test_it_is_ready_and_fulfils(later_config: Config) -> None:
 def test_it_starts_anew_and_says_that_it_is_behind(later_config: Config, tmp_path: Path) -> None:
     log = tmp_path / "log"
     settings = {"VALMED_APPLICATION_DATABASE_URL": application_url(later_config).render_as_string(hide_password=False)}
-    application = Application({**settings, "VALMED_WORKERS": "1"}, log)
-    application.start()
+    node = Node({**settings, "VALMED_WORKERS": "1"}, log)
+    node.start()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{application.port}/readyz", timeout=PATIENCE_SECONDS) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.port}/readyz", timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
     finally:
-        application.stop()
+        node.stop()
     assert f"stands at {LATER}, of a later release" in log.read_text()
 
 
@@ -56,7 +56,7 @@ def test_it_does_not_start_on_what_is_older_or_unknown(fresh_config: Config, tmp
         ask(owner, "UPDATE alembic_version SET version_num = %s", stands)
     settings = {"VALMED_APPLICATION_DATABASE_URL": application_url(fresh_config).render_as_string(hide_password=False)}
     with pytest.raises(NotStarted, match=f"stands at {stands}, this code needs"):
-        Application(settings, tmp_path / "log").start()
+        Node(settings, tmp_path / "log").start()
 
 
 def test_its_upgrade_leaves_the_later_schema_alone(later_config: Config) -> None:
