@@ -73,6 +73,10 @@ class Recorder:
         """As the session."""
         self._session.take_lanes(lanes)
 
+    def __getattr__(self, name: str) -> Any:
+        """As the session: its clock, and whatever else sends no statement."""
+        return getattr(self._session, name)
+
     def run(self, statement: Prepared, values: Sequence[object] = ()) -> Any:
         """As the session; the prepared form is also planned as often as it takes to settle."""
         rows = self._session.run(statement, values)
