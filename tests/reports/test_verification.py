@@ -407,7 +407,7 @@ BREAKERS = [
             SECOND_NAME,
             (table,),
             act,
-            also=frozenset({GUARDS.title}),
+            also=frozenset(SCHEMA),
             undo=f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_witness_when_due"
             " CHECK (NOT witness_due OR witness_id IS NOT NULL)",
         )
