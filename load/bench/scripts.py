@@ -82,10 +82,11 @@ def _lane_tree(first: int, end: int) -> list[str]:
 
 def _statements(stand: Stand, quote: Callable[[str], str]) -> tuple[str, str, str]:
     """Look-up, lock and write with pgbench's variables for values."""
-    lock = [":organization_id", ":user_id", ":order_id", ":ward_id", ":drug_id", ":key", ":now"]
+    token = _hex(tokens._sha256(stand.token))
+    lock = [":organization_id", ":user_id", ":order_id", ":ward_id", ":drug_id", ":key", "'nurse'", token, "NULL"]
     write = [
         *(":organization_id", ":ward_id", ":drug_id", "ARRAY[:movement_id]", "ARRAY[:lot_id]", "'{-1}'", "'{-1}'"),
-        *("'fulfilment'", ":administration_id", ":user_id", ":now", "NULL", "ARRAY[NULL]", "NULL"),
+        *("'fulfilment'", ":administration_id", ":user_id", ":now", "NULL", "ARRAY[NULL]", "NULL", ":now"),
         *(":order_id", "1", "1", "true", ":now", ":key", _hex(bytes(32)), _hex(ANSWER)),
     ]
     return (

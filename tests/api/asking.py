@@ -172,7 +172,7 @@ def _new_receipt(hospital: Hospital) -> dict[str, Any]:
 
 
 def _fulfillable(hospital: Hospital) -> dict[str, Any]:
-    hospital.receive(1)
+    hospital.receive(1, lot=unique("L"))
     return {"order_id": hospital.place()}
 
 

@@ -74,7 +74,7 @@ def ward_of_nurse(hospital: Hospital, units: int = 5) -> Shelf:
             hospital.staff[login].user_id,
             shelf.ward_id,
         )
-    hospital.receive(units, shelf=shelf)
+    hospital.receive(units, lot=unique("L"), shelf=shelf)
     return shelf
 
 
@@ -101,7 +101,7 @@ def a_given_lot(hospital: Hospital) -> dict[str, UUID]:
 
 def a_dose(hospital: Hospital, **changes: Any) -> UUID:
     """A dose of three units, just given."""
-    hospital.receive(3)
+    hospital.receive(3, lot=unique("L"))
     answer = hospital.fulfil(hospital.place(units=3), **changes)
     return UUID(orjson.loads(answer.body)["administration_id"])
 
@@ -163,7 +163,7 @@ def with_team(hospital: Hospital) -> dict[str, UUID]:
 def a_request(hospital: Hospital) -> UUID:
     """A transfer to the nurse's ward that nobody has sent."""
     source = replace(hospital.shelf, ward_id=hospital.add_ward())
-    hospital.receive(5, shelf=source)
+    hospital.receive(5, lot=unique("L"), shelf=source)
     return day.request(hospital, source.ward_id, hospital.ward_id, 2)
 
 
@@ -245,7 +245,7 @@ def _remainder(hospital: Hospital) -> Ask:
 
 
 def _round(hospital: Hospital) -> dict[str, Any]:
-    hospital.receive(1)
+    hospital.receive(1, lot=unique("L"))
     order_id = str(hospital.place())
     return {"order_ids": [order_id], "doses": [{"order_id": order_id, "dose": 1}], "witness": witness(hospital)}
 
