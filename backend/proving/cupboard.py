@@ -87,7 +87,7 @@ class Cupboard:
         self.orders = Pool()  # -> the next dose
         self.given = Pool()  # administration -> order, dose, units, whether the order was completed by it
         self.opened = Pool()  # count -> lot
-        self.counted = Pool()  # count that is ready to be completed
+        self.counted = Pool()  # count that is ready to be completed -> what was under way at its look
         self.variances = Pool()  # discrepancy -> units, what was under way when it was heard of
         self.outdated: set[str] = set()  # discrepancies that ValMed did not let anybody write off
 

@@ -16,6 +16,7 @@ STATED = 0.3  # share of the counts that say when somebody looked
 FAST_TABLET, FAST_SECONDS = 0.2, 30  # share of the others that state a moment to come, and how far
 MISCOUNTED = 0.1  # share of the variances that are put down to whoever counted
 COMPANY = 0.6  # share of those that look while somebody else's request is under way
+HASTY = 0.2  # share of the counts that are completed although it still is
 DOSES = 6
 
 
@@ -245,9 +246,11 @@ def wish_look(board: Board, chance: Random, _number: int) -> Wish | None:
     elif chance.random() < FAST_TABLET:
         line["counted_at"] = (look.moment + timedelta(seconds=FAST_SECONDS)).isoformat()
 
+    under_way = cupboard.under_way
+
     def learn(_answer: Any) -> None:
         cupboard.look_over(look)
-        cupboard.counted.put(count_id, None)
+        cupboard.counted.put(count_id, under_way)
 
     def lapse(_certain: bool) -> None:
         cupboard.look_over(look)
@@ -265,18 +268,24 @@ def wish_look(board: Board, chance: Random, _number: int) -> Wish | None:
 
 
 def wish_count_end(board: Board, chance: Random, _number: int) -> Wish | None:
-    """Complete the count of a cupboard: the answer tells what was expected."""
+    """Complete the count of a cupboard: the answer tells what was expected.
+
+    Most wait until what was under way at the look has ended: then ValMed has to know of it.
+    """
     cupboard = _cupboard(board, chance)
     picked = cupboard.counted.take(chance)
     if picked is None:
         return None
-    count_id, known = picked
+    count_id, under_way = picked
+    if under_way & cupboard.under_way and chance.random() > HASTY:
+        cupboard.counted.put(count_id, under_way)
+        return None
 
     def lapse(certain: bool) -> None:
         if certain:
             cupboard.end_count()
         else:
-            cupboard.counted.put(count_id, known)
+            cupboard.counted.put(count_id, under_way)
 
     return Wish(
         f"/counts/{count_id}/complete",

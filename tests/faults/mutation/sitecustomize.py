@@ -333,7 +333,7 @@ def without_looking_again() -> None:
 
     expectation.brought_up_to_date, expectation.is_outdated = leave, believe
     expectation._under_way = lambda *given, **named: select(literal(0)).scalar_subquery()
-    _dawdle(signing_in, "check_password", DAWDLE_SECONDS)
+    _dawdle(signing_in, "check_password", 2 * DAWDLE_SECONDS)
 
 
 def without_looking_for_corrections() -> None:
