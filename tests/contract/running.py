@@ -30,7 +30,7 @@ RULES = re.compile(
             "A (drug|order)_id is listed twice.",
             "your password is your own: .*",
             "drug [-0-9a-f]+ is not part of this transfer",
-            "drug [-0-9a-f]+: (lot [-0-9a-f]+ was )?not sent with this transfer",
+            "drug [-0-9a-f]+: (not sent with this transfer|more than the .*|several lots .*|listed twice|say how .*)",
             "this lot has expired",
             "between the start of the session and now",
             "not below the reorder point",
