@@ -105,6 +105,7 @@ def test_bytes_of_all_answers_are_limited_and_the_slowest_give_way(tmp_path: Pat
     length = BYTES_MAX // 6
     with serving_answers(tmp_path, seconds=30) as made, ExitStack() as stack, ThreadPoolExecutor() as pool:
         steady = pool.submit(read_steadily, ask(made.server, stack, FORMS["of a known length"]), PACE)
+        time.sleep(1)  # the steady reader is under way before the others come
         for _ in range(10):
             assert ask(made.server, stack, request(target=f"/sized/{length}")).recv(1) == b"H"
         assert quickly(made.server, request(target="/sized/5"))[0].endswith(content(5))
