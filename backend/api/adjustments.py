@@ -53,7 +53,7 @@ class AdjustedLotOut(Body):
 
 
 class AdjustmentOut(Body):
-    """What changed; `on_hand_units` is what the shelf holds now, null while you may be counting it blind."""
+    """Show the change; `on_hand_units` is what the shelf holds now, null while you may be counting it blind."""
 
     id = fields.UUID()
     ward_id = fields.UUID()

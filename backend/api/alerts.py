@@ -32,7 +32,7 @@ class AlertQuery(PageQuery):
 
 
 class AlertOut(Body):
-    """What asks for attention. `units` is the figure when it opened, null while you may be counting the shelf blind;
+    """Show an alert. `units` is the figure when it opened, null while you may be counting the shelf blind;
     `within_days` is the horizon of an expiry."""
 
     id = fields.UUID()

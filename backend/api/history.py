@@ -25,7 +25,7 @@ class AsOfQuery(PageQuery):
 
 
 class LevelAsOfOut(Body):
-    """What a shelf held at the moment `as_of`; null with `figures_hidden`, see `GET /stock`."""
+    """Show what a shelf held at `as_of`; null with `figures_hidden`, see `GET /stock`."""
 
     ward_id = fields.UUID()
     ward_name = fields.String()
@@ -65,7 +65,7 @@ class ExpiringValueQuery(PageQuery):
 
 
 class ExpiringValueOut(Body):
-    """What has expired on a ward and what will; `unpriced_units` of both are in no value.
+    """Show what has expired on a ward and what will; `unpriced_units` of both are in no value.
 
     `figures_hidden`: shelves of the ward that are being counted blind, by a count that you may record, are left out.
     """

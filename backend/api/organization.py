@@ -58,7 +58,7 @@ def read_organization(session: Session, call: Call) -> Any:
     roles=frozenset({Role.ADMIN}),
 )
 def change_organization(session: Session, call: Call) -> Any:
-    """Whether orders must be verified, doses of controlled drugs witnessed (`witness_required`) and their receipts and
+    """Say if orders must be verified, doses of controlled drugs witnessed (`witness_required`) and their receipts and
     transfers too (`custody_witness_required`), how wide a dose's window is, how long a
     discrepancy and a transfer may take, which roles sign in with a second factor (from their next sign-in on); name
     and time zone."""

@@ -47,7 +47,7 @@ class ReceiptIn(Body):
 
 
 class ReceiptOut(Body):
-    """What was received; `on_hand_units` is what the shelf holds now, null while you may be counting it blind."""
+    """Show the receipt; `on_hand_units` is what the shelf holds now, null while you may be counting it blind."""
 
     id = fields.UUID()
     ward_id = fields.UUID()
@@ -71,14 +71,14 @@ class DeliveredIn(Body):
 
 
 class DeliveredFileIn(Body):
-    """What arrived at a ward, as a file says it."""
+    """List what arrived at a ward, as a file says it."""
 
     ward_id = Id(required=True)
     lines = Several(fields.Nested(DeliveredIn), most=LINES_MAX, least=1, required=True)
 
 
 class DeliveryIn(DeliveredFileIn):
-    """What arrived at a ward; before a witness where a drug of it is controlled and the hospital asks for one."""
+    """Record a delivery; before a witness where a drug of it is controlled and the hospital asks for one."""
 
     witness = fields.Nested(WitnessIn)
 

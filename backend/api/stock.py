@@ -98,7 +98,7 @@ class MovementOut(Body):
 
 @resource.get("/stock", "Shelves by drug name", query=LevelQuery(), answer=LevelOut(), page=cursors.BY_NAME)
 def list_levels(session: Session, call: Call) -> Any:
-    """What lies where. `state`: low, out (nothing that may be given), expiring (within_days), expired; a shelf whose
+    """List shelves. `state`: low, out (nothing that may be given), expiring (within_days), expired; a shelf whose
     figures are hidden is in none."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "q", "state")}
     return queries.list_levels(

@@ -62,7 +62,7 @@ class DispatchLineIn(Body):
 
 
 class DispatchIn(Body):
-    """What is sent, where it is less than was asked for; a drug that is not named is not sent.
+    """List what is sent where it is less than was asked for; a drug that is not named is not sent.
 
     A controlled drug is sent before a witness where the hospital asks for one (`custody_witness_required`).
     """
@@ -80,7 +80,7 @@ class ArrivalLineIn(Body):
 
 
 class ArrivalIn(Body):
-    """What arrived of every drug, where not everything did; before a witness as when it was sent."""
+    """List what arrived of every drug where not everything did; before a witness as when it was sent."""
 
     lines = Several(fields.Nested(ArrivalLineIn), most=LINES_MAX * 5, least=1)
     witness = fields.Nested(WitnessIn)
@@ -153,7 +153,7 @@ class ProposedOut(Body):
 
 
 class ProposalOut(Body):
-    """What would bring the ward to its par levels, the most urgent first.
+    """Propose what brings the ward to its par levels, the most urgent first.
 
     `figures_hidden`: drugs of the ward that are being counted blind, by a count that you may record, are left out.
     """
