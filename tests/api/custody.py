@@ -99,9 +99,9 @@ def a_given_lot(hospital: Hospital) -> dict[str, UUID]:
     return {"lot_id": UUID(str(hospital.rows(LOT_OF_MOST_PATIENTS)[0][0]))}
 
 
-def a_dose(hospital: Hospital, **changes: Any) -> UUID:
-    """A dose of three units, just given."""
-    hospital.receive(3, lot=unique("L"))
+def a_dose(hospital: Hospital, lot: str | None = None, **changes: Any) -> UUID:
+    """Give a dose of three units, of a lot of its own where none is named."""
+    hospital.receive(3, lot=lot or unique("L"))
     answer = hospital.fulfil(hospital.place(units=3), **changes)
     return UUID(orjson.loads(answer.body)["administration_id"])
 

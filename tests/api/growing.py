@@ -58,8 +58,8 @@ def given_on_day(hospital: Hospital, letter: str) -> None:
 
 
 def given_to(hospital: Hospital, name: str) -> None:
-    """A dose of the one lot, given to a new patient."""
-    a_dose(replace(hospital, patient_id=admit(hospital, name)))
+    """Give a dose of the one lot to a new patient."""
+    a_dose(replace(hospital, patient_id=admit(hospital, name)), lot="L1")
 
 
 def cared_for_since(hospital: Hospital, letter: str) -> None:
@@ -88,7 +88,7 @@ GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /override-drugs": lambda h, name: listed_drug(h),
     "GET /overrides": lambda h, name: an_override(h),
     "GET /lots": lambda h, name: [h.receive(1, lot=letter, expires_on=expiring(letter)) for letter in name],
-    "GET /lots/<uuid:lot_id>/doses": lambda h, name: a_dose(h),
+    "GET /lots/<uuid:lot_id>/doses": lambda h, name: a_dose(h, lot="L1"),
     "GET /lots/<uuid:lot_id>/patients": lambda h, name: [given_to(h, f"Walker {letter}") for letter in name],
     "GET /transfers": lambda h, name: a_request(h),
     "GET /counts": lambda h, name: an_open_count(h),
