@@ -90,13 +90,13 @@ class BoardCache:
 
 _VERSION = Prepared(
     "board_version",
-    ("uuid", "uuid", "uuid"),
-    """SELECT w.name, h.version + w.version + coalesce(
-        (SELECT sum(l.version) FROM stock_levels l WHERE l.organization_id = $1 AND l.ward_id = $2), 0)::bigint,
+    """SELECT w.name, h.version + w.version + coalesce((SELECT sum(l.version) FROM stock_levels l
+        WHERE l.organization_id = :organization_id AND l.ward_id = :ward_id), 0)::bigint,
       EXISTS (SELECT FROM ward_memberships m
-        WHERE m.organization_id = $1 AND m.ward_id = $2 AND m.user_id = $3), h.dose_window_minutes, clock_timestamp()
-    FROM wards w JOIN organizations h ON h.id = $1
-    WHERE w.organization_id = $1 AND w.id = $2""",
+        WHERE m.organization_id = :organization_id AND m.ward_id = :ward_id AND m.user_id = :user_id::uuid),
+      h.dose_window_minutes, clock_timestamp()
+    FROM wards w JOIN organizations h ON h.id = :organization_id
+    WHERE w.organization_id = :organization_id::uuid AND w.id = :ward_id::uuid""",
 )
 
 # The limit is in the text: for a parameter the planner reckons with a tenth of the rows, and then one plan for any
@@ -104,7 +104,6 @@ _VERSION = Prepared(
 # Whoever may read a board may record a blind count of its ward: so what that counts is hidden from all of them.
 _ORDERS = Prepared(
     "board_orders",
-    ("uuid", "uuid"),
     f"""SELECT p.id AS patient_id, p.name, p.mrn, p.date_of_birth, p.bed, p.allergies, jsonb_build_object(
       'order_id', o.id, 'drug_id', d.id, 'drug_name', d.name, 'strength', d.strength, 'form', d.form,
       'unit', d.unit, 'controlled', d.controlled_schedule IS NOT NULL, 'high_alert', d.high_alert,
@@ -113,11 +112,11 @@ _ORDERS = Prepared(
       'due_at', to_char(o.due_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'verified', o.verified_at IS NOT NULL,
       'on_hand_units', CASE WHEN NOT b.hidden THEN l.on_hand_units END, 'figures_hidden', b.hidden), o.due_at
     FROM medication_orders o
-    JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
-    JOIN drugs d ON d.organization_id = $1 AND d.id = o.drug_id
-    JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = $2 AND l.drug_id = o.drug_id
-    CROSS JOIN LATERAL (SELECT o.drug_id = ANY ({drugs_counted_blind("$2")}) AS hidden) b
-    WHERE o.organization_id = $1 AND o.ward_id = $2 AND o.status = 'active'
+    JOIN patients p ON p.organization_id = :organization_id AND p.id = o.patient_id
+    JOIN drugs d ON d.organization_id = :organization_id AND d.id = o.drug_id
+    JOIN stock_levels l ON l.organization_id = :organization_id AND l.ward_id = :ward_id AND l.drug_id = o.drug_id
+    CROSS JOIN LATERAL (SELECT o.drug_id = ANY ({drugs_counted_blind(":ward_id")}) AS hidden) b
+    WHERE o.organization_id = :organization_id::uuid AND o.ward_id = :ward_id::uuid AND o.status = 'active'
     ORDER BY length(p.bed), p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT {ORDERS_MAX + 1}""",
 )
 
@@ -128,7 +127,7 @@ def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCac
     A nurse reads the boards of her wards. Raises WardNotFound, NotOnThisWard.
     """
     organization_id = actor.organization_id
-    rows = session.run(_VERSION, (organization_id, ward_id, actor.user_id))
+    rows = session.run(_VERSION, organization_id=organization_id, ward_id=ward_id, user_id=actor.user_id)
     if not rows:
         raise WardNotFound()
     ward_name, version, member, window_minutes, now = rows[0]
@@ -138,7 +137,7 @@ def read_board(session: Session, *, actor: Actor, ward_id: UUID, cache: BoardCac
     BOARD_CACHE.labels("hit" if kept else "miss").inc()
     if kept is not None:
         return kept
-    orders = session.run(_ORDERS, (organization_id, ward_id))
+    orders = session.run(_ORDERS, organization_id=organization_id, ward_id=ward_id)
     window = timedelta(minutes=window_minutes)
     moments = [moment for *_, due_at in orders for moment in (due_at - window, due_at + window) if moment > now]
     board = Board(version, min(moments, default=None), _to_json(ward_id, ward_name, version, orders, window, now))

@@ -43,10 +43,10 @@ class ShelfCountedBlind(Conflict):
 
 Changed = TypeVar("Changed", Adjustment, Receipt)
 COUNTERS = frozenset({Role.NURSE, Role.PHARMACIST})  # who may record a session, a nurse on her wards only
-# For prepared statements of people who may record the session of the ward; $1 is the organization.
+# For prepared statements of people who may record the session of the ward.
 _BLIND_LINES = """stock_counts bs
-    JOIN stock_count_lines bl ON bl.organization_id = $1 AND bl.count_id = bs.id AND bl.blind
-    WHERE bs.organization_id = $1 AND bs.status = 'open' AND bs.ward_id = """
+    JOIN stock_count_lines bl ON bl.organization_id = :organization_id::uuid AND bl.count_id = bs.id AND bl.blind
+    WHERE bs.organization_id = :organization_id AND bs.status = 'open' AND bs.ward_id = """
 
 
 def counted_blind(ward: str, drug: str) -> str:

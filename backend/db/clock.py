@@ -15,7 +15,7 @@ from backend.observability import CLOCK_OFFSET, log
 OFFSET_SECONDS_MAX = 1.0
 COMPARED_EVERY_SECONDS = 5.0
 
-CLOCK = Prepared("clock", (), "SELECT clock_timestamp()")
+CLOCK = Prepared("clock", "SELECT clock_timestamp()")
 
 
 class ClockWatch:

@@ -68,20 +68,20 @@ def replayed(key: IdempotencyKey, fingerprint: bytes, status: int, body: bytes) 
 
 _FIND = Prepared(
     "find_answer",
-    ("uuid", "text"),
-    "SELECT fingerprint, status, answer FROM idempotency_keys WHERE organization_id = $1 AND key = $2",
+    """SELECT fingerprint, status, answer FROM idempotency_keys
+    WHERE organization_id = :organization_id::uuid AND key = :key::text""",
 )
 _STORE = Prepared(
     "store_answer",
-    ("uuid", "text", "uuid", "bytea", "smallint", "bytea"),
     """INSERT INTO idempotency_keys (organization_id, key, user_id, fingerprint, status, answer)
-    VALUES ($1, $2, $3, $4, $5, $6)""",
+    VALUES (:organization_id::uuid, :key::text, :user_id::uuid, :fingerprint::bytea, :status::smallint,
+      :answer::bytea)""",
 )
 
 
 def find_answer(session: Session, *, organization_id: UUID, key: IdempotencyKey) -> Answer | None:
     """The answer stored under `key`, or None. Raises IdempotencyKeyReused."""
-    rows = session.run(_FIND, (organization_id, key.key))
+    rows = session.run(_FIND, organization_id=organization_id, key=key.key)
     return replayed(key, *rows[0]) if rows else None
 
 
@@ -89,4 +89,12 @@ def store_answer(
     session: Session, *, organization_id: UUID, user_id: UUID | None, key: IdempotencyKey, answer: Answer
 ) -> None:
     """Stores `answer` under `key` in the caller's transaction."""
-    session.run(_STORE, (organization_id, key.key, user_id, key.fingerprint, answer.status, answer.body))
+    session.run(
+        _STORE,
+        organization_id=organization_id,
+        key=key.key,
+        user_id=user_id,
+        fingerprint=key.fingerprint,
+        status=answer.status,
+        answer=answer.body,
+    )

@@ -24,7 +24,7 @@ from backend.db.prepared import Prepared
 from backend.db.provision import application_role, provision_role
 from backend.db.transaction import Database
 
-_REVISION = Prepared("revision", (), "SELECT version_num FROM alembic_version")
+_REVISION = Prepared("revision", "SELECT version_num FROM alembic_version")
 PACKAGED = Path(__file__).parents[1] / "_migrations"
 CHECKOUT = Path(__file__).parents[2] / "migrations"
 

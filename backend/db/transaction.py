@@ -11,7 +11,7 @@ and the organization's row, and nothing of these.
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -104,22 +104,22 @@ class Database:
         told: datetime = now
         return told
 
-    def lookup(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
+    def lookup(self, statement: Prepared, /, **values: object) -> list[Row]:
         """The rows of one autocommitted statement, before any tenant is known. Raises Busy."""
         return self._ask(statement, values, "")
 
-    def tally(self, statement: Prepared, values: Sequence[object] = ()) -> list[Row]:
+    def tally(self, statement: Prepared, /, **values: object) -> list[Row]:
         """The same for a statement that counts something up: READ COMMITTED, so that of two at once the second waits
         for the first and goes on from what it made. A lost COMMIT may count twice. Raises Busy."""
         return self._ask(statement, values, tally_prologue(self.config))
 
-    def _ask(self, statement: Prepared, values: Sequence[object], opening: str) -> list[Row]:
+    def _ask(self, statement: Prepared, values: Mapping[str, object], opening: str) -> list[Row]:
         attempts = _Attempts(self.config, repeatable=True, writes=True)
         while True:
             try:
                 with _Checkout(self, attempts) as link:
                     session = Session(self.engine, link, opening, prepare=self.config.prepare_statements)
-                    rows = session.run(statement, values)
+                    rows = session.run(statement, **values)
                     if opening:
                         session.commit()
                     return rows

@@ -15,10 +15,12 @@ from backend.db import Database, Prepared
 from backend.errors import DomainError
 from backend.observability import SIGN_IN_FAILURES
 
-_TYPES = ("bytea[]", "integer[]")
-_WAIT = Prepared("sign_in_wait", _TYPES, "SELECT sign_in_wait($1, $2)")
-_COUNT = Prepared("count_failure", (*_TYPES, "integer"), "SELECT count_sign_in_failure($1, $2, $3)")
-_FORGET = Prepared("forget_failures", ("bytea",), "SELECT forget_sign_in_failures($1)")
+_WAIT = Prepared("sign_in_wait", "SELECT sign_in_wait(:counted::bytea[], :failures_max::integer[])")
+_COUNT = Prepared(
+    "count_failure",
+    "SELECT count_sign_in_failure(:counted::bytea[], :failures_max::integer[], :window_seconds::integer)",
+)
+_FORGET = Prepared("forget_failures", "SELECT forget_sign_in_failures(:account::bytea)")
 _NETWORK_BITS = 64  # of an IPv6 address: the rest is the client's to choose
 
 
@@ -50,28 +52,28 @@ class Attempt:
         """What the account's failures are counted under."""
         return _sha256("account", self.organization, self.email.lower())
 
-    def limits(self, config: Config) -> tuple[list[bytes], list[int]]:
-        """What is counted, and how often it may fail."""
+    def limits(self, config: Config) -> dict[str, object]:
+        """Name what is `counted`, and how often each of these may fail, `failures_max`."""
         counted = {self.account: config.account_failures_max} if self.email else {}
         counted[_sha256("address", _network_of(self.address))] = config.address_failures_max
-        return list(counted), list(counted.values())
+        return {"counted": list(counted), "failures_max": list(counted.values())}
 
 
 def ensure_allowed(database: Database, attempt: Attempt) -> None:
     """Raises TooManyAttempts while the account or the address is locked."""
-    _refuse(database.lookup(_WAIT, attempt.limits(database.config))[0][0])
+    _refuse(database.lookup(_WAIT, **attempt.limits(database.config))[0][0])
 
 
 def count_failure(database: Database, attempt: Attempt) -> None:
     """Counts a failure, in a transaction of its own. Raises TooManyAttempts where it came too late to count."""
     SIGN_IN_FAILURES.labels("failed").inc()
     seconds = database.config.failure_window_minutes * 60
-    _refuse(database.tally(_COUNT, (*attempt.limits(database.config), seconds))[0][0])
+    _refuse(database.tally(_COUNT, **attempt.limits(database.config), window_seconds=seconds)[0][0])
 
 
 def forget_failures(database: Database, attempt: Attempt) -> None:
     """The account's owner has come: its failures are forgotten, the address's are not."""
-    database.tally(_FORGET, (attempt.account,))
+    database.tally(_FORGET, account=attempt.account)
 
 
 def _refuse(seconds: int) -> None:

@@ -40,7 +40,7 @@ from backend.db import Database, Prepared
 from backend.errors import Forbidden, NotFound
 
 CHALLENGE_SECONDS = 5 * 60
-_TAKE = Prepared("take_challenge", ("bytea", "integer"), "SELECT take_challenge($1, $2)")
+_TAKE = Prepared("take_challenge", "SELECT take_challenge(:challenge::bytea, :kept_seconds::integer)")
 _KEPT_SECONDS = 2 * CHALLENGE_SECONDS  # longer than any cookie counts, on a node whose clock is off too
 _TIMEOUT_MS = 120_000  # for the person at the device
 _UUID_BYTES = 16
@@ -100,7 +100,7 @@ def new_challenge() -> bytes:
 
 def take_challenge(database: Database, challenge: bytes) -> None:
     """Uses `challenge` up, in a transaction of its own. Raises PasskeyWrong where it was used before."""
-    if not database.tally(_TAKE, (challenge, _KEPT_SECONDS))[0][0]:
+    if not database.tally(_TAKE, challenge=challenge, kept_seconds=_KEPT_SECONDS)[0][0]:
         raise PasskeyWrong("This answer was used before. Try again.")
 
 

@@ -32,8 +32,8 @@ from backend.identity.tokens import Person, find_person, issue_token
 
 _NAMED = Prepared(
     "passkey_named",
-    ("uuid", "uuid", "bytea"),
-    "SELECT id, public_key, organization, email FROM passkey_named($1, $2, $3)",
+    """SELECT id, public_key, organization, email
+    FROM passkey_named(:organization_id::uuid, :user_id::uuid, :credential_id::bytea)""",
 )
 _REFUSED = "The passkey was not accepted."
 T = TypeVar("T")
@@ -101,7 +101,8 @@ def _read(database: Database, attempt: Attempt, challenge: bytes, text: str) -> 
 
 def _known(database: Database, answer: AuthenticationCredential, owner: tuple[UUID, UUID]) -> _Known:
     """The passkey of `owner` that the answer names. Raises PasskeyWrong."""
-    rows = database.lookup(_NAMED, (*owner, answer.raw_id))
+    organization_id, user_id = owner
+    rows = database.lookup(_NAMED, organization_id=organization_id, user_id=user_id, credential_id=answer.raw_id)
     if not rows:
         raise PasskeyWrong()
     passkey_id, public_key, organization, email = rows[0]

@@ -12,27 +12,27 @@ from backend.errors import NotAuthenticated
 ENDED = "Your sign-in ended while the request waited. Nothing was changed. Sign in again."
 
 
-def stands(*, organization: str, role: str, sha256: str) -> str:
-    """Write the SQL condition that a sign-in stands; the arguments are parameters of the statement, such as `$1`.
-
-    Without a token (the operator at the command line) it is true.
-    """
-    return f"""({sha256}::bytea IS NULL OR EXISTS (
-    SELECT FROM access_tokens k JOIN users u ON u.organization_id = {organization} AND u.id = k.user_id
-    WHERE k.organization_id = {organization} AND k.token_sha256 = {sha256} AND k.revoked_at IS NULL
-      AND k.expires_at > clock_timestamp() AND u.active AND u.role::text = {role}))"""
+# The condition that a sign-in stands; without a token (the operator at the command line) it is true. A statement gets
+# the values of its parameters from `standing_values`.
+STANDS = """(:token_sha256::bytea IS NULL OR EXISTS (
+    SELECT FROM access_tokens k JOIN users u ON u.organization_id = :organization_id::uuid AND u.id = k.user_id
+    WHERE k.organization_id = :organization_id AND k.token_sha256 = :token_sha256 AND k.revoked_at IS NULL
+      AND k.expires_at > clock_timestamp() AND u.active AND u.role::text = :role::text))"""
+_STANDS = Prepared("sign_in_stands", f"SELECT clock_timestamp(), {STANDS}")
 
 
-_STANDS = Prepared(
-    "sign_in_stands",
-    ("uuid", "text", "bytea"),
-    f"SELECT clock_timestamp(), {stands(organization='$1', role='$2', sha256='$3')}",
-)
+def standing_values(actor: Actor) -> dict[str, object]:
+    """Make the values of the parameters of STANDS."""
+    return {
+        "organization_id": actor.organization_id,
+        "role": actor.role.value,
+        "token_sha256": actor.token_sha256,
+    }
 
 
 def ensure_stands(session: Session, actor: Actor) -> None:
     """Check the sign-in of `actor`, and read the transaction's time. Raises NotAuthenticated where it has ended."""
-    ((now, standing),) = session.run(_STANDS, (actor.organization_id, actor.role.value, actor.token_sha256))
+    ((now, standing),) = session.run(_STANDS, **standing_values(actor))
     session.keep_time(now)
     if not standing:
         raise NotAuthenticated(ENDED)

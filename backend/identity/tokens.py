@@ -23,15 +23,13 @@ TOKEN_LENGTH_MAX = 128
 
 _PERSON = Prepared(
     "sign_in_person",
-    ("text", "text"),
     """SELECT organization_id, user_id, role, name, password_hash, totp_secret, first_password, expired
-    FROM sign_in_person($1, $2)""",
+    FROM sign_in_person(:organization::text, :email::text)""",
 )
 _AUTHENTICATE = Prepared(
     "authenticate",
-    ("bytea", "uuid"),
     """SELECT organization_id, user_id, role, name, second_factor, ward_id, drug_id, clock_timestamp()
-    FROM authenticate($1, $2)""",
+    FROM authenticate(:token_sha256::bytea, :order_id::uuid)""",
 )
 
 
@@ -102,7 +100,7 @@ def organization_slug(database: Database, actor: Actor) -> str:
 
 def find_person(database: Database, organization: str, email: str) -> Person | None:
     """Who the hospital `organization` knows by `email` and works there; asked before any tenant is known."""
-    rows = database.lookup(_PERSON, (organization, email.lower()))
+    rows = database.lookup(_PERSON, organization=organization, email=email.lower())
     if not rows:
         return None
     organization_id, user_id, role, *rest = rows[0]
@@ -170,7 +168,7 @@ def authenticate(
     if len(token) > TOKEN_LENGTH_MAX:
         raise NotAuthenticated()
     token_sha256, asked_at = _sha256(token), time.time()  # noqa: TID251 - the clock that is compared
-    rows = database.lookup(_AUTHENTICATE, (token_sha256, order_id))
+    rows = database.lookup(_AUTHENTICATE, token_sha256=token_sha256, order_id=order_id)
     if not rows:
         raise NotAuthenticated("The token is unknown, has expired or was signed out.")
     organization_id, user_id, role, name, second_factor, ward_id, drug_id, now = rows[0]

@@ -47,11 +47,11 @@ class Witness:
 
 _WORKS_HERE = Prepared(
     "witness_works_here",
-    ("uuid", "uuid", "uuid"),
     """SELECT u.role::text = ANY (h.second_factor_roles), u.totp_secret IS NOT NULL
-    FROM ward_memberships m JOIN users u ON u.organization_id = $1 AND u.id = m.user_id
-      JOIN organizations h ON h.id = $1
-    WHERE m.organization_id = $1 AND m.user_id = $2 AND m.ward_id = $3 AND u.active AND u.role <> 'admin'""",
+    FROM ward_memberships m JOIN users u ON u.organization_id = :organization_id AND u.id = m.user_id
+      JOIN organizations h ON h.id = :organization_id
+    WHERE m.organization_id = :organization_id::uuid AND m.user_id = :user_id::uuid AND m.ward_id = :ward_id::uuid
+      AND u.active AND u.role <> 'admin'""",
 )
 
 
@@ -69,7 +69,7 @@ def admit_witness(
         return None
     if witness.user_id == actor.user_id:
         raise WitnessRequired("The witness must be another person.")
-    found = session.run(_WORKS_HERE, (actor.organization_id, witness.user_id, ward_id))
+    found = session.run(_WORKS_HERE, organization_id=actor.organization_id, user_id=witness.user_id, ward_id=ward_id)
     if not found:
         raise WitnessRequired("The witness does not work on this ward.")
     ((asked_for_code, enrolled),) = found

@@ -49,10 +49,10 @@ class Schedule(Protocol):
 
 _GIVEN_BY = Prepared(
     "given_by",
-    ("uuid", "uuid", "int"),
     """SELECT u.name, a.administered_at FROM medication_administrations a
-    JOIN users u ON u.organization_id = $1 AND u.id = a.nurse_id
-    WHERE a.organization_id = $1 AND a.order_id = $2 AND a.dose_number = $3 AND a.stands""",
+    JOIN users u ON u.organization_id = :organization_id AND u.id = a.nurse_id
+    WHERE a.organization_id = :organization_id::uuid AND a.order_id = :order_id::uuid AND a.dose_number = :dose::int
+      AND a.stands""",
 )
 
 
@@ -90,5 +90,5 @@ def as_json(moment: datetime | None) -> str | None:
 
 
 def _given_by(session: Session, actor: Actor, order_id: UUID, dose: int) -> dict[str, Any]:
-    rows = session.run(_GIVEN_BY, (actor.organization_id, order_id, dose))
+    rows = session.run(_GIVEN_BY, organization_id=actor.organization_id, order_id=order_id, dose=dose)
     return {"fulfilled_by": rows[0][0], "fulfilled_at": as_json(rows[0][1])} if rows else {}

@@ -8,7 +8,7 @@ tells the same story for many orders.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -19,7 +19,7 @@ from backend.db import Prepared, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey, replayed
 from backend.errors import NotAuthenticated
 from backend.formulary.scanning import Scan
-from backend.identity.standing import ENDED, stands
+from backend.identity.standing import ENDED, STANDS, standing_values
 from backend.identity.witnesses import Witness, admit_witness
 from backend.orders.doses import as_json, ensure_next, next_due
 from backend.orders.errors import DoseTooSoon, NotOnThisWard, OrderNotFound
@@ -55,7 +55,8 @@ class Giving:
         return self.given_at or session.now
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
     """The locked order and what else the decision rests on: the columns of TARGET."""
 
     status: str
@@ -77,8 +78,12 @@ class Target(NamedTuple):
     member: bool
 
 
-class Locked(NamedTuple):
-    """What `_LOCK` returns after the target: the time, the sign-in, the shelf, and what is stored under the key."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked(Target):
+    """What `_LOCK` returns: the target, and with it the time, the sign-in, the shelf, and what is stored under the key.
+
+    `today` is the hospital's calendar day by which the lots were judged.
+    """
 
     now: datetime
     stands: bool
@@ -86,73 +91,75 @@ class Locked(NamedTuple):
     today: date
     lots: list[list[Any]] | None
     fingerprint: bytes | None
-    status: int | None
+    answer_status: int | None
     answer: bytes | None
 
 
-# $1 organization, $2 nurse.
+# :user_id is the nurse.
 TARGET = f"""
-  o.status::text, o.priority::text, o.units_per_dose, o.doses, o.doses_given, o.interval_minutes,
-  o.first_due_at, o.due_at, o.verified_at IS NOT NULL, o.discontinued_at, p.name, d.name,
-  d.controlled_schedule IS NOT NULL, h.verification_required, h.witness_required,
-  {counted_blind("o.ward_id", "o.drug_id")},
+  o.status::text AS status, o.priority::text AS priority, o.units_per_dose, o.doses, o.doses_given, o.interval_minutes,
+  o.first_due_at, o.due_at, o.verified_at IS NOT NULL AS verified, o.discontinued_at,
+  p.name AS patient_name, d.name AS drug_name, d.controlled_schedule IS NOT NULL AS controlled,
+  h.verification_required, h.witness_required,
+  {counted_blind("o.ward_id", "o.drug_id")} AS counted_blind,
   EXISTS (SELECT FROM ward_memberships m
-    WHERE m.organization_id = $1 AND m.user_id = $2 AND m.ward_id = o.ward_id)"""
+    WHERE m.organization_id = :organization_id::uuid AND m.user_id = :user_id::uuid
+      AND m.ward_id = o.ward_id) AS member"""
 
-# $1 organization, $2 nurse, $3 order, $4 ward, $5 drug, $6 idempotency key, $7 role and $8 SHA-256 of her token, $9 the
-# time that the entry states. The lane is held when the clock is read. Lots are judged by the calendar of the hospital:
-# the expiry day itself still counts.
+# The lane is held when the clock is read. Lots are judged by the calendar of the hospital at the time that the entry
+# states, or now: the expiry day itself still counts.
 _LOCK = Prepared(
     "lock_order",
-    ("uuid", "uuid", "uuid", "uuid", "uuid", "text", "text", "bytea", "timestamptz"),
     f"""
 WITH target AS (
-  SELECT {TARGET}, clock_timestamp() AS now, {stands(organization="$1", role="$7", sha256="$8")} AS stands,
-    l.on_hand_units, (coalesce($9, clock_timestamp()) AT TIME ZONE h.time_zone)::date AS today
+  SELECT {TARGET}, clock_timestamp() AS now, {STANDS} AS stands, l.on_hand_units,
+    (coalesce(:given_at::timestamptz, clock_timestamp()) AT TIME ZONE h.time_zone)::date AS today
   FROM medication_orders o
-  JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = $4 AND l.drug_id = $5
-  JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
-  JOIN drugs d ON d.organization_id = $1 AND d.id = $5
-  JOIN organizations h ON h.id = $1
-  WHERE o.organization_id = $1 AND o.id = $3 AND o.ward_id = $4 AND o.drug_id = $5
+  JOIN stock_levels l ON l.organization_id = :organization_id AND l.ward_id = :ward_id AND l.drug_id = :drug_id
+  JOIN patients p ON p.organization_id = :organization_id AND p.id = o.patient_id
+  JOIN drugs d ON d.organization_id = :organization_id AND d.id = :drug_id
+  JOIN organizations h ON h.id = :organization_id
+  WHERE o.organization_id = :organization_id AND o.id = :order_id::uuid
+    AND o.ward_id = :ward_id::uuid AND o.drug_id = :drug_id::uuid
   FOR UPDATE OF o, l
 ), shelf AS (
   SELECT s.lot_id, t.lot_number, t.expires_on, s.quantity_units
-  FROM target, stock_lots s JOIN lots t ON t.organization_id = $1 AND t.id = s.lot_id
-  WHERE s.organization_id = $1 AND s.ward_id = $4 AND s.drug_id = $5 AND s.quantity_units > 0
+  FROM target, stock_lots s JOIN lots t ON t.organization_id = :organization_id AND t.id = s.lot_id
+  WHERE s.organization_id = :organization_id AND s.ward_id = :ward_id AND s.drug_id = :drug_id AND s.quantity_units > 0
     AND t.status = 'available' AND t.expires_on >= target.today
   ORDER BY t.expires_on, t.id
   FOR UPDATE OF s
 )
-SELECT target.*, (SELECT jsonb_agg(jsonb_build_array(lot_id, lot_number, expires_on, quantity_units)) FROM shelf),
-  i.fingerprint, i.status, i.answer
-FROM target LEFT JOIN idempotency_keys i ON i.organization_id = $1 AND i.key = $6
+SELECT target.*,
+  (SELECT jsonb_agg(jsonb_build_array(lot_id, lot_number, expires_on, quantity_units)) FROM shelf) AS lots,
+  i.fingerprint, i.status AS answer_status, i.answer
+FROM target LEFT JOIN idempotency_keys i ON i.organization_id = :organization_id AND i.key = :key::text
 """,
 )
 
-# After POSTING's $1 to $15: $16 order, $17 dose, $18 units, $19 completed, $20 due at.
+# POSTING's movements happen for the administration: its :reference_id, :actor_id, :witness_id and :occurred_at are the
+# administration's id, nurse, witness and time.
 _GIVE = f"""
 WITH {ledger.POSTING}, given AS (
   UPDATE medication_orders SET
-    doses_given = $17,
-    status = CASE WHEN $19 THEN 'completed' ELSE status END,
-    completed_at = CASE WHEN $19 THEN $11 END,
-    due_at = $20,
+    doses_given = :dose::int,
+    status = CASE WHEN :completed::boolean THEN 'completed' ELSE status END,
+    completed_at = CASE WHEN :completed THEN :occurred_at END,
+    due_at = :due_at::timestamptz,
     version = version + 1
-  WHERE organization_id = $1 AND id = $16 AND status = 'active' AND doses_given = $17 - 1
+  WHERE organization_id = :organization_id AND id = :order_id::uuid AND status = 'active' AND doses_given = :dose - 1
   RETURNING 1
 ), administration AS (
   INSERT INTO medication_administrations (organization_id, id, order_id, dose_number, outcome, quantity_units,
     nurse_id, witness_id, administered_at)
-  VALUES ($1, $9, $16, $17, 'given', $18, $10, $12, $11)
+  VALUES (:organization_id, :reference_id, :order_id, :dose, 'given', :units_per_dose::int,
+    :actor_id, :witness_id, :occurred_at)
 )"""
-# $21 idempotency key, $22 fingerprint, $23 answer.
 _WRITE = Prepared(
     "fulfil_order",
-    (*ledger.POSTING_TYPES, "uuid", "int", "int", "boolean", "timestamptz", "text", "bytea", "bytea"),
     f"""{_GIVE}, remembered AS (
   INSERT INTO idempotency_keys (organization_id, key, user_id, fingerprint, status, answer)
-  VALUES ($1, $21, $10, $22, 200, $23)
+  VALUES (:organization_id, :key::text, :actor_id, :fingerprint::bytea, 200, :answer::bytea)
 )
 SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)""",
 )
@@ -180,38 +187,45 @@ def fulfil(
     """
     session.take_lanes([shelf.lane])
     giving = Giving(actor, order_id, shelf, dose, witness, override_reason, scan, given_at)
-    target, locked = _lock(session, giving, key.key)
+    locked = _lock(session, giving, key.key)
     if locked.fingerprint is not None:
-        return replayed(key, locked.fingerprint, locked.status or 200, locked.answer or b"")
-    picks = decide(session, giving, target, _lots(locked))
+        return replayed(key, locked.fingerprint, locked.answer_status or 200, locked.answer or b"")
+    picks = decide(session, giving, locked, _lots(locked))
     administration_id = new_id()
-    left = locked.on_hand_units - target.units_per_dose
+    left = locked.on_hand_units - locked.units_per_dose
     answer = answer_of(
-        giving, target, picks, administration_id=administration_id, left=left, given_at=giving.moment(session)
+        giving, locked, picks, administration_id=administration_id, left=left, given_at=giving.moment(session)
     )
     body = orjson.dumps(answer, option=orjson.OPT_UTC_Z)
-    _write(session, giving, target, picks, administration_id, key, body)
-    if overrides(target):
+    _write(session, giving, locked, picks, administration_id, key, body)
+    if overrides(locked):
         open_review(session, actor, order_id, administration_id, shelf.ward_id, override_reason, session.now)
     return Answer(200, body)
 
 
-def _lock(session: Session, giving: Giving, key: str) -> tuple[Target, Locked]:
+def _lock(session: Session, giving: Giving, key: str) -> Locked:
     """Lock the order with its shelf and lots, read the time, and find what is stored under `key`.
 
     Raises OrderNotFound, NotAuthenticated.
     """
-    shelf, actor = giving.shelf, giving.actor
-    place = (actor.organization_id, actor.user_id, giving.order_id, shelf.ward_id, shelf.drug_id)
-    rows = session.run(_LOCK, (*place, key, actor.role.value, actor.token_sha256, giving.given_at))
+    rows = session.read(
+        _LOCK,
+        Locked,
+        user_id=giving.actor.user_id,
+        order_id=giving.order_id,
+        ward_id=giving.shelf.ward_id,
+        drug_id=giving.shelf.drug_id,
+        given_at=giving.given_at,
+        key=key,
+        **standing_values(giving.actor),
+    )
     if not rows:
         raise OrderNotFound()
-    (columns,) = rows
-    locked = Locked(*columns[17:])
+    (locked,) = rows
     session.keep_time(locked.now)
     if not locked.stands:
         raise NotAuthenticated(ENDED)
-    return Target(*columns[:17]), locked
+    return locked
 
 
 def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotOnShelf]) -> list[LotOnShelf]:
@@ -300,9 +314,18 @@ def _write(
     dose, now = target.doses_given + 1, giving.moment(session)
     lines = [Line(pick.lot_id, -pick.quantity_units) for pick in picks]
     cause = Cause(MovementReason.FULFILMENT, administration_id, giving.actor.user_id, now, giving.witness_id)
-    values = ledger.posting_values(session, giving.shelf, lines, cause)
-    values += [giving.order_id, dose, target.units_per_dose, dose == target.doses, next_due(target, dose, given_at=now)]
-    ((on_hand_units, taken, given),) = session.run(_WRITE, [*values, key.key, key.fingerprint, body])
+    ((on_hand_units, taken, given),) = session.run(
+        _WRITE,
+        **ledger.posting_values(session, giving.shelf, lines, cause),
+        order_id=giving.order_id,
+        dose=dose,
+        units_per_dose=target.units_per_dose,
+        completed=dose == target.doses,
+        due_at=next_due(target, dose, given_at=now),
+        key=key.key,
+        fingerprint=key.fingerprint,
+        answer=body,
+    )
     ledger.ensure_complete(on_hand_units, taken, len(picks))
     if given != 1:
         raise ledger.PostingIncomplete("the order changed under its lock")

@@ -39,15 +39,15 @@ class OverrideDrugListed(Conflict):
 
 _ON_LIST = Prepared(
     "on_override_list",
-    ("uuid", "uuid", "uuid"),
-    "SELECT 1 FROM override_drugs WHERE organization_id = $1 AND ward_id = $2 AND drug_id = $3",
+    """SELECT 1 FROM override_drugs
+    WHERE organization_id = :organization_id::uuid AND ward_id = :ward_id::uuid AND drug_id = :drug_id::uuid""",
 )
 
 
 def ensure_overridable(session: Session, shelf: Shelf, reason: str | None) -> None:
     """Raises OrderNotVerified unless there is a reason and the drug is on the ward's override list."""
-    listed = session.run(_ON_LIST, (shelf.organization_id, shelf.ward_id, shelf.drug_id))
-    if not listed:
+    where = {"organization_id": shelf.organization_id, "ward_id": shelf.ward_id, "drug_id": shelf.drug_id}
+    if not session.run(_ON_LIST, **where):
         raise OrderNotVerified()
     if reason is None:
         raise OrderNotVerified("A pharmacist has not verified this order. Give it with an `override_reason`, or wait.")
@@ -147,7 +147,7 @@ def list_drug(session: Session, *, organization_id: UUID, ward_id: UUID, drug_id
     """Puts a drug on the ward's override list. Raises WardNotFound, DrugNotFound, OverrideDrugListed."""
     get_ward(session, organization_id=organization_id, ward_id=ward_id)
     get_drug(session, organization_id=organization_id, drug_id=drug_id)
-    if session.run(_ON_LIST, (organization_id, ward_id, drug_id)):
+    if session.run(_ON_LIST, organization_id=organization_id, ward_id=ward_id, drug_id=drug_id):
         raise OverrideDrugListed()
     entry_id = new_id()
     session.execute(

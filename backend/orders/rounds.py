@@ -54,13 +54,21 @@ class Round:
         return self.given_at or session.now
 
 
-class _Ordered(NamedTuple):
-    """A locked order, where it lies, and what says whether its next dose is due."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ordered(Target):
+    """A locked order, where it lies, and what says whether its next dose is due: the columns of `_LOCK_ORDERS`."""
 
-    target: Target
-    shelf: Shelf
-    due_by: datetime
+    id: UUID
+    organization_id: UUID
+    ward_id: UUID
+    drug_id: UUID
+    dose_window_minutes: int
     last_given_at: datetime | None
+
+    @property
+    def shelf(self) -> Shelf:
+        """Tell where the order lies."""
+        return Shelf(self.organization_id, self.ward_id, self.drug_id)
 
 
 @dataclass(slots=True)
@@ -91,79 +99,81 @@ class _Dose(NamedTuple):
 
 _SHELVES = Prepared(
     "shelves_of_orders",
-    ("uuid", "uuid[]"),
-    "SELECT id, ward_id, drug_id FROM medication_orders WHERE organization_id = $1 AND id = ANY ($2)",
+    """SELECT id, ward_id, drug_id FROM medication_orders
+    WHERE organization_id = :organization_id::uuid AND id = ANY (:order_ids::uuid[])""",
 )
 
-# $1 organization, $2 nurse, $3 orders. By dose number, not max(administered_at): for that PostgreSQL would go back
-# through the hospital's doses until it meets one of this order.
+# By dose number, not max(administered_at): for that PostgreSQL would go back through the hospital's doses until it
+# meets one of this order.
 _LOCK_ORDERS = Prepared(
     "lock_orders",
-    ("uuid", "uuid", "uuid[]"),
     f"""
-SELECT {TARGET}, o.id, o.ward_id, o.drug_id, h.dose_window_minutes,
+SELECT {TARGET}, o.id, o.organization_id, o.ward_id, o.drug_id, h.dose_window_minutes,
   (SELECT a.administered_at FROM medication_administrations a
-    WHERE a.organization_id = $1 AND a.order_id = o.id AND a.stands
+    WHERE a.organization_id = :organization_id AND a.order_id = o.id AND a.stands
       AND a.outcome = 'given' AND a.entered_in_error_at IS NULL
-    ORDER BY a.dose_number DESC LIMIT 1)
+    ORDER BY a.dose_number DESC LIMIT 1) AS last_given_at
 FROM medication_orders o
-JOIN patients p ON p.organization_id = $1 AND p.id = o.patient_id
-JOIN drugs d ON d.organization_id = $1 AND d.id = o.drug_id
-JOIN organizations h ON h.id = $1
-WHERE o.organization_id = $1 AND o.id = ANY ($3)
+JOIN patients p ON p.organization_id = :organization_id AND p.id = o.patient_id
+JOIN drugs d ON d.organization_id = :organization_id AND d.id = o.drug_id
+JOIN organizations h ON h.id = :organization_id
+WHERE o.organization_id = :organization_id AND o.id = ANY (:order_ids::uuid[])
 ORDER BY o.id
 FOR UPDATE OF o
 """,
 )
 
-# $1 organization, $2 wards and $3 drugs of the shelves, $4 the time.
+# A shelf is a ward and a drug in the same place of the two lists.
 _LOCK_LEVELS = Prepared(
     "lock_levels",
-    ("uuid", "uuid[]", "uuid[]"),
     """
 SELECT l.ward_id, l.drug_id, l.on_hand_units
-FROM unnest($2, $3) AS shelf (ward_id, drug_id)
-JOIN stock_levels l ON l.organization_id = $1 AND l.ward_id = shelf.ward_id AND l.drug_id = shelf.drug_id
+FROM unnest(:ward_ids::uuid[], :drug_ids::uuid[]) AS shelf (ward_id, drug_id)
+JOIN stock_levels l
+  ON l.organization_id = :organization_id::uuid AND l.ward_id = shelf.ward_id AND l.drug_id = shelf.drug_id
 ORDER BY l.ward_id, l.drug_id
 FOR UPDATE OF l
 """,
 )
 _LOCK_LOTS = Prepared(
     "lock_lots_of_levels",
-    ("uuid", "uuid[]", "uuid[]", "timestamptz"),
     """
 SELECT s.ward_id, s.drug_id, s.lot_id, t.lot_number, t.expires_on, s.quantity_units
-FROM unnest($2, $3) AS shelf (ward_id, drug_id)
-JOIN stock_lots s ON s.organization_id = $1 AND s.ward_id = shelf.ward_id AND s.drug_id = shelf.drug_id
-JOIN lots t ON t.organization_id = $1 AND t.id = s.lot_id
-JOIN organizations h ON h.id = $1
-WHERE s.quantity_units > 0 AND t.status = 'available' AND t.expires_on >= ($4 AT TIME ZONE h.time_zone)::date
+FROM unnest(:ward_ids::uuid[], :drug_ids::uuid[]) AS shelf (ward_id, drug_id)
+JOIN stock_lots s
+  ON s.organization_id = :organization_id::uuid AND s.ward_id = shelf.ward_id AND s.drug_id = shelf.drug_id
+JOIN lots t ON t.organization_id = :organization_id AND t.id = s.lot_id
+JOIN organizations h ON h.id = :organization_id
+WHERE s.quantity_units > 0
+  AND t.status = 'available' AND t.expires_on >= (:given_at::timestamptz AT TIME ZONE h.time_zone)::date
 ORDER BY s.ward_id, s.drug_id, t.expires_on, t.id
 FOR UPDATE OF s
 """,
 )
 
-# After POSTINGS' $1 to $12, of each dose: $13 administration, $14 order, $15 number, $16 units, $17 completed, $18 due.
+# After the parameters of POSTINGS, which has a line for each lot, those that have a value for each dose.
 _WRITE = Prepared(
     "fulfil_round",
-    (*ledger.POSTINGS_TYPES, "uuid[]", "uuid[]", "int[]", "int[]", "boolean[]", "timestamptz[]"),
     f"""
 WITH {ledger.POSTINGS}, doses AS (
-  SELECT * FROM unnest($13, $14, $15, $16, $17, $18) AS dose (id, order_id, number, units, completed, due_at)
+  SELECT * FROM unnest(:administration_ids::uuid[], :order_ids::uuid[], :dose_numbers::int[], :dose_units::int[],
+      :completed::boolean[], :due_at::timestamptz[])
+    AS dose (id, order_id, number, units, completed, due_at)
 ), given AS (
   UPDATE medication_orders o SET
     doses_given = doses.number,
     status = CASE WHEN doses.completed THEN 'completed' ELSE o.status END,
-    completed_at = CASE WHEN doses.completed THEN $3 END,
+    completed_at = CASE WHEN doses.completed THEN :occurred_at END,
     due_at = doses.due_at,
     version = o.version + 1
   FROM doses
-  WHERE o.organization_id = $1 AND o.id = doses.order_id AND o.status = 'active' AND o.doses_given = doses.number - 1
+  WHERE o.organization_id = :organization_id AND o.id = doses.order_id
+    AND o.status = 'active' AND o.doses_given = doses.number - 1
   RETURNING 1
 ), administrations AS (
   INSERT INTO medication_administrations (organization_id, id, order_id, dose_number, outcome, quantity_units,
     nurse_id, witness_id, administered_at)
-  SELECT $1, id, order_id, number, 'given', units, $2, $4, $3 FROM doses
+  SELECT :organization_id, id, order_id, number, 'given', units, :actor_id, :witness_id, :occurred_at FROM doses
 )
 SELECT (SELECT count(*) FROM movements), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)
 """,
@@ -172,7 +182,7 @@ SELECT (SELECT count(*) FROM movements), (SELECT count(*) FROM taken), (SELECT c
 
 def shelves_of(session: Session, *, organization_id: UUID, order_ids: Sequence[UUID]) -> dict[UUID, Shelf]:
     """Where the orders lie; unknown ones are left out."""
-    rows = session.run(_SHELVES, (organization_id, list(order_ids)))
+    rows = session.run(_SHELVES, organization_id=organization_id, order_ids=list(order_ids))
     return {order_id: Shelf(organization_id, ward_id, drug_id) for order_id, ward_id, drug_id in rows}
 
 
@@ -196,25 +206,30 @@ def fulfil_round(session: Session, wanted: Round) -> list[dict[str, Any]]:
 
 
 def _lock_orders(session: Session, wanted: Round) -> dict[UUID, _Ordered]:
-    actor, orders = wanted.actor, {}
-    for row in session.run(_LOCK_ORDERS, (actor.organization_id, actor.user_id, list(wanted.order_ids))):
-        *target, order_id, ward_id, drug_id, window, last_given_at = row
-        shelf = Shelf(actor.organization_id, ward_id, drug_id)
-        if shelf in wanted.shelves:  # one placed since the lanes were chosen is not found yet
-            due_by = wanted.moment(session) + timedelta(minutes=window)
-            orders[order_id] = _Ordered(Target(*target), shelf, due_by, last_given_at)
-    return orders
+    actor = wanted.actor
+    locked = session.read(
+        _LOCK_ORDERS,
+        _Ordered,
+        organization_id=actor.organization_id,
+        user_id=actor.user_id,
+        order_ids=list(wanted.order_ids),
+    )
+    # one placed since the lanes were chosen is not found yet
+    return {ordered.id: ordered for ordered in locked if ordered.shelf in wanted.shelves}
 
 
-def _lock_stock(session: Session, wanted: Round, shelves: Iterable[Shelf]) -> dict[Shelf, _Holding]:
+def _lock_stock(session: Session, wanted: Round, shelves: Collection[Shelf]) -> dict[Shelf, _Holding]:
     organization_id = wanted.actor.organization_id
-    places = [(shelf.ward_id, shelf.drug_id) for shelf in shelves]
-    wards, drugs = [ward for ward, _ in places], [drug for _, drug in places]
+    places: dict[str, object] = {
+        "organization_id": organization_id,
+        "ward_ids": [shelf.ward_id for shelf in shelves],
+        "drug_ids": [shelf.drug_id for shelf in shelves],
+    }
     holdings = {
         Shelf(organization_id, ward_id, drug_id): _Holding(units, [])
-        for ward_id, drug_id, units in session.run(_LOCK_LEVELS, (organization_id, wards, drugs))
+        for ward_id, drug_id, units in session.run(_LOCK_LEVELS, **places)
     }
-    for ward_id, drug_id, *lot in session.run(_LOCK_LOTS, (organization_id, wards, drugs, wanted.moment(session))):
+    for ward_id, drug_id, *lot in session.run(_LOCK_LOTS, **places, given_at=wanted.moment(session)):
         holdings[Shelf(organization_id, ward_id, drug_id)].lots.append(LotOnShelf(*lot))
     return holdings
 
@@ -233,15 +248,15 @@ def _attempt(
             raise OrderNotFound()
         ordered = orders[order_id]
         holding, giving = holdings[ordered.shelf], _giving(wanted, order_id, ordered, wanted.moment(session))
-        picks = decide(session, giving, ordered.target, holding.lots)
+        picks = decide(session, giving, ordered, holding.lots)
     except DomainError as refusal:
         return {"order_id": order_id, "outcome": refusal.code, "detail": refusal.detail, **refusal.members}
     holding.take(picks)
-    dose = _Dose(giving, ordered.target, new_id(), picks)
+    dose = _Dose(giving, ordered, new_id(), picks)
     doses.append(dose)
     answer = answer_of(
         giving,
-        ordered.target,
+        ordered,
         picks,
         administration_id=dose.administration_id,
         left=holding.on_hand_units,
@@ -252,23 +267,22 @@ def _attempt(
 
 def _giving(wanted: Round, order_id: UUID, ordered: _Ordered, now: datetime) -> Giving:
     """Which dose is meant: the named one, or of an order with several the next if it is due."""
-    dose, target = wanted.doses.get(order_id), ordered.target
-    if dose is None and target.doses > 1 and target.interval_minutes and target.status == OrderStatus.ACTIVE:
+    dose = wanted.doses.get(order_id)
+    if dose is None and ordered.doses > 1 and ordered.interval_minutes and ordered.status == OrderStatus.ACTIVE:
         _ensure_due(ordered, now)
-        dose = target.doses_given + 1
+        dose = ordered.doses_given + 1
     return Giving(wanted.actor, order_id, ordered.shelf, dose, wanted.witness, None, None, wanted.given_at)
 
 
 def _ensure_due(ordered: _Ordered, now: datetime) -> None:
     """Raises unless the next dose is due and half an interval has passed since the last: a round that is sent twice
     under two keys must not give the next dose as well."""
-    target = ordered.target
-    if target.priority == Priority.PRN:
+    if ordered.priority == Priority.PRN:
         return  # whose interval every fulfilment looks at
-    if target.due_at > ordered.due_by:
-        raise DoseNotDue(due_at=as_json(target.due_at))
+    if ordered.due_at > now + timedelta(minutes=ordered.dose_window_minutes):
+        raise DoseNotDue(due_at=as_json(ordered.due_at))
     if ordered.last_given_at is not None:
-        earliest = ordered.last_given_at + timedelta(minutes=(target.interval_minutes or 0) / 2)
+        earliest = ordered.last_given_at + timedelta(minutes=(ordered.interval_minutes or 0) / 2)
         if earliest > now:
             raise DoseTooSoon(earliest_at=as_json(earliest))
 
@@ -278,23 +292,27 @@ def _write(session: Session, wanted: Round, doses: Sequence[_Dose]) -> None:
     actor, now = wanted.actor, wanted.moment(session)
     lines = [(dose, pick) for dose in doses for pick in dose.picks]
     numbers = [dose.target.doses_given + 1 for dose in doses]
-    values = (
-        *(actor.organization_id, actor.user_id, now, wanted.witness_id, MovementReason.FULFILMENT.value),
-        session.requested_at,
-        [new_id() for _ in lines],
-        [dose.administration_id for dose, _ in lines],
-        [dose.giving.shelf.ward_id for dose, _ in lines],
-        [dose.giving.shelf.drug_id for dose, _ in lines],
-        [pick.lot_id for _, pick in lines],
-        [-pick.quantity_units for _, pick in lines],
-        [dose.administration_id for dose in doses],
-        [dose.giving.order_id for dose in doses],
-        numbers,
-        [dose.target.units_per_dose for dose in doses],
-        [number == dose.target.doses for dose, number in zip(doses, numbers, strict=True)],
-        [next_due(dose.target, number, given_at=now) for dose, number in zip(doses, numbers, strict=True)],
+    ((moved, taken, given),) = session.run(
+        _WRITE,
+        organization_id=actor.organization_id,
+        actor_id=actor.user_id,
+        occurred_at=now,
+        witness_id=wanted.witness_id,
+        reason=MovementReason.FULFILMENT.value,
+        requested_at=session.requested_at,
+        movement_ids=[new_id() for _ in lines],
+        reference_ids=[dose.administration_id for dose, _ in lines],
+        ward_ids=[dose.giving.shelf.ward_id for dose, _ in lines],
+        drug_ids=[dose.giving.shelf.drug_id for dose, _ in lines],
+        lot_ids=[pick.lot_id for _, pick in lines],
+        units=[-pick.quantity_units for _, pick in lines],
+        administration_ids=[dose.administration_id for dose in doses],
+        order_ids=[dose.giving.order_id for dose in doses],
+        dose_numbers=numbers,
+        dose_units=[dose.target.units_per_dose for dose in doses],
+        completed=[number == dose.target.doses for dose, number in zip(doses, numbers, strict=True)],
+        due_at=[next_due(dose.target, number, given_at=now) for dose, number in zip(doses, numbers, strict=True)],
     )
-    ((moved, taken, given),) = session.run(_WRITE, values)
     lots = {(dose.giving.shelf, pick.lot_id) for dose, pick in lines}
     if (moved, taken, given) != (len(lines), len(lots), len(doses)):
         raise ledger.PostingIncomplete(f"{moved} of {len(lines)} lines, {given} of {len(doses)} doses were written")

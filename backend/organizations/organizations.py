@@ -14,8 +14,8 @@ from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.organizations.models import Organization, Ward, WardKind
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_NAMED = Prepared("organization_named", ("text",), "SELECT organization_named($1)")
-_ALL = Prepared("organization_ids", (), "SELECT organization_ids()")
+_NAMED = Prepared("organization_named", "SELECT organization_named(:slug::text)")
+_ALL = Prepared("organization_ids", "SELECT organization_ids()")
 
 
 class OrganizationNotFound(NotFound):
@@ -36,7 +36,7 @@ class WardNameTaken(Conflict):
 
 def find_organization(database: Database, slug: str) -> UUID | None:
     """The id of the organization `slug`, or None. Asked before any tenant is known."""
-    found: UUID | None = database.lookup(_NAMED, (slug,))[0][0]
+    found: UUID | None = database.lookup(_NAMED, slug=slug)[0][0]
     return found
 
 

@@ -20,7 +20,7 @@ statement 922 (medians of six alternating intervals). Cost: the two sides differ
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -83,45 +83,68 @@ def _lane_tree(first: int, end: int) -> list[str]:
 def _statements(stand: Stand, quote: Callable[[str], str]) -> tuple[str, str, str]:
     """Look-up, lock and write with pgbench's variables for values."""
     token = _hex(tokens._sha256(stand.token))
-    lock = [":organization_id", ":user_id", ":order_id", ":ward_id", ":drug_id", ":key", "'nurse'", token, "NULL"]
-    write = [
-        *(":organization_id", ":ward_id", ":drug_id", "ARRAY[:movement_id]", "ARRAY[:lot_id]", "'{-1}'", "'{-1}'"),
-        *("'fulfilment'", ":administration_id", ":user_id", ":now", "NULL", "ARRAY[NULL]", "NULL", ":now"),
-        *(":order_id", "1", "1", "true", ":now", ":key", _hex(bytes(32)), _hex(ANSWER)),
-    ]
+    place = {"organization_id": ":organization_id", "ward_id": ":ward_id", "drug_id": ":drug_id"}
+    lock = {
+        **place,
+        "user_id": ":user_id",
+        "order_id": ":order_id",
+        "key": ":key",
+        "role": "'nurse'",
+        "token_sha256": token,
+        "given_at": "NULL",
+    }
+    posting = {
+        **place,
+        "movement_ids": "ARRAY[:movement_id]",
+        "lot_ids": "ARRAY[:lot_id]",
+        "units": "'{-1}'",
+        "running_units": "'{-1}'",
+        "corrected_ids": "ARRAY[NULL]",
+        "reason": "'fulfilment'",
+        "reference_id": ":administration_id",
+        "actor_id": ":user_id",
+        "occurred_at": ":now",
+        "witness_id": "NULL",
+        "note": "NULL",
+        "requested_at": ":now",
+    }
+    write = {
+        **posting,
+        "order_id": ":order_id",
+        "dose": "1",
+        "units_per_dose": "1",
+        "completed": "true",
+        "due_at": ":now",
+        "key": ":key",
+        "fingerprint": _hex(bytes(32)),
+        "answer": _hex(ANSWER),
+    }
     return (
-        _filled(_lookup(stand), [quote(":n")]),
-        _filled(fulfilment._LOCK, [quote(value) for value in lock]),
-        _filled(fulfilment._WRITE, [quote(value) for value in write]),
+        _filled(_lookup(stand), {"n": quote(":n")}),
+        _filled(fulfilment._LOCK, {name: quote(value) for name, value in lock.items()}),
+        _filled(fulfilment._WRITE, {name: quote(value) for name, value in write.items()}),
     )
 
 
 def _lookup(stand: Stand) -> Prepared:
     """The next order and, by ValMed's own statement, whose token this is and where the order lies."""
-    known = [_hex(tokens._sha256(stand.token)), "b.order_id"]
+    known = {"token_sha256": _hex(tokens._sha256(stand.token)), "order_id": "b.order_id"}
     authenticate = _filled(tokens._AUTHENTICATE, known)
     return Prepared(
         "bench_lookup",
-        ("int",),
         f"SELECT b.order_id, b.lane, b.lot_id, b.movement_id, b.administration_id, b.key,"
         f" a.organization_id, a.user_id, a.ward_id, a.drug_id"
-        f" FROM bench.orders b CROSS JOIN LATERAL ({authenticate}) a WHERE b.n = $1",
+        f" FROM bench.orders b CROSS JOIN LATERAL ({authenticate}) a WHERE b.n = :n::int",
     )
 
 
-def _filled(statement: Prepared, values: Sequence[str]) -> str:
-    """The statement with `values` in place of `$1`, `$2` ...
+def _filled(statement: Prepared, values: Mapping[str, str]) -> str:
+    """Write the statement with `values`, SQL text, in place of its parameters.
 
-    Raises ValueError when ValMed's statement takes other parameters than this module knows.
+    Raises TypeError when ValMed's statement takes other parameters than this module knows.
     """
-    if len(values) != len(statement.types):
-        raise ValueError(f"{statement.name} takes {len(statement.types)} values, the bench knows {len(values)}")
-
-    def value(match: re.Match[str]) -> str:
-        place = int(match[1]) - 1
-        return f"{values[place]}::{statement.types[place]}"
-
-    return re.sub(r"\$(\d+)", value, statement.sql)
+    statement.ordered(values)
+    return statement.filled({name: f"{values[name]}::{type_}" for name, type_ in statement.types.items()})
 
 
 def _quoted(value: str) -> str:

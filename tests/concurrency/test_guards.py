@@ -41,9 +41,9 @@ def without_lanes(patch: pytest.MonkeyPatch) -> None:
 def without_row_locks(patch: pytest.MonkeyPatch) -> None:
     """The fulfil path reads what it will change without locking it."""
     lock = fulfilment._LOCK
-    unlocked = lock.sql.replace("FOR UPDATE OF o, l", "").replace("FOR UPDATE OF s", "")
-    assert unlocked.count("FOR UPDATE") == 0 != lock.sql.count("FOR UPDATE")
-    patch.setattr(fulfilment, "_LOCK", Prepared(f"unlocked_{uuid.uuid4().hex}", lock.types, unlocked))
+    unlocked = lock.text.replace("FOR UPDATE OF o, l", "").replace("FOR UPDATE OF s", "")
+    assert unlocked.count("FOR UPDATE") == 0 != lock.text.count("FOR UPDATE")
+    patch.setattr(fulfilment, "_LOCK", Prepared(f"unlocked_{uuid.uuid4().hex}", unlocked))
 
 
 def storm(hospital: Hospital, units: int, orders: int) -> list[str]:
@@ -86,11 +86,11 @@ def test_a_fulfilment_holds_the_rows_it_decides_on(hospital: Hospital, superuser
     hospital.receive(5)
     order_id = hospital.place()
     shelf = hospital.shelf
-    place = (hospital.organization_id, hospital.nurse.user_id, order_id, shelf.ward_id, shelf.drug_id)
-    values = (*place, "k", "nurse", None, None)
+    place = {"organization_id": hospital.organization_id, "ward_id": shelf.ward_id, "drug_id": shelf.drug_id}
+    asked = {"user_id": hospital.nurse.user_id, "order_id": order_id, "key": "k", "given_at": None}
 
     def lock_and_look(session: Session) -> None:
-        session.run(fulfilment._LOCK, values)
+        session.run(fulfilment._LOCK, **place, **asked, role="nurse", token_sha256=None)
         with superuser.cursor() as stranger, pytest.raises(psycopg2.errors.LockNotAvailable):
             stranger.execute(
                 f"SELECT 1 FROM {table} WHERE organization_id = %s FOR UPDATE NOWAIT", (str(hospital.organization_id),)
@@ -222,9 +222,9 @@ def test_without_the_look_up_of_the_key_its_row_still_stops_a_second_dose(
     order_id = hospital.place(doses=4)
     hospital.fulfil(order_id, key="k", dose=1)
     lock = fulfilment._LOCK
-    blind = lock.sql.replace("i.key = $6", "i.key = $6 || 'x'")
-    assert blind != lock.sql
-    monkeypatch.setattr(fulfilment, "_LOCK", Prepared(f"blind_{uuid.uuid4().hex}", lock.types, blind))
+    blind = lock.text.replace("i.key = :key::text", "i.key = :key::text || 'x'")
+    assert blind != lock.text
+    monkeypatch.setattr(fulfilment, "_LOCK", Prepared(f"blind_{uuid.uuid4().hex}", blind))
     with pytest.raises(ConstraintViolated) as refused:
         hospital.fulfil(order_id, key="k", dose=2)
     assert refused.value.members == {"constraint": "pk_idempotency_keys"}
@@ -235,10 +235,10 @@ def test_without_the_idempotency_row_a_lost_answer_would_not_be_replayed(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control: with the row gone, the repeated request of a lost answer is refused, not answered."""
-    write = fulfilment._WRITE
-    start, end = write.sql.index(", remembered AS ("), write.sql.index(")\nSELECT (SELECT on_hand_units")
-    forgetful = write.sql[:start] + "\n" + write.sql[end + 1 :] + " WHERE ($18, $19, $20) IS NOT NULL OR true"
-    monkeypatch.setattr(fulfilment, "_WRITE", Prepared(f"forgetful_{uuid.uuid4().hex}", write.types, forgetful))
+    text = fulfilment._WRITE.text
+    start, end = text.index("INSERT INTO idempotency_keys"), text.index(")\nSELECT (SELECT on_hand_units")
+    forgetful = text[:start] + "SELECT :key::text, :fingerprint::bytea, :answer::bytea" + text[end:]
+    monkeypatch.setattr(fulfilment, "_WRITE", Prepared(f"forgetful_{uuid.uuid4().hex}", forgetful))
     hospital.receive(5)
     order_id = hospital.place()
     hospital.fulfil(order_id, key="k")

@@ -1,7 +1,7 @@
 """What PostgreSQL would do with the very statements that a function of the product sends."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -77,17 +77,27 @@ class Recorder:
         """As the session: its clock, and whatever else sends no statement."""
         return getattr(self._session, name)
 
-    def run(self, statement: Prepared, values: Sequence[object] = ()) -> Any:
+    def run(self, statement: Prepared, /, **values: object) -> Any:
         """As the session; the prepared form is also planned as often as it takes to settle."""
-        rows = self._session.run(statement, values)
+        rows = self._session.run(statement, **values)
+        self._keep(statement, values)
+        return rows
+
+    def read(self, statement: Prepared, row: Any, /, **values: object) -> Any:
+        """As the session; planned as in `run`."""
+        rows = self._session.read(statement, row, **values)
+        self._keep(statement, values)
+        return rows
+
+    def _keep(self, statement: Prepared, values: dict[str, object]) -> None:
+        call = Emitted(statement.call, statement.ordered(values))
         with self._session._driver.cursor() as cursor:
             for _ in range(CUSTOM_PLANS + 1):
-                self.settled[statement.name] = Plan.of(cursor, Emitted(statement.call, values))
+                self.settled[statement.name] = Plan.of(cursor, call)
             cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            self.generic[statement.name] = Plan.of(cursor, Emitted(statement.call, values))
+            self.generic[statement.name] = Plan.of(cursor, call)
             cursor.execute("SET LOCAL plan_cache_mode = auto")
-        self.emitted.append(Emitted(statement.inline, statement.named(values)))
-        return rows
+        self.emitted.append(Emitted(statement.inline, values))
 
     def execute(self, statement: Any, values: Any = None) -> Any:
         """As the session; the engine's hook keeps the statement."""

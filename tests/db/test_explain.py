@@ -466,7 +466,7 @@ def test_a_fulfilment_moves_no_index_entry_of_its_shelf(large: Large) -> None:
         give(session, hospital, order_id)
         counted = "pg_stat_get_xact_tuples_updated({0}), pg_stat_get_xact_tuples_hot_updated({0})"
         levels, lots = (counted.format(f"'{table}'::regclass") for table in ("stock_levels", "stock_lots"))
-        return session.run(Prepared("hot_updates", (), f"SELECT {levels}, {lots}"))
+        return session.run(Prepared("hot_updates", f"SELECT {levels}, {lots}"))
 
     with large.owner.cursor() as cursor:
         cursor.execute("VACUUM stock_levels, stock_lots")  # room on the pages

@@ -246,7 +246,7 @@ def test_a_server_that_vanishes_is_noticed_before_gunicorn_ends_the_worker(singl
 
 
 def test_a_statement_outside_a_transaction_has_no_tenant_even_after_one_that_had(single: Database, pair: Pair) -> None:
-    count = Prepared("count_patients_outside", (), "SELECT count(*) FROM patients")
+    count = Prepared("count_patients_outside", "SELECT count(*) FROM patients")
     with pytest.raises(psycopg2.errors.UndefinedObject):
         single.lookup(count)
     assert single.transact(lambda session: session.run(count), actor=pair.mine.operator) == [(1,)]
@@ -260,13 +260,13 @@ def test_two_hospitals_that_take_turns_on_one_connection_never_see_each_other(si
             f"SELECT {tenant_column(table)} AS organization_id FROM {table}" for table in sorted(Base.metadata.tables)
         )
     )
-    whole = Prepared("whole_hospital", (), everything)
+    whole = Prepared("whole_hospital", everything)
     pids = set()
 
     def look(session: Session) -> tuple[Any, ...]:
         pids.add(session._driver.info.backend_pid)
         seen = session.run(whole)[0][0]
-        (set_to,) = session.run(Prepared("whose", (), "SELECT current_setting('app.organization_id')"))[0]
+        (set_to,) = session.run(Prepared("whose", "SELECT current_setting('app.organization_id')"))[0]
         return seen, set_to
 
     turns = itertools.islice(itertools.cycle((pair.mine, pair.other)), 500)

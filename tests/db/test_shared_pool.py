@@ -73,15 +73,14 @@ def ids_of(hospital: Hospital) -> set[str]:
 EVERYBODYS = " UNION ALL ".join(f"SELECT {tenant_column(table)} AS tenant FROM {table}" for table in TABLES)
 WHOSE = Prepared(
     "whose_rows",
-    ("text",),
     "SELECT array_agg(DISTINCT tenant::text), current_setting('app.organization_id')"
-    f" FROM ({EVERYBODYS}) AS rows WHERE $1 <> ''",
+    f" FROM ({EVERYBODYS}) AS rows WHERE :anything::text <> ''",
 )
 
 
 def whose(session: Session) -> tuple[Any, ...]:
     """Whose rows the transaction sees without asking for anybody's, and whose it thinks it is."""
-    ((seen, set_to),) = session.run(WHOSE, ("x",))
+    ((seen, set_to),) = session.run(WHOSE, anything="x")
     return seen, set_to
 
 
@@ -227,7 +226,8 @@ def test_a_plan_that_one_hospital_had_made_reads_the_others_rows_for_the_other(l
     single: Database = lone.extensions["valmed"]
     statements = [
         Prepared(
-            f"generic_{table}", ("text",), f"SELECT DISTINCT {tenant_column(table)}::text FROM {table} WHERE $1 <> ''"
+            f"generic_{table}",
+            f"SELECT DISTINCT {tenant_column(table)}::text FROM {table} WHERE :anything::text <> ''",
         )
         for table in TABLES
     ]
@@ -235,14 +235,16 @@ def test_a_plan_that_one_hospital_had_made_reads_the_others_rows_for_the_other(l
     for statement in statements:
         for hospital, expected in ((pair.mine, mine), (pair.other, other), (pair.mine, mine)):
             for _ in range(2):
-                rows = single.transact(lambda s, p=statement: s.run(p, ("x",)), actor=hospital.nurse, read_only=True)
+                rows = single.transact(
+                    lambda s, p=statement: s.run(p, anything="x"), actor=hospital.nurse, read_only=True
+                )
                 assert rows == [(expected,)], statement.name
-    plans = Prepared("plans", (), "SELECT name, generic_plans, custom_plans FROM pg_prepared_statements")
+    plans = Prepared("plans", "SELECT name, generic_plans, custom_plans FROM pg_prepared_statements")
     counted = {name: (made, custom) for name, made, custom in single.lookup(plans)}
     assert {counted[statement.name] for statement in statements} == {(6, 0)}
     for statement in statements:
         with pytest.raises(ValueOutOfRange):  # no tenant: the empty string is no uuid
-            single.lookup(statement, ("x",))
+            single.lookup(statement, anything="x")
 
 
 def test_a_ward_that_one_hospital_has_looked_up_is_nowhere_for_the_other(lone: Flask, pair: Pair) -> None:

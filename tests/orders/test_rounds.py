@@ -148,7 +148,7 @@ def test_a_database_error_of_one_order_is_no_refusal_of_it_alone(
     def cut_off_once(session: Session, *values: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
-            session.run(rounds.Prepared("end_me", (), "SELECT pg_terminate_backend(pg_backend_pid())"), ())
+            session.run(rounds.Prepared("end_me", "SELECT pg_terminate_backend(pg_backend_pid())"))
         return decide(session, *values)
 
     monkeypatch.setattr(rounds, "decide", cut_off_once)
@@ -167,8 +167,11 @@ def test_a_round_whose_order_changed_under_its_lock_is_not_written(
     before, write = hospital.counts(), rounds._write
 
     def change_and_write(session: Session, *values: Any) -> None:
-        given = "UPDATE medication_orders SET doses_given = 1, status = 'completed', completed_at = now() WHERE id = $1"
-        session.run(rounds.Prepared("give_behind_its_back", ("uuid",), given), (order_ids[1],))
+        given = (
+            "UPDATE medication_orders SET doses_given = 1, status = 'completed', completed_at = now()"
+            " WHERE id = :order_id::uuid"
+        )
+        session.run(rounds.Prepared("give_behind_its_back", given), order_id=order_ids[1])
         write(session, *values)
 
     monkeypatch.setattr(rounds, "_write", change_and_write)

@@ -35,6 +35,7 @@ from backend.stock import ledger
 from backend.stock.picking import LotOnShelf
 
 DAWDLE_SECONDS = 0.25
+_WHO = "    :actor_id, :witness_id, :occurred_at)"  # of the administration that a fulfilment writes
 
 
 def occasion(mutation: Callable[..., Any], kind: str = "") -> None:
@@ -83,9 +84,9 @@ def _dawdle(module: Any, name: str, seconds: float, mutation: Callable[..., Any]
 def without_the_dose_in_order() -> None:
     """Nobody looks any more whether the dose is still the next when it is written."""
     without_row_locks()
-    (line,) = (line for line in fulfilment._WRITE.sql.splitlines() if "doses_given" in line and "WHERE" in line)
+    (line,) = (line for line in fulfilment._WRITE.text.splitlines() if "doses_given" in line and "WHERE" in line)
     _rewrite(fulfilment, "_WRITE", (line, line.split(" AND status")[0]))
-    _rewrite(rounds, "_WRITE", (" AND o.status = 'active' AND o.doses_given = doses.number - 1", ""))
+    _rewrite(rounds, "_WRITE", ("AND o.status = 'active' AND o.doses_given = doses.number - 1", ""))
     _dawdle(fulfilment, "_write", 0, without_the_dose_in_order)
     _dawdle(rounds, "_write", 0, without_the_dose_in_order)
 
@@ -142,9 +143,10 @@ def without_the_look_at_the_stock() -> None:
 def without_the_idempotency_row() -> None:
     """No answer is remembered."""
     endpoint.store_answer = lambda session, **row: occasion(without_the_idempotency_row)
-    write = fulfilment._WRITE
-    start, end = write.sql.index(", remembered AS ("), write.sql.index(")\nSELECT (SELECT on_hand_units") + 1
-    _rewrite(fulfilment, "_WRITE", (write.sql[start:end], ""))
+    text = fulfilment._WRITE.text
+    start, end = text.index("INSERT INTO idempotency_keys"), text.index(")\nSELECT (SELECT on_hand_units")
+    nothing = "SELECT :key::text, :fingerprint::bytea, :answer::bytea"
+    _rewrite(fulfilment, "_WRITE", (text[start:end], nothing))
 
 
 def without_waiting_for_the_commit() -> None:
@@ -213,7 +215,7 @@ def with_lots_that_may_not_be_given() -> None:
     """What has expired, is on hold or was recalled is given like any other. A sign in its number tells it here."""
     for module, name, today in (
         (fulfilment, "_LOCK", "target.today"),
-        (rounds, "_LOCK_LOTS", "($4 AT TIME ZONE h.time_zone)::date"),
+        (rounds, "_LOCK_LOTS", "(:given_at::timestamptz AT TIME ZONE h.time_zone)::date"),
     ):
         sign = f"CASE WHEN t.expires_on < {today} THEN 'expired!' WHEN t.status <> 'available' THEN t.status || '!' END"
         marked = f"concat({sign}, t.lot_number) AS lot_number, t.expires_on, s.quantity_units"
@@ -253,7 +255,7 @@ def without_the_ward() -> None:
     def admit(session: Session, giving: Any, target: fulfilment.Target, lots: Any) -> list[LotOnShelf]:
         if not target.member:
             occasion(without_the_ward)
-        return decide(session, giving, target._replace(member=True), lots)
+        return decide(session, giving, replace(target, member=True), lots)
 
     decide = fulfilment.decide
     fulfilment.decide = rounds.decide = admit
@@ -261,10 +263,10 @@ def without_the_ward() -> None:
 
 def with_another_nurse() -> None:
     """A dose is written down to a colleague."""
-    (line,) = (line for line in fulfilment._WRITE.sql.splitlines() if "'given'" in line)
-    other = "(SELECT id FROM users WHERE organization_id = $1 AND role = 'nurse' AND id <> $10 LIMIT 1)"
-    assert "$10" in line, "the nurse is another parameter now"
-    _rewrite(fulfilment, "_WRITE", (line, line.replace("$10", other)))
+    other = (
+        "(SELECT id FROM users WHERE organization_id = :organization_id AND role = 'nurse' AND id <> :actor_id LIMIT 1)"
+    )
+    _rewrite(fulfilment, "_WRITE", (_WHO, _WHO.replace(":actor_id", other)))
     _dawdle(fulfilment, "_write", 0, with_another_nurse)
 
 
@@ -295,10 +297,12 @@ def without_a_word_of_the_clock() -> None:
 
 def with_another_witness() -> None:
     """Somebody else is written down as the witness of a dose."""
-    (line,) = (line for line in fulfilment._WRITE.sql.splitlines() if "'given'" in line)
-    other = "(SELECT id FROM users WHERE organization_id = $1 AND role = 'nurse' AND id NOT IN ($10, $12) LIMIT 1)"
-    assert "$12" in line, "the witness is another parameter now"
-    _rewrite(fulfilment, "_WRITE", (line, line.replace("$12", f"CASE WHEN $12 IS NOT NULL THEN {other} END")))
+    other = (
+        "(SELECT id FROM users WHERE organization_id = :organization_id AND role = 'nurse'"
+        " AND id NOT IN (:actor_id, :witness_id) LIMIT 1)"
+    )
+    mistaken = f"CASE WHEN :witness_id IS NOT NULL THEN {other} END"
+    _rewrite(fulfilment, "_WRITE", (_WHO, _WHO.replace(":witness_id", mistaken)))
     write = fulfilment._write
 
     def note(session: Session, giving: fulfilment.Giving, *rest: Any) -> None:
@@ -351,11 +355,11 @@ def without_looking_for_corrections() -> None:
 def _rewrite(module: Any, name: str, *changes: tuple[str, str]) -> None:
     """Replaces a prepared statement of `module` by one with other words; each of `changes` must be there."""
     statement: Prepared = getattr(module, name)
-    sql = statement.sql
+    text = statement.text
     for old, new in changes:
-        assert old in sql, f"{old!r} is no longer part of {module.__name__}.{name}"
-        sql = sql.replace(old, new)
-    setattr(module, name, Prepared(f"mutated_{statement.name}", statement.types, sql))
+        assert old in text, f"{old!r} is no longer part of {module.__name__}.{name}"
+        text = text.replace(old, new)
+    setattr(module, name, Prepared(f"mutated_{statement.name}", text))
 
 
 def _rewrite_core(pattern: str, words: str, found: Callable[[], None] = lambda: None) -> None:
