@@ -23,7 +23,7 @@ import orjson
 from backend.actor import Actor, Role
 from backend.counts.blind import drugs_counted_blind
 from backend.db import Prepared, Session
-from backend.errors import Forbidden
+from backend.identity.membership import NotOnThisWard
 from backend.observability import BOARD_CACHE
 from backend.orders.models import Priority
 from backend.organizations.organizations import WardNotFound
@@ -37,12 +37,6 @@ class DueState(StrEnum):
     UPCOMING = "upcoming"
     DUE = "due"
     OVERDUE = "overdue"
-
-
-class NotOnThisWard(Forbidden):
-    """You do not work on this ward. An admin adds you to it."""
-
-    code = "forbidden"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from sqlalchemy import Row, select, update
 
-from backend.actor import Actor, Role
+from backend.actor import Actor
 from backend.administrations.errors import AdministrationNotFound
 from backend.administrations.models import MedicationAdministration
 from backend.db import Session
 from backend.formulary.models import Drug
-from backend.identity.queries import works_on
-from backend.orders.errors import NotOnThisWard, OrderNotFound
+from backend.identity.membership import ensure_of_ward
+from backend.orders.errors import OrderNotFound
 from backend.orders.models import MedicationOrder
 from backend.stock import ledger
 from backend.stock.ledger import Shelf
@@ -39,13 +39,6 @@ def shelf_of(session: Session, *, organization_id: UUID, administration_id: UUID
     if row is None:
         raise AdministrationNotFound()
     return Shelf(organization_id, row.ward_id, row.drug_id)
-
-
-def ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
-    """Raises NotOnThisWard for a nurse of other wards."""
-    member = works_on(session, organization_id=actor.organization_id, user_id=actor.user_id, ward_id=ward_id)
-    if actor.role is Role.NURSE and not member:
-        raise NotOnThisWard()
 
 
 def lock_order(session: Session, *, actor: Actor, order_id: UUID) -> Row[Any]:

@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from backend.actor import Actor
-from backend.administrations.doses import change_order, ensure_of_ward, lock_order
+from backend.administrations.doses import change_order, lock_order
 from backend.administrations.models import MedicationAdministration, Outcome
 from backend.db import Session, new_id
+from backend.identity.membership import ensure_of_ward
 from backend.orders.doses import ensure_next, next_due
 from backend.orders.models import OrderStatus
 from backend.stock import ledger

@@ -20,7 +20,7 @@ from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
 from backend.http.fields import Body, Count, Id, Line, Moment, PageQuery
-from backend.orders.errors import NotOnThisWard
+from backend.identity.membership import NotOnThisWard
 from backend.stock.ledger import Shelf
 
 resource = Resource("administrations")

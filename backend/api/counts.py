@@ -8,13 +8,14 @@ from marshmallow import fields
 from backend.counts import counts, queries
 from backend.counts.blind import COUNTERS
 from backend.counts.counts import Counted
-from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen, NotOnThisWard
+from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
 from backend.counts.models import CountStatus
 from backend.db import Database, Session
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
 from backend.http.fields import Body, Choice, Count, Flag, Id, Moment, PageQuery, ScannedCode, Several
+from backend.identity.membership import NotOnThisWard
 from backend.organizations.organizations import WardNotFound
 from backend.stock.adjustments import LotNotFound
 from backend.stock.ledger import UNITS_ON_SHELF_MAX, Shelf

@@ -7,11 +7,12 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.administrations import board
-from backend.administrations.board import BoardCache, DueState, NotOnThisWard
+from backend.administrations.board import BoardCache, DueState
 from backend.db import Session
 from backend.db.idempotency import Answer
 from backend.http.endpoint import Call, Resource
 from backend.http.fields import Body, Id
+from backend.identity.membership import NotOnThisWard
 from backend.organizations.organizations import WardNotFound
 
 resource = Resource("mar")

@@ -17,6 +17,7 @@ from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, shelf_of_body
 from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode
+from backend.identity.membership import NotOnThisWard
 from backend.orders import errors, fulfilment, ordering, queries
 from backend.orders.models import OrderStatus, Priority
 from backend.organizations.organizations import WardNotFound
@@ -312,7 +313,7 @@ def fulfil(session: Session, call: Call) -> Any:
     roles=NURSE,
     raises=(
         errors.OrderNotFound,
-        errors.NotOnThisWard,
+        NotOnThisWard,
         errors.OrderAlreadyCompleted,
         errors.DoseAlreadyGiven,
         errors.DoseOutOfSequence,

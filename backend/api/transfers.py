@@ -12,13 +12,13 @@ from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
 from backend.http.fields import Body, Choice, Count, Id, PageQuery, Several
+from backend.identity.membership import NotOnThisWard
 from backend.organizations.organizations import WardNotFound
 from backend.stock.ledger import Shelf
 from backend.stock.picking import InsufficientStock
 from backend.transfers import queries, replenishment, transfers
 from backend.transfers.errors import (
     NothingToReplenish,
-    NotOnThisWard,
     ReceiverIsDispatcher,
     TransferNotFound,
     TransferStatusConflict,

@@ -12,15 +12,15 @@ from uuid import UUID
 
 from sqlalchemy import Row, insert, select, update
 
-from backend.actor import Actor, Role
+from backend.actor import Actor
 from backend.counts import expectation
-from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen, NotOnThisWard
+from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
 from backend.counts.models import CountStatus, StockCount, StockCountLine
 from backend.db import Session, new_id
 from backend.discrepancies.discrepancies import open_variance
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
-from backend.identity.queries import works_on
+from backend.identity.membership import ensure_of_ward
 from backend.organizations.organizations import get_ward, touch_ward
 from backend.stock import ledger
 from backend.stock.adjustments import LotNotFound
@@ -49,7 +49,7 @@ def open_count(
     """
     organization_id = actor.organization_id
     get_ward(session, organization_id=organization_id, ward_id=ward_id)
-    _ensure_of_ward(session, actor, ward_id)
+    ensure_of_ward(session, actor, ward_id)
     standing = select(StockCount.id).where(
         StockCount.organization_id == organization_id,
         StockCount.ward_id == ward_id,
@@ -178,12 +178,6 @@ def _add_lines(session: Session, organization_id: UUID, count_id: UUID, lots: Se
     )
 
 
-def _ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
-    member = works_on(session, organization_id=actor.organization_id, user_id=actor.user_id, ward_id=ward_id)
-    if actor.role is Role.NURSE and not member:
-        raise NotOnThisWard()
-
-
 def _lock(session: Session, actor: Actor, count_id: UUID) -> Row[Any]:
     """The open session, locked: those who record and who ends it go one after another."""
     row = session.execute(
@@ -193,7 +187,7 @@ def _lock(session: Session, actor: Actor, count_id: UUID) -> Row[Any]:
     ).one_or_none()
     if row is None:
         raise CountNotFound()
-    _ensure_of_ward(session, actor, row.ward_id)
+    ensure_of_ward(session, actor, row.ward_id)
     if row.status is not CountStatus.OPEN:
         raise CountEnded(count_status=row.status)
     return row

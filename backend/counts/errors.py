@@ -1,6 +1,6 @@
 """Why a count may not go on."""
 
-from backend.errors import Conflict, Forbidden, NotFound
+from backend.errors import Conflict, NotFound
 
 
 class CountNotFound(NotFound):
@@ -22,9 +22,3 @@ class CountIncomplete(Conflict):
 class VarianceOutdated(Conflict):
     """The lot's stock was corrected since it was counted, perhaps for this very variance, or units that had left the
     shelf before have been recorded since. Count the lot again, and end this as a miscount."""
-
-
-class NotOnThisWard(Forbidden):
-    """You do not work on this ward. An admin adds you to it."""
-
-    code = "forbidden"

@@ -90,17 +90,3 @@ def count_passkeys(session: Session, *, organization_id: UUID, user_id: UUID) ->
     """How many passkeys a user has."""
     mine = (Passkey.organization_id == organization_id, Passkey.user_id == user_id)
     return int(session.execute(select(func.count()).select_from(Passkey).where(*mine)).scalar_one())
-
-
-def works_on(session: Session, *, organization_id: UUID, user_id: UUID | None, ward_id: UUID) -> bool:
-    """Whether the user is a member of the ward."""
-    return (
-        session.execute(
-            select(WardMembership.id).where(
-                WardMembership.organization_id == organization_id,
-                WardMembership.user_id == user_id,
-                WardMembership.ward_id == ward_id,
-            )
-        ).first()
-        is not None
-    )

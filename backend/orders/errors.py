@@ -1,16 +1,10 @@
 """Why an order may not be changed, in the order of precedence (domain.md)."""
 
-from backend.errors import Conflict, Forbidden, NotFound
+from backend.errors import Conflict, NotFound
 
 
 class OrderNotFound(NotFound):
     """There is no such order in your organization."""
-
-
-class NotOnThisWard(Forbidden):
-    """You do not work on the order's ward. An admin adds you to it."""
-
-    code = "forbidden"
 
 
 class OrderAlreadyCompleted(Conflict):

@@ -19,10 +19,11 @@ from backend.db import Prepared, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey, replayed
 from backend.errors import NotAuthenticated
 from backend.formulary.scanning import Scan
+from backend.identity.membership import NotOnThisWard
 from backend.identity.standing import ENDED, STANDS, standing_values
 from backend.identity.witnesses import Witness, admit_witness
 from backend.orders.doses import as_json, ensure_next, next_due
-from backend.orders.errors import DoseTooSoon, NotOnThisWard, OrderNotFound
+from backend.orders.errors import DoseTooSoon, OrderNotFound
 from backend.orders.models import OrderStatus, Priority
 from backend.orders.overrides import ensure_overridable, open_review
 from backend.orders.scans import ensure_scanned

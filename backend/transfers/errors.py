@@ -15,11 +15,5 @@ class ReceiverIsDispatcher(Forbidden):
     """Who sent a transfer does not receive it: a second person checks what arrived."""
 
 
-class NotOnThisWard(Forbidden):
-    """You do not work on this ward. An admin adds you to it."""
-
-    code = "forbidden"
-
-
 class NothingToReplenish(Conflict):
     """Every drug of the ward is at its par level, counting what is on its way."""

@@ -13,12 +13,12 @@ from uuid import UUID
 
 from sqlalchemy import Row, insert, select, update
 
-from backend.actor import Actor, Role
+from backend.actor import Actor
 from backend.db import Session, new_id
 from backend.discrepancies.discrepancies import open_shortfall
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import get_drug
-from backend.identity.queries import works_on
+from backend.identity.membership import ensure_of_ward
 from backend.identity.witnesses import Witness
 from backend.organizations.organizations import get_ward
 from backend.stock import ledger
@@ -27,7 +27,7 @@ from backend.stock.ledger import Cause, Line, Shelf
 from backend.stock.models import MovementReason
 from backend.stock.picking import InsufficientStock, LotOnShelf, first_expiring_first
 from backend.stock.queries import today_of
-from backend.transfers.errors import NotOnThisWard, ReceiverIsDispatcher, TransferNotFound, TransferStatusConflict
+from backend.transfers.errors import ReceiverIsDispatcher, TransferNotFound, TransferStatusConflict
 from backend.transfers.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
 
 LINES_MAX = 200
@@ -66,7 +66,7 @@ def request_transfer(
         get_ward(session, organization_id=organization_id, ward_id=ward_id)
     if source_ward_id == destination_ward_id:
         raise ValidationFailed.of("destination_ward_id", "the source itself")
-    _ensure_of_ward(session, actor, destination_ward_id)
+    ensure_of_ward(session, actor, destination_ward_id)
     if len({line.drug_id for line in lines}) < len(lines):
         raise ValidationFailed.of("lines", "a drug is listed twice")
     for line in lines:
@@ -165,7 +165,7 @@ def receive_transfer(
     ValidationFailed.
     """
     transfer = _lock(session, actor, transfer_id, TransferStatus.DISPATCHED)
-    _ensure_of_ward(session, actor, transfer.destination_ward_id)
+    ensure_of_ward(session, actor, transfer.destination_ward_id)
     if transfer.dispatched_by_id == actor.user_id:
         raise ReceiverIsDispatcher()
     lots = _lots(session, actor, transfer_id)
@@ -199,7 +199,7 @@ def cancel(session: Session, *, actor: Actor, transfer_id: UUID, now: datetime) 
     """Ends a transfer that was not dispatched. A nurse cancels those of her wards. Raises TransferNotFound,
     NotOnThisWard, TransferStatusConflict."""
     transfer = _lock(session, actor, transfer_id, TransferStatus.REQUESTED)
-    _ensure_of_ward(session, actor, transfer.destination_ward_id)
+    ensure_of_ward(session, actor, transfer.destination_ward_id)
     cancelled_by = {"cancelled_by_id": actor.user_id, "cancelled_at": now}
     _change(session, actor, transfer_id, status=TransferStatus.CANCELLED, **cancelled_by)
 
@@ -222,12 +222,6 @@ def change_lot(session: Session, *, organization_id: UUID, transfer_lot_id: UUID
         .where(lot.organization_id == organization_id, lot.id == transfer_lot_id)
         .values(version=lot.version + 1, **{name: getattr(lot, name) + more for name, more in units.items()})
     )
-
-
-def _ensure_of_ward(session: Session, actor: Actor, ward_id: UUID) -> None:
-    member = works_on(session, organization_id=actor.organization_id, user_id=actor.user_id, ward_id=ward_id)
-    if actor.role is Role.NURSE and not member:
-        raise NotOnThisWard()
 
 
 def _lock(session: Session, actor: Actor, transfer_id: UUID, wanted: TransferStatus) -> Row[Any]:

@@ -10,8 +10,8 @@ import pytest
 from backend.actor import Role
 from backend.administrations.errors import AdministrationNotFound, AlreadyEnteredInError, DoseHasRemainder
 from backend.db.transaction import ConstraintViolated
+from backend.identity.membership import NotOnThisWard
 from backend.identity.witnesses import WitnessRequired
-from backend.orders.errors import NotOnThisWard
 from backend.orders.models import Priority
 from backend.stock.ledger import Shelf
 from tests import day

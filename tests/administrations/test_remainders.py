@@ -11,8 +11,8 @@ from backend.administrations.errors import AlreadyEnteredInError, DoseNotGiven, 
 from backend.administrations.models import RemainderKind
 from backend.db.transaction import ConstraintViolated
 from backend.errors import ValidationFailed
+from backend.identity.membership import NotOnThisWard
 from backend.identity.witnesses import WitnessRequired
-from backend.orders.errors import NotOnThisWard
 from backend.stock.ledger import Shelf
 from tests import day
 from tests.concurrency.crowd import together

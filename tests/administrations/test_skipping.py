@@ -8,10 +8,10 @@ from backend.actor import Role
 from backend.administrations.models import Outcome
 from backend.db.transaction import ConstraintViolated
 from backend.errors import ValidationFailed
+from backend.identity.membership import NotOnThisWard
 from backend.orders.errors import (
     DoseAlreadyGiven,
     DoseOutOfSequence,
-    NotOnThisWard,
     OrderAlreadyCompleted,
     OrderDiscontinued,
     OrderNotFound,

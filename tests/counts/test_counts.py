@@ -11,10 +11,11 @@ from sqlalchemy import text
 from backend.actor import Role
 from backend.counts import counts
 from backend.counts.counts import Counted
-from backend.counts.errors import CountEnded, CountIncomplete, CountOpen, NotOnThisWard
+from backend.counts.errors import CountEnded, CountIncomplete, CountOpen
 from backend.db import Session
 from backend.db.transaction import ConstraintViolated
 from backend.errors import ValidationFailed
+from backend.identity.membership import NotOnThisWard
 from backend.stock.adjustments import LotNotFound
 from backend.stock.ledger import Shelf
 from tests import day

@@ -10,6 +10,7 @@ from backend.actor import Role
 from backend.db import Database, new_id
 from backend.db.idempotency import IdempotencyKeyReused
 from backend.errors import DomainError, ValidationFailed
+from backend.identity.membership import NotOnThisWard
 from backend.identity.witnesses import WitnessRequired
 from backend.orders import errors
 from backend.stock.picking import InsufficientStock
@@ -113,7 +114,7 @@ def test_refusals_come_in_their_order_and_change_nothing(database: Database) -> 
         assert hospital.counts() == before
         return raised.value
 
-    refused(errors.NotOnThisWard, actor=stranger)
+    refused(NotOnThisWard, actor=stranger)
     refused(errors.OrderNotVerified)
     hospital.change("UPDATE medication_orders SET verified_at = now(), verified_by_id = :p1", hospital.nurse.user_id)
     refused(WitnessRequired)
@@ -126,7 +127,7 @@ def test_refusals_come_in_their_order_and_change_nothing(database: Database) -> 
     ((nurse, witness),) = hospital.rows("SELECT nurse_id, witness_id FROM medication_administrations")
     assert (nurse, witness) == (hospital.nurse.user_id, colleague.user_id)
     refused(errors.OrderAlreadyCompleted, witness_id=colleague.user_id)
-    refused(errors.NotOnThisWard, actor=stranger)
+    refused(NotOnThisWard, actor=stranger)
 
 
 def test_a_discontinued_order_is_refused(hospital: Hospital) -> None:

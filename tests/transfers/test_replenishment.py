@@ -8,10 +8,11 @@ import pytest
 
 from backend.counts.blind import hidden_from
 from backend.errors import ValidationFailed
+from backend.identity.membership import NotOnThisWard
 from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus
 from backend.transfers import replenishment
-from backend.transfers.errors import NothingToReplenish, NotOnThisWard
+from backend.transfers.errors import NothingToReplenish
 from backend.transfers.transfers import Arrived
 from tests import day
 from tests.concurrency.crowd import together

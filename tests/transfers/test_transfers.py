@@ -10,10 +10,11 @@ from flask import Flask
 from backend.actor import Role
 from backend.db.transaction import ConstraintViolated
 from backend.errors import ValidationFailed
+from backend.identity.membership import NotOnThisWard
 from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus
 from backend.stock.picking import InsufficientStock
-from backend.transfers.errors import NotOnThisWard, ReceiverIsDispatcher, TransferStatusConflict
+from backend.transfers.errors import ReceiverIsDispatcher, TransferStatusConflict
 from backend.transfers.transfers import Arrived, Wanted
 from tests import day
 from tests.concurrency.crowd import together
