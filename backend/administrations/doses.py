@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from backend.actor import Actor
 from backend.administrations.errors import AdministrationNotFound
 from backend.administrations.models import MedicationAdministration
-from backend.db import Session
+from backend.db import Session, bump
 from backend.formulary.models import Drug
 from backend.identity.membership import ensure_of_ward
 from backend.orders.errors import OrderNotFound
@@ -93,17 +93,11 @@ def change_administration(session: Session, *, organization_id: UUID, administra
     """Changes a locked entry."""
     entry = MedicationAdministration
     session.execute(
-        update(entry)
-        .where(entry.organization_id == organization_id, entry.id == administration_id)
-        .values(version=entry.version + 1, **values)
+        bump(entry, **values).where(entry.organization_id == organization_id, entry.id == administration_id)
     )
 
 
 def change_order(session: Session, *, organization_id: UUID, order_id: UUID, **values: Any) -> None:
     """Changes a locked order."""
     order = MedicationOrder
-    session.execute(
-        update(order)
-        .where(order.organization_id == organization_id, order.id == order_id)
-        .values(version=order.version + 1, **values)
-    )
+    session.execute(bump(order, **values).where(order.organization_id == organization_id, order.id == order_id))

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import aliased
 
 from backend.actor import Actor, Role
 from backend.alerts.conditions import conditions
 from backend.alerts.models import Alert, AlertKind
 from backend.counts.blind import hidden_from
-from backend.db import Rows, Session
+from backend.db import Rows, Session, bump
 from backend.db.filters import equal
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
@@ -83,9 +83,9 @@ def acknowledge(session: Session, *, actor: Actor, alert_id: UUID, now: datetime
         raise AlertNotFound()
     if row.acknowledged_at is None:
         session.execute(
-            update(Alert)
-            .where(Alert.organization_id == actor.organization_id, Alert.id == alert_id)
-            .values(acknowledged_by_id=actor.user_id, acknowledged_at=now, version=Alert.version + 1)
+            bump(Alert, acknowledged_by_id=actor.user_id, acknowledged_at=now).where(
+                Alert.organization_id == actor.organization_id, Alert.id == alert_id
+            )
         )
 
 

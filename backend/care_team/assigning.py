@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from backend.actor import Actor, Role
@@ -24,7 +24,7 @@ from backend.care_team.errors import (
 )
 from backend.care_team.models import ACTIVE_INDEX, PRIMARY_INDEX, CareRole, CareTeamAssignment
 from backend.care_team.queries import get_assignment
-from backend.db import Session, lane_of, new_id
+from backend.db import Session, bump, lane_of, new_id
 from backend.db.signals import constraint_of, driver_error
 from backend.errors import Conflict, ValidationFailed
 from backend.identity.models import User
@@ -195,9 +195,9 @@ def _begin(session: Session, actor: Actor, patient_id: UUID, provider_id: UUID, 
 def _end(session: Session, actor: Actor, member: Row[Any], now: datetime) -> None:
     assignment = CareTeamAssignment
     session.execute(
-        update(assignment)
-        .where(assignment.organization_id == actor.organization_id, assignment.id == member.id)
-        .values(removed_at=now, removed_by_id=actor.user_id, version=assignment.version + 1)
+        bump(assignment, removed_at=now, removed_by_id=actor.user_id).where(
+            assignment.organization_id == actor.organization_id, assignment.id == member.id
+        )
     )
 
 

@@ -18,13 +18,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.actor import Actor
 from backend.claims.drift import Parameters, compare, events_of, read_groups
 from backend.claims.models import DriftEvent, ReportRun, RunStatus
-from backend.db import Database, Session, new_id, report_lane_of
+from backend.db import Database, Session, bump, new_id, report_lane_of
 from backend.errors import DomainError
 from backend.observability import DRIFT_RUNS, log
 from backend.organizations.models import Organization
@@ -71,13 +71,11 @@ def start(session: Session, *, actor: Actor, run_id: UUID, parameters: Parameter
         "started_at": now,
     }
     session.execute(
-        update(run)
-        .where(
+        bump(run, status=RunStatus.FAILED, failure="abandoned", finished_at=now).where(
             run.organization_id == actor.organization_id,
             run.status == RunStatus.RUNNING,
             run.started_at < now - ABANDONED,
         )
-        .values(status=RunStatus.FAILED, failure="abandoned", finished_at=now, version=run.version + 1)
     )
     again = {"status": RunStatus.RUNNING, "failure": None, "finished_at": None, "version": run.version + 1}
     session.execute(
@@ -148,7 +146,7 @@ def fail(session: Session, *, organization_id: UUID, run_id: UUID, failure: str)
 def _finish(session: Session, *, organization_id: UUID, run_id: UUID, **values: Any) -> None:
     run = ReportRun
     session.execute(
-        update(run)
-        .where(run.organization_id == organization_id, run.id == run_id, run.status != RunStatus.SUCCESS)
-        .values(finished_at=func.clock_timestamp(), version=run.version + 1, **values)
+        bump(run, finished_at=func.clock_timestamp(), **values).where(
+            run.organization_id == organization_id, run.id == run_id, run.status != RunStatus.SUCCESS
+        )
     )

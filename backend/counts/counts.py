@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 
 from backend.actor import Actor
 from backend.counts import expectation
 from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
 from backend.counts.models import CountStatus, StockCount, StockCountLine
-from backend.db import Session, new_id
+from backend.db import Session, bump, new_id
 from backend.discrepancies.discrepancies import open_variance
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
@@ -219,12 +219,7 @@ def _record_line(
         StockCountLine.count_id == count.id,
         StockCountLine.lot_id == line.lot_id,
     )
-    known = session.execute(
-        update(StockCountLine)
-        .where(*mine)
-        .values(version=StockCountLine.version + 1, **counted)
-        .returning(StockCountLine.id)
-    )
+    known = session.execute(bump(StockCountLine, **counted).where(*mine).returning(StockCountLine.id))
     if known.one_or_none() is None:
         scheduled = select(Drug.controlled_schedule.is_not(None)).where(
             Drug.organization_id == actor.organization_id, Drug.id == drug_id
@@ -249,7 +244,5 @@ def _end(session: Session, actor: Actor, count: Row[Any], status: CountStatus, n
 
 def _change(session: Session, actor: Actor, count_id: UUID, **values: Any) -> None:
     session.execute(
-        update(StockCount)
-        .where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
-        .values(version=StockCount.version + 1, **values)
+        bump(StockCount, **values).where(StockCount.organization_id == actor.organization_id, StockCount.id == count_id)
     )

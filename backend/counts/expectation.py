@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, ScalarSelect, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.counts.models import StockCountLine
-from backend.db import Session
+from backend.db import Session, bump
 from backend.stock.ledger import Shelf
 from backend.stock.models import MovementReason, StockLevel, StockLot, StockMovement
 
@@ -52,11 +52,7 @@ def brought_up_to_date(session: Session, *, count: Row[Any]) -> Sequence[Row[Any
     mine = (line.organization_id == count.organization_id, line.count_id == count.id)
     shelf = (level.organization_id == count.organization_id) & (level.ward_id == count.ward_id)
     late = _under_way(line, ward_id=count.ward_id, after=line.sequence)
-    corrected = (
-        update(line)
-        .where(*mine, late != 0)
-        .values(expected_units=func.greatest(0, line.expected_units + late), version=line.version + 1)
-    )
+    corrected = bump(line, expected_units=func.greatest(0, line.expected_units + late)).where(*mine, late != 0)
     session.execute(corrected)
     lines = (
         select(

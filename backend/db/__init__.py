@@ -1,6 +1,17 @@
 """The database module: engine and pool, sessions, the one transaction, lanes, tenancy and idempotency."""
 
-from backend.db.base import Base, Numbered, Rows, Tenant, Timestamped, belongs_to, new_id, of_organization, pg_enum
+from backend.db.base import (
+    Base,
+    Numbered,
+    Rows,
+    Tenant,
+    Timestamped,
+    belongs_to,
+    bump,
+    new_id,
+    of_organization,
+    pg_enum,
+)
 from backend.db.lanes import lane_of, report_lane_of
 from backend.db.prepared import Prepared
 from backend.db.session import Session
@@ -16,6 +27,7 @@ __all__ = [
     "Tenant",
     "Timestamped",
     "belongs_to",
+    "bump",
     "lane_of",
     "new_id",
     "of_organization",

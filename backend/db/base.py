@@ -11,7 +11,20 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
-from sqlalchemy import BigInteger, DateTime, Enum, ForeignKeyConstraint, MetaData, Select, Sequence, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Enum,
+    ForeignKeyConstraint,
+    MetaData,
+    Select,
+    Sequence,
+    Text,
+    Update,
+    Uuid,
+    text,
+    update,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -42,6 +55,11 @@ class Timestamped:
 
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), sort_order=90)
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"), sort_order=91)
+
+
+def bump(table: Any, /, **values: Any) -> Update:
+    """Write an UPDATE that sets `values` and raises the version of each row it changes; the caller adds the `where`."""
+    return update(table).values(version=table.version + 1, **values)
 
 
 LEDGER_NUMBERS = Sequence("ledger_numbers", metadata=Base.metadata)

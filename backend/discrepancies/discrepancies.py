@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 from sqlalchemy.orm import aliased
 
 from backend.actor import Actor
-from backend.db import Rows, Session, new_id
+from backend.db import Rows, Session, bump, new_id
 from backend.db.filters import equal
 from backend.db.paging import Page, PageRequest, read_page
 from backend.discrepancies.models import Discrepancy, DiscrepancyKind, DiscrepancyStatus, Resolution
@@ -169,9 +169,9 @@ def close(
 
 def _change(session: Session, organization_id: UUID, discrepancy_id: UUID, **values: Any) -> None:
     session.execute(
-        update(Discrepancy)
-        .where(Discrepancy.organization_id == organization_id, Discrepancy.id == discrepancy_id)
-        .values(version=Discrepancy.version + 1, **values)
+        bump(Discrepancy, **values).where(
+            Discrepancy.organization_id == organization_id, Discrepancy.id == discrepancy_id
+        )
     )
 
 

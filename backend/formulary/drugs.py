@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select
 
-from backend.db import Rows, Session, new_id
+from backend.db import Rows, Session, bump, new_id
 from backend.errors import Conflict, NotFound
 from backend.formulary.models import Drug
 from backend.organizations.organizations import touch_organization
@@ -33,11 +33,7 @@ def change_drug(session: Session, *, organization_id: UUID, drug_id: UUID, **cha
     """Changes an entry; every board shows it from the next poll on. Raises DrugNotFound, DrugExists."""
     before = get_drug(session, organization_id=organization_id, drug_id=drug_id)
     _ensure_new(session, organization_id, drug_id, {**before._asdict(), **changes})
-    session.execute(
-        update(Drug)
-        .where(Drug.organization_id == organization_id, Drug.id == drug_id)
-        .values(version=Drug.version + 1, **changes)
-    )
+    session.execute(bump(Drug, **changes).where(Drug.organization_id == organization_id, Drug.id == drug_id))
     touch_organization(session, organization_id=organization_id)
 
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from backend.actor import Actor
-from backend.db import Database, Session
+from backend.db import Database, Session, bump
 from backend.identity import codes
 from backend.identity.models import AccessToken, User
 from backend.organizations.organizations import list_organizations
@@ -57,7 +57,7 @@ def _end_tokens(session: Session, organization_id: UUID) -> int:
 
 def _end_first_passwords(session: Session, organization_id: UUID) -> int:
     good = (User.organization_id == organization_id, User.first_password_expires_at > session.now)
-    ended = update(User).where(*good).values(first_password_expires_at=session.now, version=User.version + 1)
+    ended = bump(User, first_password_expires_at=session.now).where(*good)
     return session.execute(ended).rowcount
 
 

@@ -10,10 +10,10 @@ unlocks no screen, witnesses nothing and changes no second factor. Whoever signs
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select
 
 from backend.actor import Actor
-from backend.db import Session
+from backend.db import Session, bump
 from backend.errors import Forbidden, NotAuthenticated
 from backend.identity.models import User
 from backend.identity.tokens import Person, revoke_tokens_of
@@ -57,9 +57,9 @@ def set_own_password(session: Session, *, actor: Actor, person: Person, password
     """
     good = or_(User.first_password_expires_at.is_(None), User.first_password_expires_at > func.now())
     changed = session.execute(
-        update(User)
-        .where(*_whose(person), User.password_hash == person.password_hash, good)
-        .values(version=User.version + 1, password_hash=password_hash, first_password_expires_at=None)
+        bump(User, password_hash=password_hash, first_password_expires_at=None).where(
+            *_whose(person), User.password_hash == person.password_hash, good
+        )
     )
     if changed.rowcount != 1:
         raise NotAuthenticated(_CHANGED)

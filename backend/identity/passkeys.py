@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select
 
 from backend.actor import Actor, SecondFactorRequired
-from backend.db import Session, new_id
+from backend.db import Session, bump, new_id
 from backend.errors import Conflict, NotFound
 from backend.identity.ceremonies import Made, Shown
 from backend.identity.models import Passkey, User
@@ -100,14 +100,7 @@ def use_passkey(session: Session, *, actor: Actor, passkey_id: UUID, shown: Show
         )
         return False
     session.execute(
-        update(Passkey)
-        .where(*this)
-        .values(
-            sign_count=shown.sign_count,
-            backed_up=shown.backed_up,
-            last_used_at=now,
-            version=Passkey.version + 1,
-        )
+        bump(Passkey, sign_count=shown.sign_count, backed_up=shown.backed_up, last_used_at=now).where(*this)
     )
     return True
 
@@ -116,9 +109,5 @@ def _lock_factors(session: Session, actor: Actor) -> UUID:
     """Who the actor is. Of two changes of somebody's factors at once the second finds the row of the user changed under
     its snapshot (40001), runs again and sees what the first has left."""
     assert actor.user_id is not None  # noqa: S101 - an operator has no sign-in
-    session.execute(
-        update(User)
-        .where(User.organization_id == actor.organization_id, User.id == actor.user_id)
-        .values(version=User.version + 1)
-    )
+    session.execute(bump(User).where(User.organization_id == actor.organization_id, User.id == actor.user_id))
     return actor.user_id

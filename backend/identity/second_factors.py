@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, select
 
 from backend.actor import Actor, Role, SecondFactorRequired
-from backend.db import Session
+from backend.db import Session, bump
 from backend.errors import Conflict
 from backend.identity import codes
 from backend.identity.models import Passkey, User
@@ -65,11 +65,7 @@ def reset(session: Session, *, organization_id: UUID, user_id: UUID, now: dateti
     Raises UserNotFound.
     """
     get_user(session, organization_id=organization_id, user_id=user_id)
-    session.execute(
-        update(User)
-        .where(User.organization_id == organization_id, User.id == user_id)
-        .values(totp_secret=None, version=User.version + 1)
-    )
+    session.execute(bump(User, totp_secret=None).where(User.organization_id == organization_id, User.id == user_id))
     session.execute(delete(Passkey).where(Passkey.organization_id == organization_id, Passkey.user_id == user_id))
     revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
 
@@ -90,8 +86,6 @@ def _passkeys_of(session: Session, actor: Actor) -> int:
 
 
 def _set_secret(session: Session, actor: Actor, secret: str | None, *conditions: Any) -> None:
-    changed = session.execute(
-        update(User).where(*_mine(actor), *conditions).values(totp_secret=secret, version=User.version + 1)
-    )
+    changed = session.execute(bump(User, totp_secret=secret).where(*_mine(actor), *conditions))
     if changed.rowcount != 1:
         raise SecondFactorChanged()

@@ -10,10 +10,10 @@ import hmac
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from backend.actor import Actor, SecondFactorRequired
-from backend.db import Database, Session
+from backend.db import Database, Session, bump
 from backend.errors import Forbidden, NotAuthenticated, ValidationFailed
 from backend.identity import attempts, codes, passwords, second_factors, users
 from backend.identity.attempts import Attempt
@@ -87,10 +87,9 @@ def _up_to_date(database: Database, person: Person, password: str, origin: Origi
         return person
     new = passwords.hash_again(password)
     changed = (
-        update(User)
+        bump(User, password_hash=new)
         .where(User.organization_id == person.organization_id, User.id == person.user_id)
         .where(User.password_hash == person.password_hash)  # nobody has chosen another meanwhile
-        .values(password_hash=new, version=User.version + 1)
     )
     actor = person.actor(origin.request_id, second_factor=False)
     if database.transact(lambda session: session.execute(changed).rowcount, actor=actor) == 1:

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
 from backend.actor import Role
-from backend.db import Session, new_id
+from backend.db import Session, bump, new_id
 from backend.errors import Conflict, ValidationFailed
 from backend.identity.first_passwords import expiry
 from backend.identity.models import User, WardMembership
@@ -85,11 +85,7 @@ def change_user(
         known = known_of(session, organization_id=organization_id, user_id=user_id)
         changes |= {"password_hash": hash_password(password, about=known), "first_password_expires_at": expiry()}
     if changes or ward_ids is not None:  # of two who set the wards at once the second finds this row changed (40001)
-        session.execute(
-            update(User)
-            .where(User.organization_id == organization_id, User.id == user_id)
-            .values(version=User.version + 1, **changes)
-        )
+        session.execute(bump(User, **changes).where(User.organization_id == organization_id, User.id == user_id))
     if ward_ids is not None:
         set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=ward_ids)
     other_role = changes.get("role", before.role) != before.role

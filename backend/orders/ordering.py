@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 
 from backend.actor import Actor
-from backend.db import Session, new_id
+from backend.db import Session, bump, new_id
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import get_drug
 from backend.orders.errors import OrderAlreadyCompleted, OrderDiscontinued, OrderNotFound
@@ -113,7 +113,7 @@ def _lock_active(session: Session, actor: Actor, shelf: Shelf, order_id: UUID) -
 
 def _change(session: Session, actor: Actor, order_id: UUID, **values: Any) -> None:
     session.execute(
-        update(MedicationOrder)
-        .where(MedicationOrder.organization_id == actor.organization_id, MedicationOrder.id == order_id)
-        .values(version=MedicationOrder.version + 1, **values)
+        bump(MedicationOrder, **values).where(
+            MedicationOrder.organization_id == actor.organization_id, MedicationOrder.id == order_id
+        )
     )

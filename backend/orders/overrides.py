@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select
 
 from backend.actor import Actor
-from backend.db import Prepared, Rows, Session, new_id
+from backend.db import Prepared, Rows, Session, bump, new_id
 from backend.db.filters import equal
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict, NotFound
@@ -89,15 +89,7 @@ def review(
     if row.status is not OverrideStatus.PENDING:
         raise OverrideAlreadyReviewed(verdict=row.status)
     session.execute(
-        update(override)
-        .where(*mine)
-        .values(
-            status=verdict,
-            reviewed_by_id=actor.user_id,
-            reviewed_at=now,
-            review_note=note,
-            version=override.version + 1,
-        )
+        bump(override, status=verdict, reviewed_by_id=actor.user_id, reviewed_at=now, review_note=note).where(*mine)
     )
 
 

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.exc import DataError
 
-from backend.db import Database, Prepared, Rows, Session, new_id
+from backend.db import Database, Prepared, Rows, Session, bump, new_id
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.organizations.models import Organization, Ward, WardKind
@@ -80,11 +80,7 @@ def change_organization(session: Session, *, organization_id: UUID, **changes: A
         changes["second_factor_roles"] = sorted(str(role) for role in changes["second_factor_roles"])
     if "time_zone" in changes:
         _ensure_time_zone(session, changes["time_zone"])
-    session.execute(
-        update(Organization)
-        .where(Organization.id == organization_id)
-        .values(version=Organization.version + 1, **changes)
-    )
+    session.execute(bump(Organization, **changes).where(Organization.id == organization_id))
 
 
 def _ensure_time_zone(session: Session, name: str) -> None:
@@ -139,13 +135,9 @@ def get_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> Row[A
 
 def touch_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> None:
     """Raises the ward's version: what its board shows of a patient has changed."""
-    session.execute(
-        update(Ward).where(Ward.organization_id == organization_id, Ward.id == ward_id).values(version=Ward.version + 1)
-    )
+    session.execute(bump(Ward).where(Ward.organization_id == organization_id, Ward.id == ward_id))
 
 
 def touch_organization(session: Session, *, organization_id: UUID) -> None:
     """Raises the organization's version: what every board shows of a drug has changed."""
-    session.execute(
-        update(Organization).where(Organization.id == organization_id).values(version=Organization.version + 1)
-    )
+    session.execute(bump(Organization).where(Organization.id == organization_id))

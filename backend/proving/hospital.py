@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from backend.actor import Actor, Role
-from backend.db import Database, Session, new_id
+from backend.db import Database, Session, bump, new_id
 from backend.formulary.drugs import add_drug
 from backend.identity.tokens import issue_token
 from backend.identity.users import add_user
@@ -244,8 +244,8 @@ def _spoil(database: Database, operator: Actor, *, expired_on: date) -> None:
                 lots.change_status(
                     session, actor=operator, lot_id=lot_id, status=status, reason="proof", now=session.now
                 )
-        aged = update(Lot).where(Lot.organization_id == operator.organization_id, Lot.lot_number == EXPIRED)
-        session.execute(aged.values(expires_on=expired_on, version=Lot.version + 1))
+        expired = (Lot.organization_id == operator.organization_id, Lot.lot_number == EXPIRED)
+        session.execute(bump(Lot, expires_on=expired_on).where(*expired))
 
     database.transact(spoil, actor=operator)
 

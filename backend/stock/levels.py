@@ -1,8 +1,6 @@
 """How much of a drug a ward wants to hold."""
 
-from sqlalchemy import update
-
-from backend.db import Session
+from backend.db import Session, bump
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import get_drug
 from backend.organizations.organizations import get_ward
@@ -22,15 +20,9 @@ def set_levels(session: Session, shelf: Shelf, *, reorder_point_units: int, par_
         raise ValidationFailed.of("par_level_units", "not below the reorder point")
     ledger.lock_shelf(session, shelf)
     session.execute(
-        update(StockLevel)
-        .where(
+        bump(StockLevel, reorder_point_units=reorder_point_units, par_level_units=par_level_units).where(
             StockLevel.organization_id == shelf.organization_id,
             StockLevel.ward_id == shelf.ward_id,
             StockLevel.drug_id == shelf.drug_id,
-        )
-        .values(
-            reorder_point_units=reorder_point_units,
-            par_level_units=par_level_units,
-            version=StockLevel.version + 1,
         )
     )

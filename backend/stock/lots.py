@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from backend.actor import Actor
-from backend.db import Rows, Session
+from backend.db import Rows, Session, bump
 from backend.db.filters import equal
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict
@@ -64,22 +64,9 @@ def change_status(
         ledger.lock_shelf(session, shelf)  # and every board shows it
     if status not in MAY_BECOME[row.status]:
         raise LotStatusConflict(f"The lot is {row.status.replace('_', ' ')}.", lot_status=row.status)
-    session.execute(
-        update(StockLot)
-        .where(StockLot.organization_id == actor.organization_id, StockLot.lot_id == lot_id)
-        .values(version=StockLot.version + 1)
-    )
-    session.execute(
-        update(Lot)
-        .where(*mine)
-        .values(
-            status=status,
-            status_reason=reason,
-            status_changed_by_id=actor.user_id,
-            status_changed_at=now,
-            version=Lot.version + 1,
-        )
-    )
+    session.execute(bump(StockLot).where(StockLot.organization_id == actor.organization_id, StockLot.lot_id == lot_id))
+    changed = {"status": status, "status_reason": reason, "status_changed_at": now}
+    session.execute(bump(Lot, status_changed_by_id=actor.user_id, **changed).where(*mine))
 
 
 def _lots(organization_id: UUID) -> Rows:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 
 from backend.actor import Actor
-from backend.db import Session, new_id
+from backend.db import Session, bump, new_id
 from backend.discrepancies.discrepancies import open_shortfall
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import get_drug
@@ -208,9 +208,9 @@ def add_received(session: Session, *, organization_id: UUID, lot: Any, units: in
     """Counts units of a transfer's lot as received, on the lot and on its line."""
     change_lot(session, organization_id=organization_id, transfer_lot_id=lot.id, received_units=units)
     session.execute(
-        update(StockTransferLine)
-        .where(StockTransferLine.organization_id == organization_id, StockTransferLine.id == lot.line_id)
-        .values(received_units=StockTransferLine.received_units + units, version=StockTransferLine.version + 1)
+        bump(StockTransferLine, received_units=StockTransferLine.received_units + units).where(
+            StockTransferLine.organization_id == organization_id, StockTransferLine.id == lot.line_id
+        )
     )
 
 
@@ -218,9 +218,9 @@ def change_lot(session: Session, *, organization_id: UUID, transfer_lot_id: UUID
     """Adds `units` to received_units, returned_units or lost_units of a lot on its way."""
     lot = StockTransferLot
     session.execute(
-        update(lot)
-        .where(lot.organization_id == organization_id, lot.id == transfer_lot_id)
-        .values(version=lot.version + 1, **{name: getattr(lot, name) + more for name, more in units.items()})
+        bump(lot, **{name: getattr(lot, name) + more for name, more in units.items()}).where(
+            lot.organization_id == organization_id, lot.id == transfer_lot_id
+        )
     )
 
 
@@ -241,9 +241,9 @@ def _lock(session: Session, actor: Actor, transfer_id: UUID, wanted: TransferSta
 
 def _change(session: Session, actor: Actor, transfer_id: UUID, **values: Any) -> None:
     session.execute(
-        update(StockTransfer)
-        .where(StockTransfer.organization_id == actor.organization_id, StockTransfer.id == transfer_id)
-        .values(version=StockTransfer.version + 1, **values)
+        bump(StockTransfer, **values).where(
+            StockTransfer.organization_id == actor.organization_id, StockTransfer.id == transfer_id
+        )
     )
 
 
@@ -294,9 +294,9 @@ def _send(session: Session, actor: Actor, line_id: UUID, picks: Sequence[LotOnSh
         ],
     )
     session.execute(
-        update(StockTransferLine)
-        .where(StockTransferLine.organization_id == actor.organization_id, StockTransferLine.id == line_id)
-        .values(dispatched_units=sum(pick.quantity_units for pick in picks), version=StockTransferLine.version + 1)
+        bump(StockTransferLine, dispatched_units=sum(pick.quantity_units for pick in picks)).where(
+            StockTransferLine.organization_id == actor.organization_id, StockTransferLine.id == line_id
+        )
     )
 
 
