@@ -69,14 +69,31 @@ def test_tables_are_declared_in_models_and_nowhere_else() -> None:
 
 
 def test_queries_only_read() -> None:
+    writing = {"bump", "delete", "insert", "update"}
     writers = [
         f"{name}:{node.lineno}"
         for name, tree in _trees([path for path in SOURCES if path.name == "queries.py"])
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & {"insert", "update", "delete"}
+        if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & writing
     ]
     assert writers == []
     assert [path for path in SOURCES if path.name == "queries.py"] != []
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "helper"),
+    [
+        (r"version=(\w+)\.version \+ 1", "bump"),
+        (r"\.organization_id == \w+\.organization_id\) & \(\w+\.(id == |\w+ == \w+\.id\b)", "same_hospital"),
+        (r"class NotOnThisWard", "ensure_of_ward"),
+    ],
+)
+def test_what_has_a_helper_is_not_written_by_hand(by_hand: str, helper: str) -> None:
+    """Where a join forgets the hospital or a change the version, the reader should not have to look twice."""
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in SOURCES}
+    homes = {path for path, text in texts.items() if f"def {helper}(" in text}
+    assert len(homes) == 1
+    assert {path for path, text in texts.items() if re.search(by_hand, text)} - homes == set()
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:

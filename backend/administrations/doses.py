@@ -10,6 +10,7 @@ from backend.actor import Actor
 from backend.administrations.errors import AdministrationNotFound
 from backend.administrations.models import MedicationAdministration
 from backend.db import Session, bump
+from backend.db.filters import same_hospital
 from backend.formulary.models import Drug
 from backend.identity.membership import ensure_of_ward
 from backend.orders.errors import OrderNotFound
@@ -33,7 +34,7 @@ def shelf_of(session: Session, *, organization_id: UUID, administration_id: UUID
     order, entry = MedicationOrder, MedicationAdministration
     row = session.execute(
         select(order.ward_id, order.drug_id)
-        .join(entry, (entry.organization_id == order.organization_id) & (entry.order_id == order.id))
+        .join(entry, same_hospital(order, by=entry.order_id))
         .where(entry.organization_id == organization_id, entry.id == administration_id)
     ).one_or_none()
     if row is None:

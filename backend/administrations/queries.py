@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from backend.administrations.errors import AdministrationNotFound
 from backend.administrations.models import MedicationAdministration
 from backend.db import Rows, Session
-from backend.db.filters import equal, within
+from backend.db.filters import equal, same_hospital, within
 from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
@@ -26,9 +26,6 @@ from backend.stock.models import Lot, MovementReason, StockMovement
 
 def _administrations(organization_id: UUID) -> Rows:
     entry, order, witness, marker = MedicationAdministration, MedicationOrder, aliased(User), aliased(User)
-
-    def same(table: Any, column: Any) -> Any:
-        return (table.organization_id == entry.organization_id) & (table.id == column)
 
     return (
         select(
@@ -55,12 +52,12 @@ def _administrations(organization_id: UUID) -> Rows:
             marker.name.label("entered_in_error_by"),
             entry.error_reason,
         )
-        .join(order, same(order, entry.order_id))
-        .join(Patient, same(Patient, order.patient_id))
-        .join(Drug, same(Drug, order.drug_id))
-        .join(User, same(User, entry.nurse_id))
-        .outerjoin(witness, same(witness, entry.witness_id))
-        .outerjoin(marker, same(marker, entry.in_error_by_id))
+        .join(order, same_hospital(order, by=entry.order_id))
+        .join(Patient, same_hospital(Patient, by=order.patient_id, of=entry))
+        .join(Drug, same_hospital(Drug, by=order.drug_id, of=entry))
+        .join(User, same_hospital(User, by=entry.nurse_id))
+        .outerjoin(witness, same_hospital(witness, by=entry.witness_id))
+        .outerjoin(marker, same_hospital(marker, by=entry.in_error_by_id))
         .where(entry.organization_id == organization_id)
     )
 
@@ -77,7 +74,7 @@ def get_administration(session: Session, *, organization_id: UUID, administratio
 def lots_of(session: Session, *, organization_id: UUID, administration_id: UUID) -> list[dict[str, Any]]:
     """What a dose took of each lot, first expiring first; nothing where it was not given."""
     movement = StockMovement
-    same_lot = (Lot.organization_id == movement.organization_id) & (Lot.id == movement.lot_id)
+    same_lot = same_hospital(Lot, by=movement.lot_id)
     rows = session.execute(
         select(movement.lot_id, Lot.lot_number, Lot.expires_on, (-movement.units).label("quantity_units"))
         .join(Lot, same_lot)

@@ -17,7 +17,7 @@ from backend.alerts.conditions import conditions
 from backend.alerts.models import Alert, AlertKind
 from backend.counts.blind import hidden_from
 from backend.db import Rows, Session, bump
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.formulary.models import Drug
@@ -95,9 +95,6 @@ def _routed(actor: Actor) -> Rows:
     alert, acknowledger = Alert, aliased(User)
     hidden = alert.kind.in_(OF_SHELVES) & hidden_from(actor)(ward=alert.ward_id, drug=alert.drug_id)
 
-    def same(table: Any, column: Any) -> Any:
-        return (table.organization_id == alert.organization_id) & (table.id == column)
-
     rows = (
         select(
             alert.id,
@@ -118,10 +115,10 @@ def _routed(actor: Actor) -> Rows:
             alert.acknowledged_at,
             alert.cleared_at,
         )
-        .join(Ward, same(Ward, alert.ward_id))
-        .outerjoin(Drug, same(Drug, alert.drug_id))
-        .outerjoin(Lot, same(Lot, alert.lot_id))
-        .outerjoin(acknowledger, same(acknowledger, alert.acknowledged_by_id))
+        .join(Ward, same_hospital(Ward, by=alert.ward_id))
+        .outerjoin(Drug, same_hospital(Drug, by=alert.drug_id))
+        .outerjoin(Lot, same_hospital(Lot, by=alert.lot_id))
+        .outerjoin(acknowledger, same_hospital(acknowledger, by=alert.acknowledged_by_id))
         .where(alert.organization_id == actor.organization_id, alert.kind.in_(TOLD[actor.role]))
     )
     if actor.role is Role.NURSE:

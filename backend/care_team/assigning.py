@@ -25,6 +25,7 @@ from backend.care_team.errors import (
 from backend.care_team.models import ACTIVE_INDEX, PRIMARY_INDEX, CareRole, CareTeamAssignment
 from backend.care_team.queries import get_assignment
 from backend.db import Session, bump, lane_of, new_id
+from backend.db.filters import same_hospital
 from backend.db.signals import constraint_of, driver_error
 from backend.errors import Conflict, ValidationFailed
 from backend.identity.models import User
@@ -115,7 +116,7 @@ def _locked(session: Session, actor: Actor, patient_id: UUID) -> Sequence[Row[An
     """The patient's active assignments, locked in the order of their ids. Raises PatientNotFound."""
     get_patient(session, organization_id=actor.organization_id, patient_id=patient_id)
     member = CareTeamAssignment
-    provider = (User.organization_id == member.organization_id) & (User.id == member.provider_id)
+    provider = same_hospital(User, by=member.provider_id)
     return session.execute(
         select(
             member.id,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 from backend.care_team.errors import AssignmentNotFound, NoPrimaryProvider
 from backend.care_team.models import CareRole, CareTeamAssignment
 from backend.db import Rows, Session
+from backend.db.filters import same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.identity.models import User
 from backend.patients.patients import get_patient
@@ -19,9 +20,6 @@ RANK = case({role.value: place for place, role in enumerate(CareRole)}, value=Ca
 
 def _assignments(organization_id: UUID, patient_id: UUID) -> Rows:
     member, provider, assigner, remover = CareTeamAssignment, aliased(User), aliased(User), aliased(User)
-
-    def same(user: Any, column: Any) -> Any:
-        return (user.organization_id == member.organization_id) & (user.id == column)
 
     return (
         select(
@@ -36,9 +34,9 @@ def _assignments(organization_id: UUID, patient_id: UUID) -> Rows:
             member.removed_at,
             remover.name.label("removed_by"),
         )
-        .join(provider, same(provider, member.provider_id))
-        .outerjoin(assigner, same(assigner, member.assigned_by_id))
-        .outerjoin(remover, same(remover, member.removed_by_id))
+        .join(provider, same_hospital(provider, by=member.provider_id))
+        .outerjoin(assigner, same_hospital(assigner, by=member.assigned_by_id))
+        .outerjoin(remover, same_hospital(remover, by=member.removed_by_id))
         .where(member.organization_id == organization_id, member.patient_id == patient_id)
     )
 

@@ -9,6 +9,7 @@ from sqlalchemy.types import Double
 
 from backend.claims.models import DriftEvent, ReportRun
 from backend.db import Rows, Session
+from backend.db.filters import same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.identity.models import User
@@ -36,7 +37,7 @@ def _runs(organization_id: UUID) -> Rows:
             run.started_at,
             run.finished_at,
         )
-        .outerjoin(User, (User.organization_id == run.organization_id) & (User.id == run.started_by_id))
+        .outerjoin(User, same_hospital(User, by=run.started_by_id))
         .where(run.organization_id == organization_id)
     )
 

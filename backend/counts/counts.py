@@ -17,6 +17,7 @@ from backend.counts import expectation
 from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
 from backend.counts.models import CountStatus, StockCount, StockCountLine
 from backend.db import Session, bump, new_id
+from backend.db.filters import same_hospital
 from backend.discrepancies.discrepancies import open_variance
 from backend.errors import ValidationFailed
 from backend.formulary.models import Drug
@@ -145,7 +146,7 @@ def _lots_to_count(
 ) -> Sequence[Row[Any]]:
     rows = (
         select(StockLot.lot_id, StockLot.drug_id, Drug.controlled_schedule.is_not(None).label("blind"))
-        .join(Drug, (Drug.organization_id == StockLot.organization_id) & (Drug.id == StockLot.drug_id))
+        .join(Drug, same_hospital(Drug, by=StockLot.drug_id))
         .where(
             StockLot.organization_id == organization_id,
             StockLot.ward_id == ward_id,

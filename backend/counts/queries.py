@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from backend.counts.errors import CountNotFound
 from backend.counts.models import CountStatus, StockCount, StockCountLine
 from backend.db import Rows, Session
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
@@ -22,7 +22,7 @@ from backend.stock.models import Lot, StockLot
 
 def _counts(organization_id: UUID) -> Rows:
     count, line, opener, ender = StockCount, StockCountLine, User, aliased(User)
-    of_count = (line.organization_id == count.organization_id) & (line.count_id == count.id)
+    of_count = same_hospital(count, by=line.count_id)
     lines = select(func.count()).select_from(line).where(of_count).scalar_subquery()
     counted = select(func.count(line.counted_at)).where(of_count).scalar_subquery()
     return (
@@ -38,9 +38,9 @@ def _counts(organization_id: UUID) -> Rows:
             lines.label("line_count"),
             counted.label("counted_count"),
         )
-        .join(Ward, (Ward.organization_id == count.organization_id) & (Ward.id == count.ward_id))
-        .join(opener, (opener.organization_id == count.organization_id) & (opener.id == count.opened_by_id))
-        .outerjoin(ender, (ender.organization_id == count.organization_id) & (ender.id == count.ended_by_id))
+        .join(Ward, same_hospital(Ward, by=count.ward_id))
+        .join(opener, same_hospital(opener, by=count.opened_by_id))
+        .outerjoin(ender, same_hospital(ender, by=count.ended_by_id))
         .where(count.organization_id == organization_id)
     )
 
@@ -68,9 +68,9 @@ def _lines(organization_id: UUID, count: Row[Any], hides: Hides) -> Rows:
             unless(hidden, line.counted_units - line.expected_units).label("variance_units"),
             hidden.label("figures_hidden"),
         )
-        .join(Drug, (Drug.organization_id == line.organization_id) & (Drug.id == line.drug_id))
-        .join(Lot, (Lot.organization_id == line.organization_id) & (Lot.id == line.lot_id))
-        .outerjoin(User, (User.organization_id == line.organization_id) & (User.id == line.counted_by_id))
+        .join(Drug, same_hospital(Drug, by=line.drug_id))
+        .join(Lot, same_hospital(Lot, by=line.lot_id))
+        .outerjoin(User, same_hospital(User, by=line.counted_by_id))
         .outerjoin(
             held,
             (held.organization_id == line.organization_id)

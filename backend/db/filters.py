@@ -1,9 +1,9 @@
-"""Conditions of lists. What a caller does not ask for is None and narrows nothing."""
+"""Conditions of queries. Of those of lists, what a caller does not ask for is None and narrows nothing."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_
 
 
 def equal(table: Any, **wanted: Any) -> list[ColumnElement[bool]]:
@@ -17,3 +17,13 @@ def within(moment: Any, since: datetime | None, until: datetime | None) -> list[
         *([moment >= since] if since is not None else []),
         *([moment < until] if until is not None else []),
     ]
+
+
+def same_hospital(table: Any, *, by: Any, of: Any = None) -> ColumnElement[bool]:
+    """Join the row of `table` whose id is in the column `by`, in the same hospital.
+
+    The hospital is that of the row that `by` is a column of; `of` names another table where `by` is an expression, or
+    where the row of `by` may be missing (an outer join).
+    """
+    owner = by.parent.entity if of is None else of
+    return and_(table.organization_id == owner.organization_id, table.id == by)

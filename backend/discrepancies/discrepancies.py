@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from backend.actor import Actor
 from backend.db import Rows, Session, bump, new_id
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.discrepancies.models import Discrepancy, DiscrepancyKind, DiscrepancyStatus, Resolution
 from backend.errors import Conflict, NotFound, ValidationFailed
@@ -184,9 +184,6 @@ def _discrepancies(organization_id: UUID, hides: Hides) -> Rows:
 
     hidden = (case.kind == DiscrepancyKind.COUNT) & hides(ward=case.ward_id, drug=case.drug_id)
 
-    def same(table: Any, column: Any) -> Any:
-        return (table.organization_id == case.organization_id) & (table.id == column)
-
     return (
         select(
             case.id,
@@ -213,12 +210,12 @@ def _discrepancies(organization_id: UUID, hides: Hides) -> Rows:
             case.resolved_at,
             case.created_at,
         )
-        .join(Ward, same(Ward, case.ward_id))
-        .join(Drug, same(Drug, case.drug_id))
-        .join(Lot, same(Lot, case.lot_id))
-        .join(owner, same(owner, case.owner_id))
-        .outerjoin(resolver, same(resolver, case.resolved_by_id))
-        .outerjoin(witness, same(witness, case.witness_id))
+        .join(Ward, same_hospital(Ward, by=case.ward_id))
+        .join(Drug, same_hospital(Drug, by=case.drug_id))
+        .join(Lot, same_hospital(Lot, by=case.lot_id))
+        .join(owner, same_hospital(owner, by=case.owner_id))
+        .outerjoin(resolver, same_hospital(resolver, by=case.resolved_by_id))
+        .outerjoin(witness, same_hospital(witness, by=case.witness_id))
         .where(case.organization_id == organization_id)
     )
 

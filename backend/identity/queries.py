@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.actor import Role
 from backend.db import Rows, Session
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.identity.models import Passkey, User, WardMembership
@@ -58,7 +58,7 @@ def wards_of(session: Session, *, organization_id: UUID, user_id: UUID) -> Seque
         select(Ward.id, Ward.name, Ward.kind)
         .join(
             WardMembership,
-            (WardMembership.organization_id == Ward.organization_id) & (WardMembership.ward_id == Ward.id),
+            same_hospital(Ward, by=WardMembership.ward_id),
         )
         .where(
             Ward.organization_id == organization_id,

@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, insert, select
 
 from backend.actor import Actor
 from backend.db import Prepared, Rows, Session, bump, new_id
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict, NotFound
 from backend.formulary.drugs import get_drug
@@ -112,10 +112,10 @@ def _overrides(organization_id: UUID) -> Rows:
             override.review_note,
             override.created_at,
         )
-        .join(order, (order.organization_id == override.organization_id) & (order.id == override.order_id))
-        .join(Drug, (Drug.organization_id == override.organization_id) & (Drug.id == order.drug_id))
-        .join(Ward, (Ward.organization_id == override.organization_id) & (Ward.id == override.ward_id))
-        .join(User, (User.organization_id == override.organization_id) & (User.id == override.nurse_id))
+        .join(order, same_hospital(order, by=override.order_id))
+        .join(Drug, same_hospital(Drug, by=order.drug_id, of=override))
+        .join(Ward, same_hospital(Ward, by=override.ward_id))
+        .join(User, same_hospital(User, by=override.nurse_id))
         .where(override.organization_id == organization_id)
     )
 
@@ -171,8 +171,8 @@ def _listed(organization_id: UUID) -> Rows:
             Drug.strength,
             entry.created_at,
         )
-        .join(Drug, (Drug.organization_id == entry.organization_id) & (Drug.id == entry.drug_id))
-        .join(Ward, (Ward.organization_id == entry.organization_id) & (Ward.id == entry.ward_id))
+        .join(Drug, same_hospital(Drug, by=entry.drug_id))
+        .join(Ward, same_hospital(Ward, by=entry.ward_id))
         .where(entry.organization_id == organization_id)
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from backend.care_team.queries import on_team
 from backend.db import Rows, Session
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
@@ -21,9 +21,6 @@ from backend.patients.models import Patient
 
 def _orders(organization_id: UUID) -> Rows:
     order, verifier = MedicationOrder, aliased(User)
-
-    def same(table: Any, column: Any) -> Any:
-        return (table.organization_id == order.organization_id) & (table.id == column)
 
     return (
         select(
@@ -59,11 +56,11 @@ def _orders(organization_id: UUID) -> Rows:
             order.discontinue_reason,
             order.created_at,
         )
-        .join(Patient, same(Patient, order.patient_id))
-        .join(Drug, same(Drug, order.drug_id))
-        .join(Ward, same(Ward, order.ward_id))
-        .join(User, same(User, order.prescriber_id))
-        .outerjoin(verifier, same(verifier, order.verified_by_id))
+        .join(Patient, same_hospital(Patient, by=order.patient_id))
+        .join(Drug, same_hospital(Drug, by=order.drug_id))
+        .join(Ward, same_hospital(Ward, by=order.ward_id))
+        .join(User, same_hospital(User, by=order.prescriber_id))
+        .outerjoin(verifier, same_hospital(verifier, by=order.verified_by_id))
         .where(order.organization_id == organization_id)
     )
 

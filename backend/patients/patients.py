@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, insert, select
 
 from backend.db import Rows, Session, new_id
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest
 from backend.db.searching import named_page
 from backend.errors import Conflict, NotFound
@@ -37,7 +37,7 @@ def add_patient(session: Session, *, organization_id: UUID, ward_id: UUID | None
 
 
 def _patients(organization_id: UUID) -> Rows:
-    ward = (Ward.organization_id == Patient.organization_id) & (Ward.id == Patient.ward_id)
+    ward = same_hospital(Ward, by=Patient.ward_id)
     return (
         select(
             Patient.id,

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, and_, cast, false, func, literal, null, select, union_all
+from sqlalchemy import Integer, Text, Uuid, cast, false, func, literal, null, select, union_all
 from sqlalchemy.orm import aliased
 
 from backend.administrations.models import DoseRemainder, MedicationAdministration, RemainderKind
 from backend.db import Rows, Session
-from backend.db.filters import within
+from backend.db.filters import same_hospital, within
 from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.formulary.drugs import get_drug
 from backend.identity.models import User
@@ -60,9 +60,6 @@ def _movements(organization_id: UUID, drug_id: UUID, hides: Hides) -> Rows:
     hidden = hides(ward=movement.ward_id, drug=movement.drug_id)
     of_dose = func.coalesce(remainder.administration_id, movement.reference_id)
 
-    def same(table: Any, column: Any) -> Any:
-        return and_(table.organization_id == movement.organization_id, table.id == column)
-
     return (
         select(
             movement.id,
@@ -81,23 +78,20 @@ def _movements(organization_id: UUID, drug_id: UUID, hides: Hides) -> Rows:
             movement.note,
             movement.corrects_id,
         )
-        .join(Ward, same(Ward, movement.ward_id))
-        .join(Lot, same(Lot, movement.lot_id))
-        .outerjoin(User, same(User, movement.actor_id))
-        .outerjoin(witness, same(witness, movement.witness_id))
-        .outerjoin(remainder, same(remainder, movement.reference_id))
-        .outerjoin(dose, same(dose, of_dose))
-        .outerjoin(order, same(order, dose.order_id))
-        .outerjoin(Patient, same(Patient, order.patient_id))
+        .join(Ward, same_hospital(Ward, by=movement.ward_id))
+        .join(Lot, same_hospital(Lot, by=movement.lot_id))
+        .outerjoin(User, same_hospital(User, by=movement.actor_id))
+        .outerjoin(witness, same_hospital(witness, by=movement.witness_id))
+        .outerjoin(remainder, same_hospital(remainder, by=movement.reference_id))
+        .outerjoin(dose, same_hospital(dose, by=of_dose, of=movement))
+        .outerjoin(order, same_hospital(order, by=dose.order_id, of=movement))
+        .outerjoin(Patient, same_hospital(Patient, by=order.patient_id, of=movement))
         .where(movement.organization_id == organization_id, movement.drug_id == drug_id)
     )
 
 
 def _wastes(organization_id: UUID, drug_id: UUID) -> Rows:
     remainder, witness, dose, order = DoseRemainder, aliased(User), MedicationAdministration, MedicationOrder
-
-    def same(table: Any, column: Any) -> Any:
-        return and_(table.organization_id == remainder.organization_id, table.id == column)
 
     return (
         select(
@@ -117,13 +111,13 @@ def _wastes(organization_id: UUID, drug_id: UUID) -> Rows:
             remainder.reason.label("note"),
             cast(null(), Uuid).label("corrects_id"),
         )
-        .join(dose, same(dose, remainder.administration_id))
-        .join(order, same(order, dose.order_id))
-        .join(Patient, same(Patient, order.patient_id))
-        .join(Ward, same(Ward, order.ward_id))
-        .join(Lot, same(Lot, remainder.lot_id))
-        .join(User, same(User, remainder.actor_id))
-        .outerjoin(witness, same(witness, remainder.witness_id))
+        .join(dose, same_hospital(dose, by=remainder.administration_id))
+        .join(order, same_hospital(order, by=dose.order_id, of=remainder))
+        .join(Patient, same_hospital(Patient, by=order.patient_id, of=remainder))
+        .join(Ward, same_hospital(Ward, by=order.ward_id, of=remainder))
+        .join(Lot, same_hospital(Lot, by=remainder.lot_id))
+        .join(User, same_hospital(User, by=remainder.actor_id))
+        .outerjoin(witness, same_hospital(witness, by=remainder.witness_id))
         .where(
             remainder.organization_id == organization_id,
             order.drug_id == drug_id,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from backend.administrations.models import MedicationAdministration
 from backend.db import Rows, Session
-from backend.db.filters import equal, within
+from backend.db.filters import equal, same_hospital, within
 from backend.db.paging import Page, PageRequest, page_of, read_page
 from backend.identity.models import User
 from backend.orders.models import MedicationOrder
@@ -64,7 +64,7 @@ def _stock(session: Session, organization_id: UUID, lot_id: UUID, hides: Hides) 
             unless(hidden, held.quantity_units).label("quantity_units"),
             hidden.label("figures_hidden"),
         )
-        .join(Ward, (Ward.organization_id == held.organization_id) & (Ward.id == held.ward_id))
+        .join(Ward, same_hospital(Ward, by=held.ward_id))
         .where(held.organization_id == organization_id, held.lot_id == lot_id, held.quantity_units > 0)
         .order_by(Ward.name)
     ).all()
@@ -83,13 +83,13 @@ def _in_transit(session: Session, organization_id: UUID, lot_id: UUID) -> Sequen
             transfer.dispatched_at,
             on_the_way.label("quantity_units"),
         )
-        .join(line, (line.organization_id == lot.organization_id) & (line.id == lot.line_id))
-        .join(transfer, (transfer.organization_id == lot.organization_id) & (transfer.id == line.transfer_id))
+        .join(line, same_hospital(line, by=lot.line_id))
+        .join(transfer, same_hospital(transfer, by=line.transfer_id, of=lot))
         .join(
             source,
-            (source.c.organization_id == lot.organization_id) & (source.c.id == transfer.source_ward_id),
+            same_hospital(source.c, by=transfer.source_ward_id, of=lot),
         )
-        .join(Ward, (Ward.organization_id == lot.organization_id) & (Ward.id == transfer.destination_ward_id))
+        .join(Ward, same_hospital(Ward, by=transfer.destination_ward_id, of=lot))
         .where(lot.organization_id == organization_id, lot.lot_id == lot_id, on_the_way > 0)
         .order_by(transfer.dispatched_at, transfer.id)
     ).all()

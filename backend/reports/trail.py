@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from backend.audit.models import AuditEvent
 from backend.db import Session
-from backend.db.filters import equal, within
+from backend.db.filters import equal, same_hospital, within
 from backend.db.paging import Page, PageRequest, read_page
 from backend.identity.models import User
 
@@ -38,7 +38,7 @@ def list_events(
             event.before,
             event.after,
         )
-        .outerjoin(User, (User.organization_id == event.organization_id) & (User.id == event.actor_id))
+        .outerjoin(User, same_hospital(User, by=event.actor_id))
         .where(
             event.organization_id == organization_id,
             *equal(event, table_name=table_name, row_id=row_id, actor_id=actor_id),

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, case, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
 from backend.db import Session
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.db.searching import among, named_page
 from backend.errors import ValidationFailed
@@ -69,8 +69,8 @@ def levels_as_of(
             hidden.label("figures_hidden"),
             literal(at).label("as_of"),
         )
-        .join(Ward, (Ward.organization_id == StockLevel.organization_id) & (Ward.id == StockLevel.ward_id))
-        .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
+        .join(Ward, same_hospital(Ward, by=StockLevel.ward_id))
+        .join(Drug, same_hospital(Drug, by=StockLevel.drug_id))
         .where(
             StockLevel.organization_id == organization_id,
             Drug.organization_id == organization_id,
@@ -136,8 +136,8 @@ def _lost(organization_id: UUID, ward_id: UUID | None, today: date, last: date, 
             total(on_shelf.quantity_units, drug.unit_price_cents.is_(None)).label("unpriced_units"),
         )
         .select_from(lot)
-        .join(on_shelf, (on_shelf.organization_id == lot.organization_id) & (on_shelf.lot_id == lot.id))
-        .join(drug, (drug.organization_id == lot.organization_id) & (drug.id == lot.drug_id))
+        .join(on_shelf, same_hospital(lot, by=on_shelf.lot_id))
+        .join(drug, same_hospital(drug, by=lot.drug_id))
         .where(
             *(row.organization_id == organization_id for row in (lot, on_shelf, drug)),
             on_shelf.quantity_units > 0,

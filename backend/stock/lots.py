@@ -13,7 +13,7 @@ from sqlalchemy import Row, select
 
 from backend.actor import Actor
 from backend.db import Rows, Session, bump
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import Conflict
 from backend.formulary.models import Drug
@@ -84,8 +84,8 @@ def _lots(organization_id: UUID) -> Rows:
             Lot.status_changed_at,
             Lot.created_at,
         )
-        .join(Drug, (Drug.organization_id == Lot.organization_id) & (Drug.id == Lot.drug_id))
-        .outerjoin(User, (User.organization_id == Lot.organization_id) & (User.id == Lot.status_changed_by_id))
+        .join(Drug, same_hospital(Drug, by=Lot.drug_id))
+        .outerjoin(User, same_hospital(User, by=Lot.status_changed_by_id))
         .where(Lot.organization_id == organization_id)
     )
 

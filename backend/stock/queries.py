@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
-from backend.db.filters import equal, within
+from backend.db.filters import equal, same_hospital, within
 from backend.db.paging import Page, PageRequest, read_page
 from backend.db.searching import among, named_page
 from backend.formulary.drugs import DrugNotFound, containing, drugs_of
@@ -100,7 +100,7 @@ def _lots_of_level(organization_id: UUID, hidden: ColumnElement[bool]) -> Any:
     on_shelf = (
         select(func.coalesce(lots, func.jsonb_build_array()))
         .select_from(StockLot)
-        .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
+        .join(Lot, same_hospital(Lot, by=StockLot.lot_id))
         .where(
             StockLot.organization_id == organization_id,
             StockLot.ward_id == StockLevel.ward_id,
@@ -117,7 +117,7 @@ def _available_units(organization_id: UUID, today: date, shelf: Any) -> Any:
     on_shelf, lot = aliased(StockLot), aliased(Lot)
     return (
         select(func.coalesce(func.sum(on_shelf.quantity_units), 0))
-        .join(lot, (lot.organization_id == on_shelf.organization_id) & (lot.id == on_shelf.lot_id))
+        .join(lot, same_hospital(lot, by=on_shelf.lot_id))
         .where(
             on_shelf.organization_id == organization_id,
             on_shelf.ward_id == shelf.ward_id,
@@ -166,8 +166,8 @@ def list_levels(
             _lots_of_level(organization_id, hidden).label("lots"),
             hidden.label("figures_hidden"),
         )
-        .join(Ward, (Ward.organization_id == StockLevel.organization_id) & (Ward.id == StockLevel.ward_id))
-        .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
+        .join(Ward, same_hospital(Ward, by=StockLevel.ward_id))
+        .join(Drug, same_hospital(Drug, by=StockLevel.drug_id))
         .where(StockLevel.organization_id == organization_id, Drug.organization_id == organization_id)
     )
     shelf = {name: value for name, value in (("ward_id", ward_id), ("drug_id", drug_id)) if value is not None}

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
-from backend.db.filters import equal
+from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.identity.models import User
@@ -33,8 +33,8 @@ def _lots_of_line() -> Any:
     return (
         select(func.coalesce(func.jsonb_agg(aggregate_order_by(lot, Lot.expires_on, Lot.id)), func.jsonb_build_array()))
         .select_from(sent)
-        .join(Lot, (Lot.organization_id == sent.organization_id) & (Lot.id == sent.lot_id))
-        .where(sent.organization_id == StockTransferLine.organization_id, sent.line_id == StockTransferLine.id)
+        .join(Lot, same_hospital(Lot, by=sent.lot_id))
+        .where(same_hospital(StockTransferLine, by=sent.line_id))
         .scalar_subquery()
     )
 
@@ -54,8 +54,8 @@ def _lines_of_transfer() -> Any:
     return (
         select(func.jsonb_agg(aggregate_order_by(shown, Drug.name_key, line.id)))
         .select_from(line)
-        .join(Drug, (Drug.organization_id == line.organization_id) & (Drug.id == line.drug_id))
-        .where(line.organization_id == StockTransfer.organization_id, line.transfer_id == StockTransfer.id)
+        .join(Drug, same_hospital(Drug, by=line.drug_id))
+        .where(same_hospital(StockTransfer, by=line.transfer_id))
         .scalar_subquery()
     )
 
@@ -78,17 +78,16 @@ def _transfers(organization_id: UUID) -> Rows:
             _lines_of_transfer().label("lines"),
             *(person.name.label(f"{name}_by") for name, person in people.items()),
         )
-        .join(source, (source.organization_id == transfer.organization_id) & (source.id == transfer.source_ward_id))
+        .join(source, same_hospital(source, by=transfer.source_ward_id))
         .join(
             destination,
-            (destination.organization_id == transfer.organization_id)
-            & (destination.id == transfer.destination_ward_id),
+            same_hospital(destination, by=transfer.destination_ward_id),
         )
         .where(transfer.organization_id == organization_id)
     )
     for name, person in people.items():
         who = getattr(transfer, f"{name}_by_id")
-        rows = rows.outerjoin(person, (person.organization_id == transfer.organization_id) & (person.id == who))
+        rows = rows.outerjoin(person, same_hospital(person, by=who))
     return rows
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Integer, Row, case, cast, func, select
 
 from backend.actor import Actor
 from backend.db import Rows, Session
+from backend.db.filters import same_hospital
 from backend.formulary.models import Drug
 from backend.organizations.models import Ward
 from backend.organizations.organizations import get_ward, touch_ward
@@ -46,7 +47,7 @@ def propose(
             proposed.label("proposed_units"),
             below.label("below_reorder_point"),
         )
-        .join(Drug, (Drug.organization_id == StockLevel.organization_id) & (Drug.id == StockLevel.drug_id))
+        .join(Drug, same_hospital(Drug, by=StockLevel.drug_id))
         .outerjoin(usable, usable.c.drug_id == StockLevel.drug_id)
         .outerjoin(inbound, inbound.c.drug_id == StockLevel.drug_id)
         .where(
@@ -93,7 +94,7 @@ def _usable(organization_id: UUID, ward_id: UUID, today: Any) -> Rows:
     """Units by drug that may be given."""
     return (
         select(StockLot.drug_id, cast(func.sum(StockLot.quantity_units), Integer).label("units"))
-        .join(Lot, (Lot.organization_id == StockLot.organization_id) & (Lot.id == StockLot.lot_id))
+        .join(Lot, same_hospital(Lot, by=StockLot.lot_id))
         .where(
             StockLot.organization_id == organization_id,
             StockLot.ward_id == ward_id,
@@ -111,7 +112,7 @@ def _inbound(organization_id: UUID, ward_id: UUID) -> Rows:
         select(
             func.coalesce(func.sum(lot.dispatched_units - lot.received_units - lot.returned_units - lot.lost_units), 0)
         )
-        .where(lot.organization_id == line.organization_id, lot.line_id == line.id)
+        .where(same_hospital(line, by=lot.line_id))
         .scalar_subquery()
     )
     asked = (transfer.status == TransferStatus.REQUESTED, line.quantity_units)
@@ -119,7 +120,7 @@ def _inbound(organization_id: UUID, ward_id: UUID) -> Rows:
     units = cast(func.sum(case(asked, sent, else_=0)), Integer)
     return (
         select(line.drug_id, units.label("units"))
-        .join(transfer, (transfer.organization_id == line.organization_id) & (transfer.id == line.transfer_id))
+        .join(transfer, same_hospital(transfer, by=line.transfer_id))
         .where(
             line.organization_id == organization_id,
             transfer.organization_id == organization_id,

@@ -8,6 +8,7 @@ from sqlalchemy import Row, select
 
 from backend.actor import Actor
 from backend.db import Session
+from backend.db.filters import same_hospital
 from backend.discrepancies.discrepancies import close
 from backend.discrepancies.models import Resolution
 from backend.identity.witnesses import Witness
@@ -23,8 +24,8 @@ def shelf_to_credit(session: Session, *, discrepancy: Row[Any], resolution: Reso
     lot, line, transfer = StockTransferLot, StockTransferLine, StockTransfer
     source = session.execute(
         select(transfer.source_ward_id)
-        .join(line, (line.organization_id == transfer.organization_id) & (line.transfer_id == transfer.id))
-        .join(lot, (lot.organization_id == line.organization_id) & (lot.line_id == line.id))
+        .join(line, same_hospital(transfer, by=line.transfer_id))
+        .join(lot, same_hospital(line, by=lot.line_id))
         .where(lot.organization_id == discrepancy.organization_id, lot.id == discrepancy.transfer_lot_id)
     ).scalar_one()
     ward_id = source if resolution is Resolution.RETURNED else discrepancy.ward_id

@@ -15,6 +15,7 @@ from sqlalchemy import Row, insert, select
 
 from backend.actor import Actor
 from backend.db import Session, bump, new_id
+from backend.db.filters import same_hospital
 from backend.discrepancies.discrepancies import open_shortfall
 from backend.errors import ValidationFailed
 from backend.formulary.drugs import get_drug
@@ -104,7 +105,7 @@ def shelves_of(session: Session, *, organization_id: UUID, transfer_id: UUID) ->
     transfer, line = StockTransfer, StockTransferLine
     rows = session.execute(
         select(transfer.source_ward_id, transfer.destination_ward_id, line.drug_id)
-        .join(line, (line.organization_id == transfer.organization_id) & (line.transfer_id == transfer.id))
+        .join(line, same_hospital(transfer, by=line.transfer_id))
         .where(transfer.organization_id == organization_id, transfer.id == transfer_id)
         .order_by(line.drug_id)
     ).all()
@@ -305,7 +306,7 @@ def _lots(session: Session, actor: Actor, transfer_id: UUID) -> Sequence[Row[Any
     line, lot = StockTransferLine, StockTransferLot
     return session.execute(
         select(lot.id, lot.line_id, line.drug_id, lot.lot_id, lot.dispatched_units)
-        .join(line, (line.organization_id == lot.organization_id) & (line.id == lot.line_id))
+        .join(line, same_hospital(line, by=lot.line_id))
         .where(
             lot.organization_id == actor.organization_id,
             line.organization_id == actor.organization_id,
