@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, select
 from sqlalchemy.orm import aliased
 
 from backend.actor import Actor, Role
-from backend.alerts.conditions import conditions
+from backend.alerts.conditions import CONDITIONS
 from backend.alerts.models import Alert, AlertKind
 from backend.counts.blind import hidden_from
-from backend.db import Rows, Session, bump
+from backend.db import Prepared, Rows, Session, bump
 from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
@@ -47,6 +47,20 @@ _SAME = """a.kind = c.kind AND a.ward_id = c.ward_id AND a.drug_id IS NOT DISTIN
   AND a.lot_id IS NOT DISTINCT FROM c.lot_id AND a.transfer_id IS NOT DISTINCT FROM c.transfer_id
   AND a.discrepancy_id IS NOT DISTINCT FROM c.discrepancy_id
   AND a.within_days IS NOT DISTINCT FROM c.within_days"""
+_REFRESH = Prepared(
+    "refresh_alerts",
+    f"""WITH c AS MATERIALIZED ({CONDITIONS}), cleared AS (
+      UPDATE alerts a SET cleared_at = greatest(:now, a.created_at), version = version + 1
+      WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL
+        AND NOT EXISTS (SELECT FROM c WHERE {_SAME}))
+    INSERT INTO alerts (organization_id, id, kind, ward_id, drug_id, lot_id, transfer_id, discrepancy_id,
+      within_days, units, created_at)
+    SELECT :organization_id, gen_random_uuid(), c.kind, c.ward_id, c.drug_id, c.lot_id, c.transfer_id,
+      c.discrepancy_id, c.within_days, c.units, :now
+    FROM c WHERE NOT EXISTS (SELECT FROM alerts a
+      WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL AND {_SAME})
+    ON CONFLICT DO NOTHING""",
+)
 
 
 def refresh(session: Session, *, organization_id: UUID, now: datetime) -> None:
@@ -56,24 +70,7 @@ def refresh(session: Session, *, organization_id: UUID, now: datetime) -> None:
     lets it: an alert that its snapshot does not show is no duplicate to ON CONFLICT, but a serialization failure.
     """
     today = today_of(session, organization_id=organization_id, now=now)
-    holding = conditions(organization_id=organization_id, today=today, now=now)
-    given = {**holding.compile().params}
-    session.execute(
-        text(
-            f"""WITH c AS MATERIALIZED ({holding.text}), cleared AS (
-              UPDATE alerts a SET cleared_at = greatest(:now, a.created_at), version = version + 1
-              WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL
-                AND NOT EXISTS (SELECT FROM c WHERE {_SAME}))
-            INSERT INTO alerts (organization_id, id, kind, ward_id, drug_id, lot_id, transfer_id, discrepancy_id,
-              within_days, units, created_at)
-            SELECT :organization_id, gen_random_uuid(), c.kind, c.ward_id, c.drug_id, c.lot_id, c.transfer_id,
-              c.discrepancy_id, c.within_days, c.units, :now
-            FROM c WHERE NOT EXISTS (SELECT FROM alerts a
-              WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL AND {_SAME})
-            ON CONFLICT DO NOTHING"""
-        ),
-        given,
-    )
+    session.run(_REFRESH, organization_id=organization_id, today=today, now=now)
 
 
 def acknowledge(session: Session, *, actor: Actor, alert_id: UUID, now: datetime) -> None:

@@ -5,18 +5,13 @@ and `units`, the figure. A shelf matters where the ward wants to hold the drug (
 active order for it.
 """
 
-from datetime import date, datetime
-from uuid import UUID
-
-from sqlalchemy import TextClause, text
-
-_CONDITIONS = text(
-    """
+# Of the hospital :organization_id, whose calendar day is :today at the time :now.
+CONDITIONS = """
 WITH usable AS (
   SELECT s.ward_id, s.drug_id, sum(s.quantity_units)::int AS units
-  FROM stock_lots s JOIN lots t ON t.organization_id = :organization_id AND t.id = s.lot_id
+  FROM stock_lots s JOIN lots t ON t.organization_id = :organization_id::uuid AND t.id = s.lot_id
   WHERE s.organization_id = :organization_id AND s.quantity_units > 0
-    AND t.status = 'available' AND t.expires_on >= :today
+    AND t.status = 'available' AND t.expires_on >= :today::date
   GROUP BY s.ward_id, s.drug_id
 ), wanted AS (
   SELECT l.ward_id, l.drug_id, l.reorder_point_units, coalesce(u.units, 0) AS units
@@ -45,15 +40,9 @@ SELECT 'in_transit', x.destination_ward_id, NULL, NULL, x.id, NULL, NULL, (
   WHERE n.organization_id = :organization_id AND n.transfer_id = x.id)
 FROM stock_transfers x JOIN organizations h ON h.id = :organization_id
 WHERE x.organization_id = :organization_id AND x.status = 'dispatched'
-  AND x.dispatched_at < :now - make_interval(hours => h.transit_hours)
+  AND x.dispatched_at < :now::timestamptz - make_interval(hours => h.transit_hours)
 UNION ALL
 SELECT 'discrepancy', c.ward_id, c.drug_id, c.lot_id, NULL, c.id, NULL, c.found_units - c.expected_units
 FROM discrepancies c
 WHERE c.organization_id = :organization_id AND c.status <> 'resolved' AND c.due_at < :now
 """
-)
-
-
-def conditions(*, organization_id: UUID, today: date, now: datetime) -> TextClause:
-    """The conditions that hold in a hospital; `today` is its calendar day at `now`."""
-    return _CONDITIONS.bindparams(organization_id=organization_id, today=today, now=now)

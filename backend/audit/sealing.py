@@ -50,22 +50,24 @@ from backend.actor import Actor
 from backend.audit.chain import BEGINNING, Seal
 from backend.audit.models import AuditSeal
 from backend.audit.rendering import NEWEST, Form
-from backend.db import Database, Session, report_lane_of
+from backend.db import Database, Prepared, Session, report_lane_of
 
 SEAL_ROWS = 1_000
 SEALS_MAX = 20  # of new rows in one transaction: about a second
 _NIL = str(UUID(int=0))
 
-_MOMENT = text("SELECT now() AS now, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon")
+_MOMENT = Prepared("sealing_moment", "SELECT now(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_TRANSACTION = Prepared("sealing_transaction", "SELECT txid_current()")
 _FLOOR = text(
     "SELECT k.id, k.through FROM audit_seals k, (SELECT transaction_id, horizon FROM audit_seals"
     " WHERE organization_id = :organization ORDER BY id DESC LIMIT 1) AS last"
     " WHERE k.organization_id = :organization AND k.table_name = :table AND k.through > 0"
     " AND (k.transaction_id <= last.horizon OR k.transaction_id > last.transaction_id) ORDER BY k.id DESC LIMIT 1"
 )
-_LAST = text(
+_LAST = Prepared(
+    "last_seal",
     "SELECT through, row_ids[cardinality(row_ids)] AS row_id FROM audit_seals"
-    " WHERE organization_id = :organization AND table_name = :table ORDER BY id DESC LIMIT 1"
+    " WHERE organization_id = :organization_id::uuid AND table_name = :table_name::text ORDER BY id DESC LIMIT 1",
 )
 
 
@@ -146,7 +148,7 @@ class _Chain:
     def __init__(self, session: Session, organization_id: UUID) -> None:
         self._session = session
         self.organization_id = organization_id
-        self._moment = session.execute(_MOMENT).one()
+        ((self._now, self._horizon),) = session.run(_MOMENT)
         last = session.execute(
             select(AuditSeal.id, AuditSeal.hash, AuditSeal.horizon)
             .where(AuditSeal.organization_id == organization_id)
@@ -155,23 +157,23 @@ class _Chain:
         ).one_or_none()
         self.head: int = last.id if last else 0
         self._hash = bytes(last.hash) if last else BEGINNING
-        self.sees_further = last is None or self._moment.horizon > last.horizon
+        self.sees_further = last is None or self._horizon > last.horizon
         self.ends = {table: _end_of(session, table, organization_id) for table in NEWEST}
         self.seals = self.rows = 0
 
     def append(self, form: Form, batch: list[Row[Any]]) -> None:
         """The next link, over `batch` in its order."""
-        (transaction,) = self._session.execute(text("SELECT txid_current()")).one()
+        ((transaction,),) = self._session.run(_TRANSACTION)
         end = End(max(batch[-1].number, self.ends[form.table].through), batch[-1].row_id)
         seal = Seal(
             organization=self.organization_id,
             number=self.head + 1,
             table=form.table,
             form=form.version,
-            sealed_at=self._moment.now,
+            sealed_at=self._now,
             through=end.through,
             transaction=transaction,
-            horizon=self._moment.horizon,
+            horizon=self._horizon,
             previous=self._hash,
             rows=[(row.row_id, bytes(row.hash)) for row in batch],
         )
@@ -198,8 +200,8 @@ class _Chain:
 
 
 def _end_of(session: Session, table: str, organization_id: UUID) -> End:
-    last = session.execute(_LAST, {"organization": organization_id, "table": table}).one_or_none()
-    return End(last.through, last.row_id) if last else End(0, _NIL)
+    last = session.read(_LAST, End, organization_id=organization_id, table_name=table)
+    return last[0] if last else End(0, _NIL)
 
 
 def _left(session: Session, form: Form, chain: _Chain, floor: Floor) -> Iterator[list[Row[Any]]]:

@@ -4,6 +4,9 @@ Rule: statements that are hot or cannot be said in SQLAlchemy Core are `Prepared
 are Core. Because parsing and planning are about 40 % of PostgreSQL's work for the statements of a fulfilment, which
 PREPARE does once per connection, and because locks, lists of CTEs and `unnest` read better as the SQL that they are;
 while Core is checked by mypy, follows a renamed column and puts conditions together. Cost: two ways to write SQL.
+SQLAlchemy's `text` is left for what PREPARE is not made for: statements that are put together at run time, those over a
+temporary table, reports whose best plan depends on the values (after five runs PostgreSQL may keep one plan for all),
+and the tools that open their own connection.
 
 A parameter is written with its name and, in at least one of its places, with its type: `:lot_id::uuid`. The same name
 is the same parameter; a cast to another type is written `(:lot_id)::text`. The statement numbers the names itself,
