@@ -111,7 +111,7 @@ _ORDERS = Prepared(
     JOIN stock_levels l ON l.organization_id = :organization_id AND l.ward_id = :ward_id AND l.drug_id = o.drug_id
     CROSS JOIN LATERAL (SELECT o.drug_id = ANY ({drugs_counted_blind(":ward_id")}) AS hidden) b
     WHERE o.organization_id = :organization_id::uuid AND o.ward_id = :ward_id::uuid AND o.status = 'active'
-    ORDER BY length(p.bed), p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT {ORDERS_MAX + 1}""",
+    ORDER BY length(p.bed), p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id LIMIT {ORDERS_MAX + 1}""",  # noqa: S608 - constants
 )
 
 

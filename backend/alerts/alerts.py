@@ -59,7 +59,7 @@ _REFRESH = Prepared(
       c.discrepancy_id, c.within_days, c.units, :now
     FROM c WHERE NOT EXISTS (SELECT FROM alerts a
       WHERE a.organization_id = :organization_id AND a.cleared_at IS NULL AND {_SAME})
-    ON CONFLICT DO NOTHING""",
+    ON CONFLICT DO NOTHING""",  # noqa: S608 - constants
 )
 
 

@@ -136,7 +136,7 @@ GROUPS = text(
       FROM (SELECT payer, cpt_group, is_current, days, count(*) AS volume FROM claims WHERE {_DECIDED}
         GROUP BY payer, cpt_group, is_current, days) h GROUP BY payer, cpt_group)
     SELECT windows.*, days.histogram FROM windows JOIN days USING (payer, cpt_group)
-    WHERE baseline_volume >= :min_volume AND current_volume >= :min_volume ORDER BY payer, cpt_group"""
+    WHERE baseline_volume >= :min_volume AND current_volume >= :min_volume ORDER BY payer, cpt_group"""  # noqa: S608 - constants
 )
 
 

@@ -56,7 +56,7 @@ def counted_blind(ward: str, drug: str) -> str:
 
 def drugs_counted_blind(ward: str) -> str:
     """Return the SQL array of the drugs that are being counted blind on `ward`: read once for the whole of a board."""
-    return f"ARRAY(SELECT bl.drug_id FROM {_BLIND_LINES}{ward})"
+    return f"ARRAY(SELECT bl.drug_id FROM {_BLIND_LINES}{ward})"  # noqa: S608 - constants
 
 
 def hidden_from(actor: Actor) -> Hides:

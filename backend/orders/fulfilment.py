@@ -135,7 +135,7 @@ SELECT target.*,
   (SELECT jsonb_agg(jsonb_build_array(lot_id, lot_number, expires_on, quantity_units)) FROM shelf) AS lots,
   i.fingerprint, i.status AS answer_status, i.answer
 FROM target LEFT JOIN idempotency_keys i ON i.organization_id = :organization_id AND i.key = :key::text
-""",
+""",  # noqa: S608 - constants
 )
 
 # POSTING's movements happen for the administration: its :reference_id, :actor_id, :witness_id and :occurred_at are the
@@ -155,14 +155,14 @@ WITH {ledger.POSTING}, given AS (
     nurse_id, witness_id, administered_at)
   VALUES (:organization_id, :reference_id, :order_id, :dose, 'given', :units_per_dose::int,
     :actor_id, :witness_id, :occurred_at)
-)"""
+)"""  # noqa: S608 - constants
 _WRITE = Prepared(
     "fulfil_order",
     f"""{_GIVE}, remembered AS (
   INSERT INTO idempotency_keys (organization_id, key, user_id, fingerprint, status, answer)
   VALUES (:organization_id, :key::text, :actor_id, :fingerprint::bytea, 200, :answer::bytea)
 )
-SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)""",
+SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)""",  # noqa: S608 - constants
 )
 
 

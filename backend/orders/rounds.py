@@ -120,7 +120,7 @@ JOIN organizations h ON h.id = :organization_id
 WHERE o.organization_id = :organization_id AND o.id = ANY (:order_ids::uuid[])
 ORDER BY o.id
 FOR UPDATE OF o
-""",
+""",  # noqa: S608 - constants
 )
 
 # A shelf is a ward and a drug in the same place of the two lists.
@@ -176,7 +176,7 @@ WITH {ledger.POSTINGS}, doses AS (
   SELECT :organization_id, id, order_id, number, 'given', units, :actor_id, :witness_id, :occurred_at FROM doses
 )
 SELECT (SELECT count(*) FROM movements), (SELECT count(*) FROM taken), (SELECT count(*) FROM given)
-""",
+""",  # noqa: S608 - constants
 )
 
 

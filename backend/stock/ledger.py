@@ -142,7 +142,7 @@ lines AS (
   RETURNING 1
 )"""
 
-_POST = Prepared("post", f"WITH {POSTING} SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken)")
+_POST = Prepared("post", f"WITH {POSTING} SELECT (SELECT on_hand_units FROM level), (SELECT count(*) FROM taken)")  # noqa: S608 - constants
 _OPEN_SHELF = Prepared(
     "open_shelf",
     """INSERT INTO stock_levels (organization_id, id, ward_id, drug_id)
