@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from marshmallow import fields
 
@@ -10,7 +11,9 @@ from backend.counts.blind import COUNTERS
 from backend.counts.counts import Counted
 from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
 from backend.counts.models import CountStatus
+from backend.counts.queries import LineState
 from backend.db import Database, Session
+from backend.db.paging import Page
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
@@ -30,6 +33,12 @@ class CountQuery(PageQuery):
 
     ward_id = Id()
     status = Choice(CountStatus)
+
+
+class CountLineQuery(PageQuery):
+    """Which lots of a session: those not counted yet, or those where more or less was found than the ledger held."""
+
+    state = Choice(LineState)
 
 
 class CountIn(Body):
@@ -94,9 +103,15 @@ class CountSummaryOut(Body):
 
 
 class CountOut(CountSummaryOut):
-    """A session with its lines by drug."""
+    """A session with its lines by drug, the first 1,000 of them.
 
+    Where there are more, `next_cursor` is the cursor with which `GET /counts/{id}/lines` goes on, else null.
+    `differing_count` does not count lines whose figures are hidden from you.
+    """
+
+    differing_count = fields.Integer()
     lines = fields.List(fields.Nested(CountLineOut))
+    next_cursor = fields.String(allow_none=True)
 
 
 def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
@@ -106,7 +121,13 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
 
 
 def _answer(session: Session, call: Call) -> Any:
-    return queries.get_count(session, organization_id=call.organization_id, hides=call.hides, **call.path)
+    return _told(session, call, **call.path)
+
+
+def _told(session: Session, call: Call, count_id: UUID) -> dict[str, Any]:
+    count = queries.get_count(session, organization_id=call.organization_id, count_id=count_id, hides=call.hides)
+    lines: Page = count["lines"]
+    return {**count, "lines": lines.items, "next_cursor": cursors.encode(lines.next_key)}
 
 
 @resource.get("/counts", "Counts, newest first", query=CountQuery(), answer=CountSummaryOut(), page=cursors.BY_TIME)
@@ -135,13 +156,29 @@ def open_count(session: Session, call: Call) -> Any:
         controlled=call.body["controlled"],
         now=session.now,
     )
-    return queries.get_count(session, organization_id=call.organization_id, count_id=count_id, hides=call.hides)
+    return _told(session, call, count_id)
 
 
 @resource.get("/counts/<uuid:count_id>", "One count", answer=CountOut(), roles=COUNTERS, raises=(CountNotFound,))
 def read_count(session: Session, call: Call) -> Any:
     """A session with its lines."""
     return _answer(session, call)
+
+
+@resource.get(
+    "/counts/<uuid:count_id>/lines",
+    "The lots of a count, by drug",
+    query=CountLineQuery(),
+    answer=CountLineOut(),
+    roles=COUNTERS,
+    page=cursors.BY_DRUG_AND_LOT,
+    raises=(CountNotFound,),
+)
+def list_lines(session: Session, call: Call) -> Any:
+    """All lines of a session, or those in a state."""
+    where = {"organization_id": call.organization_id, **call.path}
+    state, hides = call.query.get("state"), call.hides
+    return queries.list_lines(session, state=state, hides=hides, page=call.page, **where)
 
 
 @resource.post(

@@ -28,7 +28,7 @@ from backend.stock.adjustments import LotNotFound
 from backend.stock.ledger import Shelf
 from backend.stock.models import Lot, StockLot
 
-LINES_MAX = 1_000
+UNCOUNTED_NAMED = 1_000  # in a refusal; the lines of the session have all of them
 CLOCK_SKEW = timedelta(minutes=1)
 
 
@@ -46,7 +46,8 @@ def open_count(
 ) -> UUID:
     """A session over the ward's lots: of `drug_ids`, or only of controlled drugs, or of all.
 
-    Raises WardNotFound, NotOnThisWard, CountOpen, ValidationFailed (nothing to count, or more than LINES_MAX lots).
+    However many they are, each gets its line. Raises WardNotFound, NotOnThisWard, CountOpen, ValidationFailed (nothing
+    to count).
     """
     organization_id = actor.organization_id
     get_ward(session, organization_id=organization_id, ward_id=ward_id)
@@ -62,8 +63,6 @@ def open_count(
     lots = _lots_to_count(session, organization_id, ward_id, drug_ids, controlled)
     if not lots:
         raise ValidationFailed.of("ward_id", "there is nothing to count")
-    if len(lots) > LINES_MAX:
-        raise ValidationFailed.of("drug_ids", f"more than {LINES_MAX} lots: name the drugs to count")
     count_id = new_id()
     session.execute(
         insert(StockCount).values(
@@ -118,7 +117,7 @@ def complete(session: Session, *, actor: Actor, count_id: UUID, now: datetime) -
     lines = expectation.brought_up_to_date(session, count=count)
     uncounted = [str(row.lot_id) for row in lines if row.counted_units is None]
     if uncounted:
-        raise CountIncomplete(uncounted_lot_ids=uncounted)
+        raise CountIncomplete(uncounted_count=len(uncounted), uncounted_lot_ids=uncounted[:UNCOUNTED_NAMED])
     for row in lines:
         if row.counted_units != row.expected_units:
             open_variance(
@@ -153,7 +152,6 @@ def _lots_to_count(
             StockLot.quantity_units > 0,
         )
         .order_by(StockLot.drug_id, StockLot.lot_id)
-        .limit(LINES_MAX + 1)
     )
     if drug_ids is not None:
         rows = rows.where(StockLot.drug_id.in_(drug_ids))

@@ -16,7 +16,8 @@ class CountEnded(Conflict):
 
 
 class CountIncomplete(Conflict):
-    """Some lots have not been counted yet; `uncounted_lot_ids` names them. Count 0 for what is not there."""
+    """Some lots have not been counted yet: `uncounted_count` of them, of which `uncounted_lot_ids` names the first
+    1,000; `GET /counts/{id}/lines?state=uncounted` lists all. Count 0 for what is not there."""
 
 
 class VarianceOutdated(Conflict):

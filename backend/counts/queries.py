@@ -2,10 +2,11 @@
 somebody could start it, cancel it, and count what it said. While a shelf is counted blind once more, those who count
 see nothing of what earlier sessions expected and found there."""
 
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, false, func, or_, select
+from sqlalchemy import ColumnElement, Row, false, func, or_, select
 from sqlalchemy.orm import aliased
 
 from backend.counts.errors import CountNotFound
@@ -18,6 +19,16 @@ from backend.identity.models import User
 from backend.organizations.models import Ward
 from backend.stock.hiding import Hides, unless
 from backend.stock.models import Lot, StockLot
+
+LINES_SHOWN = 1_000  # of a session, beside its own facts; list_lines has all of them
+LINE_ORDER = (Drug.name_key, StockCountLine.drug_id, Lot.expires_on, StockCountLine.lot_id)
+
+
+class LineState(StrEnum):
+    """Which lines of a session: those without a figure, or those where the figure is not what the ledger held."""
+
+    UNCOUNTED = "uncounted"
+    DIFFERING = "differing"
 
 
 def _counts(organization_id: UUID) -> Rows:
@@ -47,9 +58,8 @@ def _counts(organization_id: UUID) -> Rows:
 
 def _lines(organization_id: UUID, count: Row[Any], hides: Hides) -> Rows:
     line, held = StockCountLine, StockLot
-    counted_again = hides(ward=count.ward_id, drug=line.drug_id)
-    hidden = counted_again if count.status is CountStatus.COMPLETED else or_(line.blind, counted_again)
-    found_hidden = false() if count.status is CountStatus.OPEN else counted_again
+    hidden = _hidden(count, hides)
+    found_hidden = false() if count.status is CountStatus.OPEN else hides(ward=count.ward_id, drug=line.drug_id)
     expected = func.coalesce(line.expected_units, held.quantity_units, 0)
     return (
         select(
@@ -79,16 +89,54 @@ def _lines(organization_id: UUID, count: Row[Any], hides: Hides) -> Rows:
             & (held.lot_id == line.lot_id),
         )
         .where(line.organization_id == organization_id, line.count_id == count.id)
-        .order_by(Drug.name_key, line.drug_id, Lot.expires_on, line.lot_id)
     )
 
 
-def get_count(session: Session, *, organization_id: UUID, count_id: UUID, hides: Hides) -> dict[str, Any]:
-    """Read one session with its lines by drug. Raises CountNotFound."""
+def _hidden(count: Row[Any], hides: Hides) -> ColumnElement[bool]:
+    """The condition that what a line expects is told to nobody, or not to whoever asks."""
+    counted_again = hides(ward=count.ward_id, drug=StockCountLine.drug_id)
+    return counted_again if count.status is CountStatus.COMPLETED else or_(StockCountLine.blind, counted_again)
+
+
+def _differing(count: Row[Any], hides: Hides) -> ColumnElement[bool]:
+    """The condition that a line differs and that whoever asks may know it."""
+    return ~_hidden(count, hides) & (StockCountLine.counted_units != StockCountLine.expected_units)
+
+
+def _count(session: Session, organization_id: UUID, count_id: UUID) -> Row[Any]:
+    """The session without its lines. Raises CountNotFound."""
     count = session.execute(_counts(organization_id).where(StockCount.id == count_id)).one_or_none()
     if count is None:
         raise CountNotFound()
-    return {**count._asdict(), "lines": session.execute(_lines(organization_id, count, hides)).all()}
+    return count
+
+
+def get_count(session: Session, *, organization_id: UUID, count_id: UUID, hides: Hides) -> dict[str, Any]:
+    """Read one session with the first LINES_SHOWN of its lines, and the key after which list_lines goes on.
+
+    `lines` is a Page; `differing_count` counts the lines that list_lines lists as differing. Raises CountNotFound.
+    """
+    count, line = _count(session, organization_id, count_id), StockCountLine
+    lines = read_page(session, _lines(organization_id, count, hides), PageRequest(LINES_SHOWN), *LINE_ORDER)
+    of_count = (line.organization_id == organization_id, line.count_id == count_id)
+    differing = select(func.count()).select_from(line).where(*of_count, _differing(count, hides))
+    return {**count._asdict(), "lines": lines, "differing_count": session.execute(differing).scalar_one()}
+
+
+def list_lines(
+    session: Session, *, organization_id: UUID, count_id: UUID, state: LineState | None, hides: Hides, page: PageRequest
+) -> Page:
+    """Lines of a session by drug and expiry: all of them, or those in a state. Raises CountNotFound.
+
+    A line whose figures are hidden from whoever asks is in no answer as differing.
+    """
+    count = _count(session, organization_id, count_id)
+    rows = _lines(organization_id, count, hides)
+    if state is LineState.UNCOUNTED:
+        rows = rows.where(StockCountLine.counted_at.is_(None))
+    if state is LineState.DIFFERING:
+        rows = rows.where(_differing(count, hides))
+    return read_page(session, rows, page, *LINE_ORDER)
 
 
 def list_counts(

@@ -76,6 +76,7 @@ BY_ROW = (id_part,)  # the same of a list in one order
 BY_TEXT = (text_part, id_part)
 BY_RANK = (number_part, time_part, id_part)
 BY_DAY = (day_part, id_part, id_part)
+BY_DRUG_AND_LOT = (text_part, id_part, day_part, id_part)
 
 
 def encode(key: tuple[Any, ...] | None) -> str | None:

@@ -8,13 +8,16 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
 from backend.counts.models import CountStatus
+from backend.counts.queries import LineState
+from backend.db.paging import LIMIT_MAX
 from backend.errors import DomainError
-from backend.ui.asking import ask
+from backend.ui.asking import ask, ask_all
 from backend.ui.forms import asked, by, in_names, number_of, typed
 from backend.ui.pages import blueprint_of, form_key, kept_key
 from backend.ui.places import acts_for, own_wards
 
 blueprint = blueprint_of("counts")
+COUNT = "/counts/<uuid:count_id>"
 STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 SHEET = 100  # lots on a page: what is saved at once is one request
 ADVICE = {
@@ -68,31 +71,28 @@ def show_count(count_id: UUID) -> str:
     return _count_page(count_id, _sheet(), None, {})
 
 
-def _sheet() -> int:
-    """Which page of the lots is asked for, from 0."""
-    number = number_of(request.args.get("sheet", "0"))
-    return number if isinstance(number, int) else 0
+def _sheet() -> dict[str, str]:
+    """Which lots are asked for: of a state, and from a cursor on."""
+    return asked("state", "cursor")
 
 
-def _count_page(count_id: UUID, sheet: int, refusal: DomainError | None, units: dict[str, str]) -> str:
-    count = ask("GET /counts/<uuid:count_id>", path={"count_id": count_id})
-    missing = set(refusal.members.get("uncounted_lot_ids", [])) if refusal is not None else set()
-    lines = count["lines"]
-    if missing:
-        sheet = next(number for number, line in enumerate(lines) if line["lot_id"] in missing) // SHEET
-    here = lines[sheet * SHEET : (sheet + 1) * SHEET]
+def _count_page(count_id: UUID, sheet: dict[str, str], refusal: DomainError | None, units: dict[str, str]) -> str:
+    where = {"count_id": count_id}
+    count = ask(f"GET {COUNT}", path=where)
+    incomplete = refusal is not None and refusal.code == "count_incomplete"
+    if incomplete:
+        sheet = {"state": LineState.UNCOUNTED.value, "cursor": ""}
+    page = ask(f"GET {COUNT}/lines", path=where, query={**sheet, "limit": SHEET})
     return render_template(
         "count.html",
         count=count,
-        drugs=list(by(here, "drug_id").values()),
-        differing=[line for line in lines if line["variance_units"]],
-        first=sheet * SHEET + 1,
-        last=sheet * SHEET + len(here),
-        sheet=sheet,
-        sheets=(len(lines) + SHEET - 1) // SHEET,
+        lines=page["items"],
+        drugs=list(by(page["items"], "drug_id").values()),
+        more=page["next_cursor"],
+        **sheet,
         may_count=count["status"] == CountStatus.OPEN and acts_for(count["ward_id"]),
         units=units,
-        missing=missing,
+        incomplete=incomplete,
         refusal=refusal,
         advice=_advice(refusal),
         key=kept_key(refusal),
@@ -106,21 +106,22 @@ def record(count_id: UUID) -> AnyResponse | tuple[str, int]:
     A field's name tells the figure that it was shown with. Because a figure that nobody changed is not counted again,
     and somebody else's newer one is not undone by it.
     """
-    where, sheet = {"count_id": count_id}, _sheet()
+    where, sheet, following = {"count_id": count_id}, _sheet(), request.form.get("next", "")
     fields = {tuple(name.split("_", 1)): value for name, value in typed("units_").items() if "_" in name}
     units = {lot_id: value for (lot_id, _), value in fields.items()}
     fresh = {lot_id: number_of(value) for (lot_id, was), value in fields.items() if str(number_of(value)) != was}
     try:
         _save(where, fresh)
         if "complete" in request.form:
-            ask("POST /counts/<uuid:count_id>/complete", path=where, key=form_key())
+            ask(f"POST {COUNT}/complete", path=where, key=form_key())
     except DomainError as refusal:
         return _count_page(count_id, sheet, refusal, units), refusal.status
     if "complete" in request.form:
         flash("The count is completed.")
-    else:
-        flash(f"Saved: {len(fresh)} {'lot' if len(fresh) == 1 else 'lots'}.")
-    return redirect(url_for(".show_count", count_id=count_id, sheet=sheet + 1 if "next" in request.form else sheet))
+        return redirect(url_for(".show_count", count_id=count_id))
+    flash(f"Saved: {len(fresh)} {'lot' if len(fresh) == 1 else 'lots'}.")
+    state, cursor = sheet["state"] or None, following or sheet["cursor"] or None
+    return redirect(url_for(".show_count", count_id=count_id, state=state, cursor=cursor))
 
 
 def _save(where: dict[str, Any], fresh: dict[str, int | str]) -> None:
@@ -129,9 +130,10 @@ def _save(where: dict[str, Any], fresh: dict[str, int | str]) -> None:
         return
     lines = [{"lot_id": lot_id, "counted_units": units} for lot_id, units in fresh.items()]
     try:
-        ask("POST /counts/<uuid:count_id>/lines", path=where, body={"lines": lines}, key=f"{form_key()}-lines")
+        ask(f"POST {COUNT}/lines", path=where, body={"lines": lines}, key=f"{form_key()}-lines")
     except DomainError as refusal:
-        known = ask("GET /counts/<uuid:count_id>", path=where)["lines"]
+        pages = ask(f"GET {COUNT}", path=where)["line_count"] // LIMIT_MAX + 1
+        known, _ = ask_all(f"GET {COUNT}/lines", {}, path=where, pages=pages)
         names = {line["lot_id"]: f"{line['drug_name']}, lot {line['lot_number']}" for line in known}
         raise in_names(refusal, list(fresh), names) from refusal
 
@@ -140,8 +142,8 @@ def _save(where: dict[str, Any], fresh: dict[str, int | str]) -> None:
 def cancel(count_id: UUID) -> AnyResponse | tuple[str, int]:
     """Gives the count up."""
     try:
-        ask("POST /counts/<uuid:count_id>/cancel", path={"count_id": count_id}, key=form_key())
+        ask(f"POST {COUNT}/cancel", path={"count_id": count_id}, key=form_key())
     except DomainError as refusal:
-        return _count_page(count_id, 0, refusal, {}), refusal.status
+        return _count_page(count_id, _sheet(), refusal, {}), refusal.status
     flash("The count is cancelled.")
     return redirect(url_for(".show_counts"))

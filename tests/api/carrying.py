@@ -119,6 +119,7 @@ FOREIGN = {
     ("POST /counts/<uuid:count_id>/lines", "path", "count_id"): "count_not_found",
     ("POST /counts/<uuid:count_id>/lines", "body", "lines.lot_id"): "lot_not_found",
     ("POST /counts/<uuid:count_id>/complete", "path", "count_id"): "count_not_found",
+    ("GET /counts/<uuid:count_id>/lines", "path", "count_id"): "count_not_found",
     ("POST /counts/<uuid:count_id>/cancel", "path", "count_id"): "count_not_found",
     ("GET /discrepancies", "query", "ward_id"): "nothing",
     ("GET /discrepancies", "query", "drug_id"): "nothing",

@@ -183,6 +183,16 @@ def an_open_count(hospital: Hospital, *, counted: int | None = None) -> tuple[UU
     return count_id, lot_id
 
 
+def a_count_of_two_lots(hospital: Hospital) -> UUID:
+    """A session that lists more than one lot, the one that is there or a new one."""
+    several = "SELECT count_id FROM stock_count_lines GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+    if not hospital.rows(several):
+        shelf = ward_of_nurse(hospital)
+        hospital.receive(5, lot=unique("L"), shelf=shelf)
+        day.open_count(hospital, shelf.ward_id)
+    return UUID(str(hospital.rows(several)[0][0]))
+
+
 def a_discrepancy(hospital: Hospital) -> UUID:
     """A unit that a count did not find."""
     count_id, _ = an_open_count(hospital, counted=4)
@@ -375,6 +385,9 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
         }
     ),
     "GET /counts/<uuid:count_id>": lambda h: Ask(path={"count_id": one_of(h, "stock_counts", an_open_count)}),
+    "GET /counts/<uuid:count_id>/lines": lambda h: Ask(
+        path={"count_id": a_count_of_two_lots(h)}, query={"state": "uncounted"}
+    ),
     "POST /counts/<uuid:count_id>/lines": _counted,
     "POST /counts/<uuid:count_id>/complete": lambda h: Ask(path={"count_id": an_open_count(h, counted=5)[0]}),
     "POST /counts/<uuid:count_id>/cancel": lambda h: Ask(path={"count_id": an_open_count(h)[0]}),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from backend.actor import Role
 from backend.care_team.models import CareRole
+from backend.counts.counts import Counted
 from backend.patients.patients import add_patient
 from backend.stock.ledger import Shelf
 from tests import day
@@ -62,6 +63,17 @@ def given_to(hospital: Hospital, name: str) -> None:
     a_dose(replace(hospital, patient_id=admit(hospital, name)), lot="L1")
 
 
+def to_count(hospital: Hospital, letter: str) -> None:
+    """Add a lot of a new drug to the ward's open count; the first one begins it."""
+    shelf = stocked(hospital, f"Walker {letter}", units=0)
+    lot_id = hospital.receive(1, shelf=shelf, expires_on=expiring(letter)).lot_id
+    begun = hospital.rows("SELECT id FROM stock_counts")
+    if begun:
+        day.record_count(hospital, begun[0][0], Counted(lot_id, 1))
+    else:
+        day.open_count(hospital)
+
+
 def cared_for_since(hospital: Hospital, letter: str) -> None:
     """A consultant of the patient since the day of January 2026 that `letter` stands for, of which the name tells."""
     doctor = hospital.add_staff(f"walker.{letter}", Role.DOCTOR).user_id
@@ -92,6 +104,7 @@ GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /lots/<uuid:lot_id>/patients": lambda h, name: [given_to(h, f"Walker {letter}") for letter in name],
     "GET /transfers": lambda h, name: a_request(h),
     "GET /counts": lambda h, name: an_open_count(h),
+    "GET /counts/<uuid:count_id>/lines": lambda h, name: to_count(h, name),
     "GET /discrepancies": lambda h, name: a_discrepancy(h),
     "GET /stock/register": lambda h, name: h.receive(1, lot=name),
     "GET /alerts": lambda h, name: an_alert(h),

@@ -42,7 +42,7 @@ READS_OF_STOCK = {  # what tells a pharmacist or a nurse a figure when nobody co
     *("GET /drugs", "GET /drugs/<uuid:drug_id>", "GET /mar", "GET /alerts", "GET /discrepancies"),
     *("GET /stock", "GET /stock/movements", "GET /stock/as-of", "GET /stock/expiring-value", "GET /stock/register"),
     *("GET /stock/replenishment", "GET /lots/<uuid:lot_id>", "GET /counts/<uuid:count_id>"),
-    "GET /discrepancies/<uuid:discrepancy_id>",
+    *("GET /discrepancies/<uuid:discrepancy_id>", "GET /counts/<uuid:count_id>/lines"),
 }
 PAGES_OF_BOTH = {
     *("GET /stock", "GET /stock/drugs/<uuid:drug_id>", "GET /charts", "GET /transfers/new", "GET /replenishment"),

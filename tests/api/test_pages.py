@@ -81,10 +81,12 @@ def narrowed(hospital: Hospital, name: str) -> dict[str, Any]:
 
 
 def path_of(hospital: Hospital, name: str) -> str:
-    """Where the list is: of the hospital's patient, of its only run, of the lot that was given."""
+    """Where the list is: of the hospital's patient, of its only run and count, of the lot that was given."""
     given = "SELECT lot_id FROM stock_movements WHERE reason = 'fulfilment' LIMIT 1"
-    ((run_id, lot_id),) = hospital.rows(f"SELECT (SELECT id FROM report_runs LIMIT 1), ({given})")
-    return url_of(name, Ask(path={"patient_id": hospital.patient_id, "run_id": run_id, "lot_id": lot_id}))
+    only = ", ".join(f"(SELECT id FROM {table} LIMIT 1)" for table in ("report_runs", "stock_counts"))
+    ((run_id, count_id, lot_id),) = hospital.rows(f"SELECT {only}, ({given})")
+    ids = {"patient_id": hospital.patient_id, "run_id": run_id, "count_id": count_id, "lot_id": lot_id}
+    return url_of(name, Ask(path=ids))
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def reader(app: Flask, hospital: Hospital) -> Callable[[str], Client]:
 def key_of(row: dict[str, Any]) -> Any:
     """What tells one row of a list from another."""
     known = row.get("id") or row.get("administration_id") or row.get("patient_id")
-    return known or (row.get("day"), row["ward_id"], row.get("drug_id"))
+    return known or tuple(row.get(name) for name in ("day", "ward_id", "drug_id", "lot_id"))
 
 
 def test_every_list_is_walked_here() -> None:

@@ -97,6 +97,7 @@ MAY = {
     "GET /counts": EVERYBODY,
     "POST /counts": {"nurse", "pharmacist"},
     "GET /counts/<uuid:count_id>": {"nurse", "pharmacist"},
+    "GET /counts/<uuid:count_id>/lines": {"nurse", "pharmacist"},
     "POST /counts/<uuid:count_id>/lines": {"nurse", "pharmacist"},
     "POST /counts/<uuid:count_id>/complete": {"nurse", "pharmacist"},
     "POST /counts/<uuid:count_id>/cancel": {"nurse", "pharmacist"},

@@ -24,10 +24,11 @@ from tests.api.custody import (
 )
 from tests.hospital import PASSWORD, Hospital
 
-# Words, numbers, days and choices; the key of a form and its mark against forgery.
+# Words, numbers, days, choices and cursors of a second list; the key of a form and its mark against forgery.
 PLAIN = {
-    *("csrf_token", "key", "next", "q", "found", "what", "do", "look", "complete", "sheet", "status", "state", "kind"),
-    *("table", "first", "last", "scope", "mine", "as_of", "adjust", "confirmed", "scan", "override_reason", "reason"),
+    *("csrf_token", "key", "next", "q", "found", "what", "do", "look", "complete", "status", "state", "kind"),
+    *("table", "first", "last", "after", "members", "wards", "scope", "mine", "as_of", "adjust", "confirmed"),
+    *("scan", "override_reason", "reason"),
     *("note", "dose", "direction", "priority", "route", "dose_text", "doses", "interval", "period", "first_due_at"),
     *("outgoing", "verdict", "active", "name", "password", "again", "new_password", "secret", "otp", "lot_number"),
     *("expires_on", "quantity_units", "drug_name", "theme", "time_zone", "reorder_point_units", "par_level_units"),
@@ -358,6 +359,7 @@ CURSORS = {
     "GET /staff": "GET /users",
     "GET /audit": "GET /audit",
     "GET /drift": "GET /drift/runs",
+    "GET /counts/<uuid:count_id>": "GET /counts/<uuid:count_id>/lines",
     "GET /drift/runs/<uuid:run_id>": "GET /drift/runs/<uuid:run_id>/events",
 }
 # Routes that answer alike to everybody in the world, signed in or not.

@@ -1,6 +1,6 @@
 """Counts: blind where it matters, compared with the moment of counting, and without effect on stock."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -74,9 +74,11 @@ def test_no_answer_tells_what_a_blind_line_expects_until_the_count_is_in(
     assert (opened.status_code, recorded.status_code) == (201, 200)
     hidden = str(EXPECTED_UNITS)
     difference = str(EXPECTED_UNITS - 3)
-    for answer in (opened, recorded, nurse.get(path), nurse.get("/counts")):
+    for answer in (opened, recorded, nurse.get(path), nurse.get(f"{path}/lines"), nurse.get("/counts")):
         assert hidden not in answer.text
         assert difference not in answer.text
+    assert recorded.json["differing_count"] == 0, "that it differs is told as little as by how much"
+    assert nurse.get(f"{path}/lines?state=differing").json["items"] == []
     (line,) = nurse.get(path).json["lines"]
     assert (line["blind"], line["counted_units"], line["expected_units"], line["variance_units"]) == (
         *(True, 3, None),
@@ -183,7 +185,55 @@ def test_an_incomplete_count_does_not_end(hospital: Hospital) -> None:
     day.record_count(hospital, count_id, Counted(day.lot_id(hospital, "A"), 7))
     with day.refused(hospital, CountIncomplete) as refusal:
         day.complete_count(hospital, count_id)
-    assert refusal.value.members == {"uncounted_lot_ids": [str(day.lot_id(hospital, "B"))]}
+    assert refusal.value.members == {"uncounted_count": 1, "uncounted_lot_ids": [str(day.lot_id(hospital, "B"))]}
+
+
+def test_a_long_session_is_read_on_by_cursor_to_its_last_line(
+    app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.counts.queries.LINES_SHOWN", 2)
+    monkeypatch.setattr("backend.counts.counts.UNCOUNTED_NAMED", 2)
+    for lot in "ABCDE":
+        hospital.receive(7, lot=lot, expires_on=date(2031, 1, 1 + ord(lot) - ord("A")))
+    nurse = sign_in(app, hospital, "nurse")
+    opened = nurse.post("/counts", {"ward_id": str(hospital.ward_id)}).json
+    path = f"/counts/{opened['id']}"
+    rest = nurse.get(f"{path}/lines", query_string={"cursor": opened["next_cursor"]}).json
+    assert [line["lot_number"] for line in opened["lines"] + rest["items"]] == list("ABCDE")
+    assert (opened["line_count"], rest["next_cursor"]) == (5, None)
+    found = dict(zip("ABCDE", (7, 6, 7, 7, 8), strict=True))
+    for lots in ("AB", "DE"):
+        lines = [{"lot_id": str(day.lot_id(hospital, lot)), "counted_units": found[lot]} for lot in lots]
+        nurse.post(f"{path}/lines", {"lines": lines})
+    left = nurse.get(f"{path}/lines?state=uncounted").json["items"]
+    assert [line["lot_number"] for line in left] == ["C"]
+    refused = nurse.post(f"{path}/complete")
+    assert (refused.status_code, refused.json["uncounted_count"]) == (409, 1)
+    nurse.post(f"{path}/lines", {"lines": [{"lot_id": left[0]["lot_id"], "counted_units": 7}]})
+    completed = nurse.post(f"{path}/complete").json
+    differing = nurse.get(f"{path}/lines?state=differing").json["items"]
+    assert [(line["lot_number"], line["variance_units"]) for line in differing] == [("B", -1), ("E", 1)]
+    assert (completed["status"], completed["differing_count"], len(completed["lines"])) == ("completed", 2, 2)
+
+
+def test_a_ward_with_more_lots_than_one_answer_shows_is_counted_whole(app: Flask, hospital: Hospital) -> None:
+    hospital.receive(7)
+    many = 2_500
+    hospital.change(
+        "INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on) SELECT organization_id,"
+        " gen_random_uuid(), drug_id, 'X' || n, expires_on FROM lots, generate_series(1, :p1) n",
+        many,
+    )
+    hospital.change(
+        "INSERT INTO stock_lots (organization_id, id, ward_id, drug_id, lot_id, quantity_units)"
+        " SELECT s.organization_id, gen_random_uuid(), s.ward_id, s.drug_id, l.id, 1"
+        " FROM stock_lots s JOIN lots l ON l.id <> s.lot_id"
+    )
+    nurse = sign_in(app, hospital, "nurse")
+    opened = nurse.post("/counts", {"ward_id": str(hospital.ward_id)}).json
+    assert (opened["line_count"], len(opened["lines"]), bool(opened["next_cursor"])) == (many + 1, 1_000, True)
+    refused = nurse.post(f"/counts/{opened['id']}/complete").json
+    assert (refused["uncounted_count"], len(refused["uncounted_lot_ids"])) == (many + 1, 1_000)
 
 
 def test_a_cancelled_count_changes_nothing_and_ends_the_session(hospital: Hospital) -> None:
