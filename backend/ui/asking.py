@@ -75,15 +75,25 @@ def ask_all(
     name: str, query: dict[str, Any], *, pages: int, path: dict[str, Any] | None = None
 ) -> tuple[list[dict[str, Any]], bool]:
     """The items of a list's first `pages` pages of LIMIT_MAX, and whether there are more."""
+    items, following = ask_from(name, query, pages=pages, path=path)
+    return items, bool(following)
+
+
+def ask_from(
+    name: str, query: dict[str, Any], *, pages: int, path: dict[str, Any] | None = None, cursor: str = ""
+) -> tuple[list[dict[str, Any]], str]:
+    """List the items of at most `pages` pages of LIMIT_MAX from `cursor` on, with the cursor of what follows them.
+
+    That is empty where nothing follows.
+    """
     items: list[dict[str, Any]] = []
-    cursor = ""
     for _ in range(pages):
         page = ask(name, path=path, query={**query, "limit": LIMIT_MAX, "cursor": cursor})
         items += page["items"]
         cursor = page["next_cursor"] or ""
         if not cursor:
             break
-    return items, bool(cursor)
+    return items, cursor
 
 
 def is_answered(name: str, *, path: dict[str, Any] | None = None, body: dict[str, Any], key: str) -> bool:

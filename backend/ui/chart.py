@@ -19,12 +19,16 @@ SLOTS_MAX = 168  # of one order: a dose an hour for a week
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The days of a chart, in the hospital's time zone, and the moment and dose window it is judged by."""
+    """The days of a chart, in the hospital's time zone, and the moment and dose window it is judged by.
+
+    Doses without an entry are shown from `after` on, where it is given.
+    """
 
     last: date
     zone: ZoneInfo
     now: datetime
     window: timedelta
+    after: datetime | None = None
 
     @property
     def days(self) -> list[date]:
@@ -54,22 +58,25 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An order with the marks of each day; `truncated` where it has more doses than a chart shows."""
+    """An order with the marks of each day; `later` is when the first scheduled dose is due that was too many."""
 
     order: dict[str, Any]
     cells: list[list[Mark]]
-    truncated: bool
+    later: datetime | None
 
 
-def rows_of(span: Span, orders: Iterable[dict[str, Any]], entries: Sequence[dict[str, Any]]) -> list[Row]:
+def rows_of(
+    span: Span, orders: Iterable[dict[str, Any]], entries: Sequence[dict[str, Any]], *, whole: bool = True
+) -> list[Row]:
     """The chart of `orders` and `entries` as the API lists them: active orders, and ended ones with a mark in `span`.
 
-    An entry of an order that is not among `orders` gets a row of its own.
+    An entry of an order that is not among `orders` gets a row of its own. Unless `entries` are the `whole` of the
+    span's, a recorded dose without an entry among them gets no mark: it is in another part of the chart.
     """
     known = {order["id"]: order for order in orders}
     for entry in entries:
         known.setdefault(entry["order_id"], _order_of(entry))
-    rows = [_row(span, order, [e for e in entries if e["order_id"] == order["id"]]) for order in known.values()]
+    rows = [_row(span, order, [e for e in entries if e["order_id"] == order["id"]], whole) for order in known.values()]
     return [row for row in rows if row.order["status"] == OrderStatus.ACTIVE or any(row.cells)]
 
 
@@ -79,30 +86,37 @@ def _order_of(entry: dict[str, Any]) -> dict[str, Any]:
     return {**told, "id": entry["order_id"], "status": OrderStatus.COMPLETED, "priority": Priority.PRN, "doses": 1}
 
 
-def _row(span: Span, order: dict[str, Any], entries: list[dict[str, Any]]) -> Row:
+def _row(span: Span, order: dict[str, Any], entries: list[dict[str, Any]], whole: bool) -> Row:
     marks = [
         Mark(entry["outcome"], _local(span, entry["administered_at"]), entry["dose"], entry)
         for entry in entries
         if span.since <= _local(span, entry["administered_at"]) < span.until
     ]
     slots = _slots(span, order)
-    marks += [mark for dose, due in slots[:SLOTS_MAX] if (mark := _open(span, order, entries, dose, due)) is not None]
+    for dose, due in slots[:SLOTS_MAX]:
+        mark = _open(span, order, entries, dose, due)
+        if mark is not None and (whole or mark.state != "elsewhere" or mark.entry is not None):
+            marks.append(mark)
     cells = [sorted((m for m in marks if m.at.date() == day), key=lambda m: (m.at, m.dose)) for day in span.days]
-    return Row(order, cells, len(slots) > SLOTS_MAX)
+    return Row(order, cells, slots[SLOTS_MAX][1] if len(slots) > SLOTS_MAX else None)
 
 
 def _slots(span: Span, order: dict[str, Any]) -> list[tuple[int, datetime]]:
-    """The doses that the schedule puts into the span, each with when it is due; a PRN order has none."""
+    """The doses that the schedule puts into the span, at most SLOTS_MAX and one, each with when it is due.
+
+    A PRN order has none.
+    """
     if order["priority"] == Priority.PRN:
         return []
     first, interval = _local(span, order["first_due_at"]), timedelta(minutes=order["interval_minutes"] or 0)
     # Of aware times of one zone Python subtracts what the clocks show: by UTC the schedule passes a clock change.
-    ahead = span.since.timestamp() - first.timestamp()
+    begin = max(span.since, span.after or span.since)
+    ahead = begin.timestamp() - first.timestamp()
     start = max(0, -int(-ahead // interval.total_seconds())) if interval else 0
     slots = []
     for number in range(start, min(order["doses"], start + SLOTS_MAX + 1)):
         due = datetime.fromtimestamp(first.timestamp() + number * interval.total_seconds(), span.zone)
-        if span.since <= due < span.until:
+        if begin <= due < span.until:
             slots.append((number + 1, due))
     return slots
 

@@ -10,10 +10,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.actor import Role
 from backend.administrations.models import RemainderKind
 from backend.errors import DomainError, ValidationFailed
-from backend.http.fields import Body, Day
+from backend.http.fields import Body, Day, Moment
 from backend.http.parsing import load
 from backend.orders.models import OrderStatus
-from backend.ui.asking import ask, ask_all
+from backend.ui.asking import ask, ask_all, ask_from
 from backend.ui.chart import DAYS, Span, rows_of
 from backend.ui.forms import WITNESS_ADVICE, asked, number_of, with_witness
 from backend.ui.pages import blueprint_of, form_key, local_now, zone
@@ -21,7 +21,7 @@ from backend.ui.places import wards
 from backend.ui.sealed_terms import body_of, found_at, searched
 
 blueprint = blueprint_of("patients")
-ENTRY_PAGES, ORDER_PAGES = 10, 2
+ENTRY_PAGES, ORDER_PAGES, TEAM_PAGES = 10, 2, 1  # of LIMIT_MAX each
 MARKING = frozenset({Role.NURSE, Role.PHARMACIST})
 # What to do about a refusal, where the problem's own words do not say it.
 ADVICE = {
@@ -33,9 +33,10 @@ ADVICE = {
 
 
 class ChartQuery(Body):
-    """The last day of the chart."""
+    """The last day of the chart, and from when on it shows doses without an entry, if not from its first day on."""
 
     last = Day()
+    after = Moment()
 
 
 @blueprint.get("/patients")
@@ -57,19 +58,23 @@ def find_patients() -> AnyResponse:
 
 @blueprint.get("/patients/<uuid:patient_id>")
 def show_patient(patient_id: UUID) -> str:
-    """One patient: allergies, active orders, and the chart of seven days."""
-    patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": patient_id})
-    now = local_now()
-    last = load(ChartQuery(), {"last": asked("last")["last"]} if asked("last")["last"] else {}).get("last", now.date())
+    """One patient: allergies, active orders, and the chart of seven days.
+
+    Where these have more entries than a page shows, `cursor` of the address names where the others begin.
+    """
+    where, now, wanted = {"patient_id": patient_id}, local_now(), asked("last", "after", "cursor")
+    patient = ask("GET /patients/<uuid:patient_id>", path=where)
+    chosen = load(ChartQuery(), {name: wanted[name] for name in ("last", "after") if wanted[name]})
+    last = chosen.get("last", now.date())
     policies = ask("GET /organization")
-    span = Span(last, zone(), now, timedelta(minutes=policies["dose_window_minutes"]))
+    span = Span(last, zone(), now, timedelta(minutes=policies["dose_window_minutes"]), chosen.get("after"))
     times = {"from": span.since.astimezone(UTC).isoformat(), "to": span.until.astimezone(UTC).isoformat()}
-    entries, many_entries = ask_all("GET /administrations", {"patient_id": patient_id, **times}, pages=ENTRY_PAGES)
-    mine = {"patient_id": patient_id}
-    active, many_active = ask_all("GET /orders", {**mine, "status": OrderStatus.ACTIVE.value}, pages=ORDER_PAGES)
-    newest, _ = ask_all("GET /orders", mine, pages=ORDER_PAGES)
+    cursor = wanted["cursor"]
+    entries, more = ask_from("GET /administrations", {**where, **times}, pages=ENTRY_PAGES, cursor=cursor)
+    active, many_active = ask_all("GET /orders", {**where, "status": OrderStatus.ACTIVE.value}, pages=ORDER_PAGES)
+    newest, many_orders = ask_all("GET /orders", where, pages=ORDER_PAGES)
     active_ids = {order["id"] for order in active}
-    team, _ = ask_all("GET /patients/<uuid:patient_id>/care-team", {}, path={"patient_id": patient_id}, pages=1)
+    team, many_members = ask_all("GET /patients/<uuid:patient_id>/care-team", {}, path=where, pages=TEAM_PAGES)
     my_wards = {ward["id"] for ward in ask("GET /me")["wards"]} if g.actor.role is Role.NURSE else set()
     ended = [order for order in newest if order["id"] not in active_ids]
     step = timedelta(days=DAYS)
@@ -77,15 +82,35 @@ def show_patient(patient_id: UUID) -> str:
         "patient.html",
         patient=patient,
         team=team,
+        many_members=many_members,
         active=active,
+        many_active=many_active,
+        many_orders=many_orders,
         span=span,
         today=now.date(),
-        rows=rows_of(span, [*active, *ended], entries),
+        rows=rows_of(span, [*active, *ended], entries, whole=not (cursor or more)),
         earlier=last - step,
         later=last + step if last < now.date() + step else None,
-        truncated=many_entries or many_active,
+        cursor=cursor,
+        more=more,
         role=g.actor.role,
         gives_on=my_wards,
+    )
+
+
+@blueprint.get("/patients/<uuid:patient_id>/orders")
+def show_orders(patient_id: UUID) -> str:
+    """Every order of the patient, newest first, of one state where it is chosen."""
+    where, wanted = {"patient_id": patient_id}, asked("status", "cursor")
+    patient = ask("GET /patients/<uuid:patient_id>", path=where)
+    page = ask("GET /orders", query={**where, **wanted})
+    return render_template(
+        "patient_orders.html",
+        patient=patient,
+        orders=page["items"],
+        more=page["next_cursor"],
+        status=wanted["status"],
+        states=list(OrderStatus),
     )
 
 

@@ -1,5 +1,6 @@
 """The chart of a patient's doses, without a browser: which mark stands on which day."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -100,11 +101,30 @@ def test_a_span_begins_in_the_middle_of_a_long_schedule() -> None:
     assert shown == [(day, "missed", "12:00") for day in range(4, 10)] + [(10, "due", "12:00")]
 
 
-def test_more_doses_than_a_chart_shows_are_said_to_be_more() -> None:
-    (row,) = rows_of(SPAN, [{**ORDER, "interval_minutes": 1, "doses": 1000}], [])
-    assert (row.truncated, sum(map(len, row.cells))) == (True, SLOTS_MAX)
+def test_more_doses_than_a_chart_shows_are_shown_from_the_next_one_on() -> None:
     (row,) = rows_of(SPAN, [{**ORDER, "interval_minutes": 60, "doses": 19}], [])
-    assert (row.truncated, sum(map(len, row.cells))) == (False, 19)
+    assert (row.later, sum(map(len, row.cells))) == (None, 19)
+    order, due, span = {**ORDER, "interval_minutes": 1, "doses": 1000}, [], SPAN
+    while True:
+        (row,) = rows_of(span, [order], [])
+        due += [mark.at for cell in row.cells for mark in cell]
+        assert sum(map(len, row.cells)) <= SLOTS_MAX
+        if row.later is None:
+            break
+        span = replace(span, after=row.later)
+    first = datetime(2026, 6, 10, 5, 0, tzinfo=BERLIN)
+    assert due == [first + timedelta(minutes=number) for number in range(1000)], "the parts show each dose once"
+
+
+def test_a_part_of_the_entries_marks_no_dose_of_another_part() -> None:
+    """Of a dose whose entry was not read, the chart cannot say that it was recorded on another day."""
+    late = entry(2, "2026-06-09T22:10:00Z")
+    order = {**ORDER, "first_due_at": "2026-06-09T10:00:00Z", "interval_minutes": 60, "doses": 2, "doses_given": 2}
+    states = {}
+    for whole in (True, False):
+        (row,) = rows_of(SPAN, [order], [late], whole=whole)
+        states[whole] = [mark.state for cell in row.cells for mark in cell]
+    assert states == {True: ["elsewhere", "elsewhere", "given"], False: ["elsewhere", "given"]}
 
 
 def test_an_entry_of_an_order_that_was_not_read_still_has_its_row() -> None:

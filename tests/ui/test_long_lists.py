@@ -5,6 +5,7 @@ import re
 from datetime import date
 from html import unescape
 
+import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -69,3 +70,26 @@ def test_a_long_count_is_typed_page_by_page_and_completed(
     assert seen == [f"LOT-{number}" for number in range(5)]
     assert hospital.rows("SELECT status::text FROM stock_counts") == [("completed",)]
     assert hospital.rows("SELECT counted_units FROM stock_count_lines") == [(7,)] * 5
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_every_entry_of_a_full_chart_is_reached(
+    ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.ui.patients.ENTRY_PAGES", 1)
+    hospital.receive(10)
+    given = [orjson.loads(hospital.fulfil(hospital.place(units=1)).body)["administration_id"] for _ in range(3)]
+    pages = walked(tab(ward_app, hospital, "nurse"), f"/patients/{hospital.patient_id}", "Earlier entries")
+    assert [re.findall(r'href="/doses/([^"]+)"', page) for page in pages] == [[one] for one in reversed(given)]
+    assert ["Newest entries" in page for page in pages] == [False, True, True]
+    assert not any("Other day" in row for page in pages for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL))
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_active_orders_that_a_chart_leaves_out_are_on_their_own_page(ward_app: Flask, hospital: Hospital) -> None:
+    placed = {str(hospital.place()) for _ in range(3)}
+    client = tab(ward_app, hospital, "nurse")
+    chart = client.get(f"/patients/{hospital.patient_id}").text
+    assert "the newest 2 active orders" in chart
+    pages = walked(client, link(chart, "All active orders"), "Earlier")
+    assert {one for page in pages for one in re.findall(r'href="/prescribing/orders/([^"]+)"', page)} == placed
