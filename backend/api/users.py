@@ -23,7 +23,8 @@ WARDS_MAX = 200
 class UserChangeIn(Body):
     """What an admin may change. A new password, another role or leaving ends every token.
 
-    The password is a first one: whoever it is for chooses their own within seven days, when they sign in.
+    The password is a first one: whoever it is for chooses their own within seven days, when they sign in. `ward_ids`
+    replaces the wards. Whoever works on more than one request can name gets them by several with `add_ward_ids`.
     """
 
     name = Line()
@@ -31,6 +32,8 @@ class UserChangeIn(Body):
     active = Flag()
     password = Password(least=passwords.LENGTH_MIN)
     ward_ids = Several(Id(), most=WARDS_MAX)
+    add_ward_ids = Several(Id(), most=WARDS_MAX)
+    remove_ward_ids = Several(Id(), most=WARDS_MAX)
 
 
 class UserIn(Body):
@@ -59,16 +62,18 @@ class UserQuery(PageQuery):
     """Which staff."""
 
     role = Choice(Role)
+    ward_id = Id()
     q = Search(length=100)
 
 
 @resource.get("/users", "Staff by email", query=UserQuery(), answer=UserOut(), page=cursors.BY_TEXT)
 def list_users(session: Session, call: Call) -> Any:
-    """Staff, of one role and with `q` in name or email where given."""
+    """Staff, of one role, of one ward and with `q` in name or email where given."""
     return queries.list_users(
         session,
         organization_id=call.organization_id,
         role=call.query.get("role"),
+        ward_id=call.query.get("ward_id"),
         q=call.query.get("q"),
         page=call.page,
         to_admin=call.actor.role is Role.ADMIN,

@@ -33,11 +33,22 @@ def _users(organization_id: UUID, *, to_admin: bool) -> Rows:
 
 
 def list_users(
-    session: Session, *, organization_id: UUID, role: Role | None, q: str | None, page: PageRequest, to_admin: bool
+    session: Session,
+    *,
+    organization_id: UUID,
+    role: Role | None,
+    ward_id: UUID | None,
+    q: str | None,
+    page: PageRequest,
+    to_admin: bool,
 ) -> Page:
-    """Staff by email, of one `role` and with `q` in name or email where given; when first passwords expire is told
-    `to_admin` alone."""
+    """Staff by email, of one `role`, of one ward and with `q` in name or email where given; when first passwords expire
+    is told `to_admin` alone."""
     rows = _users(organization_id, to_admin=to_admin).where(*equal(User, role=role))
+    if ward_id is not None:
+        member = WardMembership
+        mine = (member.organization_id == organization_id, member.user_id == User.id, member.ward_id == ward_id)
+        rows = rows.where(select(member.id).where(*mine).exists())
     if q:
         by_name = func.strpos(func.lower(User.name), func.lower(q)) > 0
         rows = rows.where(by_name | (func.strpos(User.email, q.lower()) > 0))

@@ -69,9 +69,13 @@ def change_user(
     now: datetime,
     password: str | None = None,
     ward_ids: Collection[UUID] | None = None,
+    add_ward_ids: Collection[UUID] = (),
+    remove_ward_ids: Collection[UUID] = (),
     **changes: Any,
 ) -> None:
     """Changes name, role, active, password and wards. A new password, another role or leaving ends every token.
+
+    `ward_ids` replaces the wards; then `add_ward_ids` are added, and `remove_ward_ids` taken away.
 
     The password is a first one, whoever asks: nobody has typed the present one.
 
@@ -84,10 +88,14 @@ def change_user(
     if password is not None:
         known = known_of(session, organization_id=organization_id, user_id=user_id)
         changes |= {"password_hash": hash_password(password, about=known), "first_password_expires_at": expiry()}
-    if changes or ward_ids is not None:  # of two who set the wards at once the second finds this row changed (40001)
+    wards = ward_ids is not None or add_ward_ids or remove_ward_ids
+    if changes or wards:  # of two who set the wards at once the second finds this row changed (40001)
         session.execute(bump(User, **changes).where(User.organization_id == organization_id, User.id == user_id))
-    if ward_ids is not None:
-        set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=ward_ids)
+    if wards:
+        _ensure_wards(session, organization_id, "add_ward_ids", add_ward_ids)
+        _ensure_wards(session, organization_id, "remove_ward_ids", remove_ward_ids)
+        wanted = (set(before.ward_ids if ward_ids is None else ward_ids) | set(add_ward_ids)) - set(remove_ward_ids)
+        set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=wanted)
     other_role = changes.get("role", before.role) != before.role
     if password is not None or other_role or changes.get("active") is False:
         revoke_tokens_of(session, organization_id=organization_id, user_id=user_id, now=now)
@@ -115,11 +123,7 @@ def known_of(session: Session, *, organization_id: UUID, user_id: UUID) -> list[
 def set_wards(session: Session, *, organization_id: UUID, user_id: UUID, ward_ids: Collection[UUID]) -> None:
     """Makes `ward_ids` the wards of a user. Raises ValidationFailed for a ward that does not exist."""
     wanted = set(ward_ids)
-    known = set(
-        session.execute(select(Ward.id).where(Ward.organization_id == organization_id, Ward.id.in_(wanted))).scalars()
-    )
-    if known != wanted:
-        raise ValidationFailed.of("ward_ids", "no such ward in your organization")
+    _ensure_wards(session, organization_id, "ward_ids", wanted)
     member = WardMembership
     mine = (member.organization_id == organization_id, member.user_id == user_id)
     session.execute(delete(member).where(*mine, member.ward_id.not_in(wanted)))
@@ -130,6 +134,13 @@ def set_wards(session: Session, *, organization_id: UUID, user_id: UUID, ward_id
     ]
     if rows:
         session.execute(insert(member), rows)
+
+
+def _ensure_wards(session: Session, organization_id: UUID, field: str, ward_ids: Collection[UUID]) -> None:
+    """Raises ValidationFailed, which names the field, for a ward that does not exist."""
+    there = select(Ward.id).where(Ward.organization_id == organization_id, Ward.id.in_(ward_ids))
+    if set(session.execute(there).scalars()) != set(ward_ids):
+        raise ValidationFailed.of(field, "no such ward in your organization")
 
 
 def _names(session: Session, organization_id: UUID) -> list[str]:

@@ -12,13 +12,14 @@ from backend.care_team.models import CareRole
 from backend.errors import DomainError, ValidationFailed
 from backend.http.fields import Body, Id
 from backend.http.parsing import load
-from backend.ui.asking import OPERATIONS, ask, ask_all
+from backend.identity.queries import UserNotFound
+from backend.ui.asking import OPERATIONS, ask, ask_from
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key, kept_key
 
 blueprint = blueprint_of("care_team")
 TEAM = "/patients/<uuid:patient_id>/care-team"
-TEAM_PAGES, DOCTOR_PAGES = 2, 25
+TEAM_PAGES = 2  # of LIMIT_MAX each
 DOCTORS_MAX = 200
 ADVICE = {
     "second_factor_required": "Sign out, and sign in with the code of your authenticator app or a passkey.",
@@ -43,18 +44,23 @@ def show_team(patient_id: UUID) -> str:
 
 
 def _page(patient_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
-    where, wanted = {"patient_id": patient_id}, asked("q", "cursor")
+    where, wanted = {"patient_id": patient_id}, asked("q", "cursor", "members")
     patient = ask("GET /patients/<uuid:patient_id>", path=where)
-    team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
+    team, more_members = ask_from(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES, cursor=wanted["members"])
     history = ask(f"GET {TEAM}/history", path=where, query={"cursor": wanted["cursor"]})
     may_change = g.actor.role in OPERATIONS[f"POST {TEAM}"].roles
+    doctors, many_doctors = _doctors(wanted["q"], team) if may_change and g.actor.second_factor else ([], False)
     return render_template(
         "care_team.html",
         patient=patient,
         team=team,
+        primary=_primary(where),
+        members=wanted["members"],
+        more_members=more_members,
         history=history["items"],
         more=history["next_cursor"],
-        doctors=_doctors(wanted["q"], team) if may_change and g.actor.second_factor else [],
+        doctors=doctors,
+        many_doctors=many_doctors,
         may_change=may_change and g.actor.second_factor,
         lacks_code=may_change and not g.actor.second_factor,
         roles=list(CareRole),
@@ -66,12 +72,18 @@ def _page(patient_id: UUID, refusal: DomainError | None, given: dict[str, str]) 
     )
 
 
-def _doctors(q: str, team: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Doctors who work here and are not on the team, by name."""
+def _primary(where: dict[str, UUID]) -> dict[str, Any] | None:
+    """The patient's PRIMARY, who comes first on the team; None where nobody is."""
+    first = ask(f"GET {TEAM}", path=where, query={"limit": 1})["items"]
+    return first[0] if first and first[0]["role"] == CareRole.PRIMARY else None
+
+
+def _doctors(q: str, team: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
+    """Doctors who work here and are not on the team, by name, and whether there may be more than were looked at."""
     present = {member["provider_id"] for member in team}
-    found = ask("GET /users", query={"role": Role.DOCTOR.value, "q": q, "limit": DOCTORS_MAX})["items"]
-    free = [doctor for doctor in found if doctor["active"] and doctor["id"] not in present]
-    return sorted(free, key=lambda doctor: str(doctor["name"]))
+    found = ask("GET /users", query={"role": Role.DOCTOR.value, "q": q, "limit": DOCTORS_MAX})
+    free = [doctor for doctor in found["items"] if doctor["active"] and doctor["id"] not in present]
+    return sorted(free, key=lambda doctor: str(doctor["name"])), found["next_cursor"] is not None
 
 
 @blueprint.post("/patients/<uuid:patient_id>/care-team")
@@ -99,22 +111,28 @@ def confirm_primary(patient_id: UUID) -> str:
 def _primary_page(patient_id: UUID, provider_id: str, refusal: DomainError | None) -> str:
     OPERATIONS[f"PUT {TEAM}/primary"].admit(g.actor)
     where = {"patient_id": patient_id}
-    team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
-    primary = next((member for member in team if member["role"] == CareRole.PRIMARY), None)
-    doctors = ask_all("GET /users", {"role": Role.DOCTOR.value}, pages=DOCTOR_PAGES)[0]
-    incoming = next((doctor for doctor in doctors if doctor["id"] == provider_id), None)
-    if incoming is None:
-        raise ValidationFailed.of("provider_id", "no doctor of this hospital")
+    incoming = _doctor(provider_id)
     return render_template(
         "care_team_primary.html",
         patient=ask("GET /patients/<uuid:patient_id>", path=where),
-        primary=primary,
+        primary=_primary(where),
         incoming=incoming,
         outgoing=request.form.get("outgoing", Outgoing.DEMOTE.value),
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
         key=kept_key(refusal),
     )
+
+
+def _doctor(provider_id: str) -> dict[str, Any]:
+    """The doctor with this id. Raises ValidationFailed where nobody is."""
+    try:
+        found: dict[str, Any] = ask("GET /users/<uuid:user_id>", path={"user_id": UUID(provider_id)})
+    except (ValueError, UserNotFound):
+        found = {"role": ""}
+    if found["role"] != Role.DOCTOR:
+        raise ValidationFailed.of("provider_id", "no doctor of this hospital")
+    return found
 
 
 @blueprint.post("/patients/<uuid:patient_id>/care-team/primary")
@@ -139,13 +157,22 @@ def confirm_removal(patient_id: UUID, assignment_id: UUID) -> str | AnyResponse:
     """Who leaves the team, before it is done."""
     OPERATIONS[f"DELETE {TEAM}/<uuid:assignment_id>"].admit(g.actor)
     where = {"patient_id": patient_id}
-    team, _ = ask_all(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES)
-    leaving = next((member for member in team if member["id"] == str(assignment_id)), None)
+    leaving = _member(where, str(assignment_id))
     if leaving is None:
         flash("This assignment has ended already.", "warning")
         return redirect(url_for(".show_team", patient_id=patient_id))
     patient = ask("GET /patients/<uuid:patient_id>", path=where)
     return render_template("care_team_removal.html", patient=patient, leaving=leaving)
+
+
+def _member(where: dict[str, UUID], assignment_id: str) -> dict[str, Any] | None:
+    """The assignment, from however long a team; None where it has ended."""
+    cursor = ""
+    while True:
+        team, cursor = ask_from(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES, cursor=cursor)
+        found = next((member for member in team if member["id"] == assignment_id), None)
+        if found is not None or not cursor:
+            return found
 
 
 @blueprint.post("/patients/<uuid:patient_id>/care-team/<uuid:assignment_id>/remove")

@@ -8,15 +8,16 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.errors import DomainError
 from backend.organizations.models import WardKind
 from backend.ui.asking import ask, ask_all, ensure_may
+from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
 
 blueprint = blueprint_of("wards")
-PAGES = 10
+PAGES = 10  # of LIMIT_MAX staff, whose names stand beside their wards
 
 
 @blueprint.get("/places")
 def show_wards() -> str:
-    """Every place by name, with its staff."""
+    """Places by name, with their staff; of more staff than one page can name, with the way to them."""
     return _page({}, None)
 
 
@@ -34,8 +35,16 @@ def open_ward() -> AnyResponse | tuple[str, int]:
 
 def _page(given: dict[str, Any], refusal: DomainError | None) -> str:
     ensure_may("POST /wards")
-    wards, _ = ask_all("GET /wards", {}, pages=PAGES)
-    users, more = ask_all("GET /users", {}, pages=PAGES)
-    for ward in wards:
+    page = ask("GET /wards", query=asked("cursor"))
+    users, many = ask_all("GET /users", {}, pages=PAGES)
+    for ward in page["items"]:
         ward["staff"] = [user for user in users if user["active"] and ward["id"] in user["ward_ids"]]
-    return render_template("places.html", places=wards, more=more, given=given, refusal=refusal, kinds=list(WardKind))
+    return render_template(
+        "places.html",
+        places=page["items"],
+        more=page["next_cursor"],
+        many=many,
+        given=given,
+        refusal=refusal,
+        kinds=list(WardKind),
+    )

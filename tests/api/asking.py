@@ -204,7 +204,7 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "second_factor_roles": [],
         }
     ),
-    "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse"}),
+    "GET /users": lambda h: Ask(query={"role": "nurse", "q": "nurse", "ward_id": h.ward_id}),
     "GET /users/<uuid:user_id>": lambda h: Ask(path={"user_id": h.staff["spare"].user_id}),
     "POST /users": lambda h: Ask(body=_new_user(h)),
     "PATCH /users/<uuid:user_id>": lambda h: Ask(
@@ -215,6 +215,8 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
             "active": True,
             "password": "long enough for a ward",
             "ward_ids": [str(h.ward_id)],
+            "add_ward_ids": [str(h.ward_id)],
+            "remove_ward_ids": [str(h.add_ward())],
         },
     ),
     "DELETE /users/<uuid:user_id>/second-factor": lambda h: Ask(path=_phone_lost(h)),

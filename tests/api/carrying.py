@@ -18,7 +18,10 @@ FOREIGN = {
     ("DELETE /me/tokens/<uuid:token_id>", "path", "token_id"): "sign_in_not_found",
     ("POST /me/passkeys/<uuid:passkey_id>/remove", "path", "passkey_id"): "passkey_not_found",
     ("PATCH /users/<uuid:user_id>", "body", "ward_ids"): "validation_failed",
+    ("PATCH /users/<uuid:user_id>", "body", "add_ward_ids"): "validation_failed",
+    ("PATCH /users/<uuid:user_id>", "body", "remove_ward_ids"): "validation_failed",
     ("POST /users", "body", "ward_ids"): "validation_failed",
+    ("GET /users", "query", "ward_id"): "nothing",
     ("GET /patients", "query", "ward_id"): "nothing",
     ("POST /patients", "body", "ward_id"): "ward_not_found",
     ("POST /patients/search", "body", "ward_id"): "nothing",
@@ -116,10 +119,10 @@ FOREIGN = {
     ("POST /counts", "body", "ward_id"): "ward_not_found",
     ("POST /counts", "body", "drug_ids"): "validation_failed",
     ("GET /counts/<uuid:count_id>", "path", "count_id"): "count_not_found",
+    ("GET /counts/<uuid:count_id>/lines", "path", "count_id"): "count_not_found",
     ("POST /counts/<uuid:count_id>/lines", "path", "count_id"): "count_not_found",
     ("POST /counts/<uuid:count_id>/lines", "body", "lines.lot_id"): "lot_not_found",
     ("POST /counts/<uuid:count_id>/complete", "path", "count_id"): "count_not_found",
-    ("GET /counts/<uuid:count_id>/lines", "path", "count_id"): "count_not_found",
     ("POST /counts/<uuid:count_id>/cancel", "path", "count_id"): "count_not_found",
     ("GET /discrepancies", "query", "ward_id"): "nothing",
     ("GET /discrepancies", "query", "drug_id"): "nothing",
@@ -172,7 +175,7 @@ def foreign_id(hospital: Hospital, name: str) -> Any:
     match name.rpartition(".")[2].removesuffix("_id").removesuffix("_ids"):
         case "user" | "provider" | "prescriber" | "nurse" | "owner" | "actor":
             return hospital.staff["doctor"].user_id
-        case "source_ward" | "destination_ward" | "row":
+        case "source_ward" | "destination_ward" | "add_ward" | "remove_ward" | "row":
             return hospital.ward_id
         case "ward" | "patient" | "drug" as kind:
             return getattr(hospital, f"{kind}_id")

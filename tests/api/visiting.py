@@ -284,11 +284,13 @@ PAGES: dict[str, Make] = {
     ),
     "GET /register": look(),
     "GET /register/<uuid:drug_id>": lambda h: Visit(path={"drug_id": h.drug_id}, query={"ward_id": h.ward_id}),
-    "GET /staff": look("admin"),
+    "GET /staff": look("admin", ward_id=WARD),
     "GET /staff/new": look("admin"),
     "POST /staff/new": like("POST /users"),
     "GET /staff/<uuid:user_id>": lambda h: Visit("admin", {"user_id": h.staff["spare"].user_id}),
-    "POST /staff/<uuid:user_id>": like("PATCH /users/<uuid:user_id>"),
+    "POST /staff/<uuid:user_id>": like(
+        "PATCH /users/<uuid:user_id>", form=lambda h, visit: {**visit.form, "had_ward_ids": [str(h.ward_id)]}
+    ),
     "POST /staff/<uuid:user_id>/second-factor": like("DELETE /users/<uuid:user_id>/second-factor"),
     "GET /places": look("admin"),
     "POST /places": like("POST /wards"),
@@ -362,6 +364,7 @@ CURSORS = {
     "GET /staff": "GET /users",
     "GET /audit": "GET /audit",
     "GET /drift": "GET /drift/runs",
+    "GET /places": "GET /wards",
     "GET /counts/<uuid:count_id>": "GET /counts/<uuid:count_id>/lines",
     "GET /drift/runs/<uuid:run_id>": "GET /drift/runs/<uuid:run_id>/events",
 }

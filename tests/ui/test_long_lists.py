@@ -10,6 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from backend.actor import Role
+from backend.care_team.models import CareRole
+from tests import day
 from tests.hospital import Hospital
 from tests.ui.test_doors import send, sign_in
 
@@ -93,3 +96,81 @@ def test_active_orders_that_a_chart_leaves_out_are_on_their_own_page(ward_app: F
     assert "the newest 2 active orders" in chart
     pages = walked(client, link(chart, "All active orders"), "Earlier")
     assert {one for page in pages for one in re.findall(r'href="/prescribing/orders/([^"]+)"', page)} == placed
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_staff_beyond_the_choice_of_the_audit_page_are_found_by_name(ward_app: Flask, hospital: Hospital) -> None:
+    hospital.add_staff("zoe", Role.NURSE)
+    client, zoe = tab(ward_app, hospital, "admin"), str(hospital.staff["zoe"].user_id)
+    first = client.get("/audit").text
+    assert f'<option value="{zoe}"' not in first
+    assert "offers the first 1 of the staff" in first
+    assert f'<option value="{zoe}"' in client.get("/audit?q=zoe").text
+    assert f'<option value="{zoe}" selected' in client.get(f"/audit?actor_id={zoe}").text
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_of_more_staff_than_the_wards_page_names_each_ward_leads_to_its_own(
+    ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.ui.wards.PAGES", 1)
+    hospital.change(
+        "INSERT INTO wards (organization_id, id, name, kind) SELECT organization_id, gen_random_uuid(),"
+        " 'Further ' || to_char(n, 'FM000'), kind FROM wards, generate_series(1, 60) n"
+    )
+    client = tab(ward_app, hospital, "admin")
+    pages = walked(client, "/places", "More")
+    assert len({name for page in pages for name in re.findall(r"Further \d+", page)}) == 60
+    assert len(pages) == 2
+    path = f"/staff?ward_id={hospital.ward_id}"
+    assert any(path in page for page in pages)
+    named = re.findall(r"<strong>(\w+)</strong>", client.get(path).text)
+    assert "Nurse" in named
+    assert "Admin" not in named
+
+
+def test_somebody_works_on_more_wards_than_one_request_names(ward_app: Flask, hospital: Hospital) -> None:
+    many = 405
+    hospital.change(
+        "INSERT INTO wards (organization_id, id, name, kind) SELECT organization_id, gen_random_uuid(),"
+        " 'Further ' || n, kind FROM wards, generate_series(1, :p1) n",
+        many,
+    )
+    client = tab(ward_app, hospital, "admin")
+    path = f"/staff/{hospital.nurse.user_id}"
+
+    def tick(keep: int) -> int:
+        page = client.get(path).text
+        wards = re.findall(r'name="ward_ids" value="([^"]+)"', page)
+        had = re.findall(r'name="had_ward_ids" value="([^"]+)"', page)
+        form = {"csrf_token": re.findall(r'name="csrf_token" value="([^"]+)"', page)[0], "active": "1"}
+        ticked = {"name": "Nurse", "role": "nurse", "ward_ids": wards[:keep], "had_ward_ids": had, "key": f"k{keep}"}
+        answer = client.post(path, data={**form, **ticked}, headers={"Referer": f"http://localhost{path}"})
+        assert answer.status_code == 302, answer.text
+        mine = hospital.rows("SELECT count(*) FROM ward_memberships WHERE user_id = :p1", hospital.nurse.user_id)
+        return int(mine[0][0])
+
+    assert tick(many) == many
+    assert tick(3) == 3
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_long_care_team_is_walked_and_each_member_can_be_removed(
+    ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.ui.care_team.TEAM_PAGES", 1)
+    monkeypatch.setattr("backend.ui.care_team.DOCTORS_MAX", 1)
+    joined = []
+    for login, role in (("ada", CareRole.PRIMARY), ("ben", CareRole.SPECIALIST), ("eva", CareRole.CONSULTANT)):
+        doctor = hospital.add_staff(login, Role.DOCTOR)
+        joined.append(str(day.assign(hospital, hospital.patient_id, doctor.user_id, role)))
+    client, path = tab(ward_app, hospital, "admin"), f"/patients/{hospital.patient_id}/care-team"
+    pages = walked(client, path, "More of the team")
+    assert [re.findall(r"care-team/([0-9a-f-]{36})/remove", page) for page in pages] == [[one] for one in joined]
+    assert not any("no primary provider" in page for page in pages)
+    for assignment_id in joined:
+        assert client.get(f"{path}/{assignment_id}/remove").status_code == 200
+    assert "More doctors match" in pages[0]
+    assert "More doctors match" not in client.get(f"{path}?q=doctor").text
+    chart = client.get(f"/patients/{hospital.patient_id}").text
+    assert link(chart, "All of the care team") == path
