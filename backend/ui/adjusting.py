@@ -94,6 +94,6 @@ def correct(drug_id: UUID, movement_id: UUID) -> AnyResponse | tuple[str, int]:
         ask("POST /stock/movements/<uuid:movement_id>/correct", path=where, body=body, key=form_key())
     except DomainError as refusal:
         given = {"reason": reason, "witness_email": typed("witness_").get("email", "")}
-        return drug_page(drug_id, {**place, "undo": str(movement_id)}, refusal, given), refusal.status
+        return drug_page(drug_id, {**place, "undo": str(movement_id), "wards": ""}, refusal, given), refusal.status
     flash("The movement is undone by a new one; both stay in the ledger.")
     return redirect(url_for("stock.show_drug", drug_id=drug_id, ward_id=place["ward_id"] or None))

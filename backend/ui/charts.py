@@ -10,9 +10,12 @@ from flask import g, render_template
 
 from backend.actor import Role
 from backend.db.paging import LIMIT_MAX
+from backend.http.fields import Body, Day
+from backend.http.parsing import load
 from backend.stock.queries import ExpiryHorizon, StockState
-from backend.ui.asking import ask, ask_all
+from backend.ui.asking import ask, ask_all, ask_from
 from backend.ui.drawing import Bar, BarChart, StepChart, bar_chart, step_chart
+from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, local_now
 from backend.ui.places import acts_for, chosen_ward, wards
 
@@ -25,22 +28,34 @@ LEAD = 0.05  # of the stretch shown, empty before the first units
 
 @dataclass(frozen=True)
 class Shown:
-    """A chart, its numbers, and whether some of what happened was too much to read."""
+    """A chart, its numbers, and where what was too much to read goes on: a day, a cursor, or only that it does.
+
+    Empty or False where all was read.
+    """
 
     chart: BarChart | StepChart
     rows: Sequence[tuple[Any, ...]]
-    cut: bool = False
+    cut: str | bool = False
+
+
+class ChartsQuery(Body):
+    """The first day of what was given, if not the first of the last DAYS."""
+
+    first = Day()
 
 
 @blueprint.get("/charts")
 def show_charts() -> str:
-    """A ward's expiry horizon, consumption and order flow."""
-    ward_id, now = chosen_ward(), local_now()
+    """A ward's expiry horizon, consumption and order flow.
+
+    Consumption begins with the day `first` of the address, and the orders with its cursor.
+    """
+    ward_id, now, wanted = chosen_ward(), local_now(), asked("first", "cursor")
     places = wards()
     ward_id = ward_id or next((ward["id"] for ward in places), "")
     if not ward_id:
         return render_template("charts.html", places=(), ward_id="")
-    consumed, cut = ask_all("GET /stock/consumption", {"ward_id": ward_id}, pages=CONSUMPTION_PAGES)
+    consumed, used = consumption_by_day({"ward_id": ward_id}, now.date())
     values = []
     if g.actor.role in {Role.PHARMACIST, Role.ADMIN}:
         values = [(days.value, _value_of(ward_id, days)) for days in ExpiryHorizon]
@@ -51,10 +66,11 @@ def show_charts() -> str:
         horizon=_expiry_horizon(ward_id, now.date()),
         values=values,
         counting=_is_counted(ward_id),
-        used=consumption_by_day(consumed, now.date(), cut),
+        used=used,
         drugs=_most_used(consumed),
         statistics=ask("GET /orders/statistics", query={"ward_id": ward_id}),
-        flow=_orders_by_hour(ward_id, now),
+        flow=_orders_by_hour(ward_id, now, wanted["cursor"]),
+        **wanted,
     )
 
 
@@ -111,14 +127,27 @@ def _by_day(levels: list[tuple[datetime, int]], today: date) -> list[tuple[Any, 
     return rows[::-1]
 
 
-def consumption_by_day(consumed: list[dict[str, Any]], today: date, cut: bool) -> Shown:
-    """Units given on each of the last DAYS days, by what GET /stock/consumption tells."""
+def consumption_by_day(where: dict[str, str], today: date) -> tuple[list[dict[str, Any]], Shown]:
+    """What GET /stock/consumption tells of the last DAYS days, and the units of each, from the address's `first` on.
+
+    Where that is too much to read, whole days are shown, and `cut` is the day from which on they are missing.
+    """
+    first = load(ChartsQuery(), {name: text for name, text in asked("first").items() if text}).get("first", date.min)
+    days = [day for ago in reversed(range(DAYS)) if (day := today - timedelta(days=ago)) >= first] or [today]
+    query = {**where, "from": days[0].isoformat(), "to": today.isoformat()}
+    consumed, cursor = ask_from("GET /stock/consumption", query, pages=CONSUMPTION_PAGES)
+    while cursor and consumed[0]["day"] == consumed[-1]["day"]:
+        further, cursor = ask_from("GET /stock/consumption", query, pages=CONSUMPTION_PAGES, cursor=cursor)
+        consumed += further
+    cut = consumed[-1]["day"] if cursor else ""
+    if cut:
+        consumed = [item for item in consumed if item["day"] < cut]
+        days = [day for day in days if day.isoformat() < cut]
     units: Counter[str] = Counter()
     for item in consumed:
         units[item["day"]] += item["units_given"]
-    days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
     bars = [Bar(f"{day:%-d %b}", units[day.isoformat()]) for day in days]
-    return Shown(bar_chart(bars), [(bar.label, f"{bar.value:,}") for bar in reversed(bars)], cut)
+    return consumed, Shown(bar_chart(bars), [(bar.label, f"{bar.value:,}") for bar in reversed(bars)], cut)
 
 
 def _most_used(consumed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -157,12 +186,13 @@ def _value_of(ward_id: str, days: ExpiryHorizon) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _orders_by_hour(ward_id: str, now: datetime) -> Shown:
-    """Orders placed in each of the last HOURS hours: the newest pages of the list, until one reaches further back."""
+def _orders_by_hour(ward_id: str, now: datetime, cursor: str) -> Shown:
+    """Orders placed in each of the last HOURS hours: pages of the list from `cursor` on, until one reaches further
+    back. `cut` is the cursor of the earlier ones that were too many."""
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     hours = [this_hour - timedelta(hours=ago) for ago in reversed(range(HOURS))]
     placed: Counter[datetime] = Counter()
-    cursor, oldest, pages = "", now, 0
+    oldest, pages = now, 0
     while oldest >= hours[0] and pages < ORDER_PAGES:
         page = ask("GET /orders", query={"ward_id": ward_id, "limit": LIMIT_MAX, "cursor": cursor})
         moments = [datetime.fromisoformat(order["created_at"]).astimezone(now.tzinfo) for order in page["items"]]
@@ -171,5 +201,5 @@ def _orders_by_hour(ward_id: str, now: datetime) -> Shown:
         if not cursor:
             break
     bars = [Bar(f"{hour:%H}:00", placed[hour]) for hour in hours]
-    cut = bool(cursor) and oldest >= hours[0]
+    cut = cursor if oldest >= hours[0] else ""
     return Shown(bar_chart(bars), [(bar.label, bar.value) for bar in reversed(bars)], cut)

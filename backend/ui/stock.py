@@ -8,18 +8,18 @@ from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
-from backend.db.paging import LIMIT_MAX
 from backend.errors import DomainError
 from backend.stock.adjustments import CORRECTABLE
 from backend.stock.models import LotStatus
 from backend.stock.queries import ExpiryHorizon, StockState
-from backend.ui.asking import ask, ask_all
-from backend.ui.charts import CONSUMPTION_PAGES, consumption_by_day, stock_over_time
+from backend.ui.asking import ask, ask_from
+from backend.ui.charts import consumption_by_day, stock_over_time
 from backend.ui.forms import WITNESS_ADVICE, asked, number_of
 from backend.ui.pages import blueprint_of, form_key, kept_key, local_now
 from backend.ui.places import chosen_ward, wards
 
 blueprint = blueprint_of("stock")
+SHELF_PAGES = 1  # of LIMIT_MAX wards, on the page of a drug
 ADVICE = {
     **WITNESS_ADVICE,
     "stock_would_be_negative": "Look at what the shelf holds now, or count it.",
@@ -58,22 +58,23 @@ def signs_of(shelf: dict[str, Any], today: date) -> dict[str, Any]:
 @blueprint.get("/stock/drugs/<uuid:drug_id>")
 def show_drug(drug_id: UUID) -> str:
     """One drug in the hospital, or on the ward that the address names."""
-    return drug_page(drug_id, asked("ward_id", "cursor", "undo"), None, {})
+    return drug_page(drug_id, asked("ward_id", "cursor", "undo", "wards"), None, {})
 
 
 def drug_page(drug_id: UUID, wanted: dict[str, str], refusal: DomainError | None, given: dict[str, str]) -> str:
-    """The page of a drug. `wanted` has ward_id, cursor and the movement to undo, `given` what was typed."""
+    """The page of a drug. `wanted` has ward_id, the cursors of the ledger and of the wards, and the movement to undo;
+    `given` is what was typed."""
     drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id})
     now, ward_id = local_now(), wanted["ward_id"]
     where = {"drug_id": str(drug_id), "ward_id": ward_id}
-    everywhere = [
-        {**shelf, **signs_of(shelf, now.date())}
-        for shelf in ask("GET /stock", query={"drug_id": drug_id, "limit": LIMIT_MAX})["items"]
-    ]
+    shelves, more_wards = ask_from("GET /stock", {"drug_id": drug_id}, pages=SHELF_PAGES, cursor=wanted["wards"])
+    everywhere = [{**shelf, **signs_of(shelf, now.date())} for shelf in shelves]
     here = [shelf for shelf in everywhere if ward_id in {"", shelf["ward_id"]}]
+    whole = not (wanted["wards"] or more_wards)
+    if ward_id and not (whole or here):
+        here = [{**shelf, **signs_of(shelf, now.date())} for shelf in ask("GET /stock", query=where)["items"]]
     line = here[0]["reorder_point_units"] if ward_id and here else None
     ledger = ask("GET /stock/movements", query={**where, "cursor": wanted["cursor"]})
-    consumed, cut = ask_all("GET /stock/consumption", where, pages=CONSUMPTION_PAGES)
     return render_template(
         "drug.html",
         drug=drug,
@@ -87,8 +88,12 @@ def drug_page(drug_id: UUID, wanted: dict[str, str], refusal: DomainError | None
         more=ledger["next_cursor"],
         undoing=next((line for line in ledger["items"] if line["id"] == wanted["undo"]), None),
         correctable=CORRECTABLE,
-        levels=stock_over_time(here, **where, line=line, now=now),
-        used=consumption_by_day(consumed, now.date(), cut),
+        whole=whole or bool(ward_id),
+        from_ward=wanted["wards"],
+        more_wards=more_wards,
+        levels=stock_over_time(here, **where, line=line, now=now) if whole or ward_id else None,
+        used=consumption_by_day(where, now.date())[1],
+        first=asked("first")["first"],
         may_change=g.actor.role is Role.PHARMACIST,
         cursor=wanted["cursor"],
         refusal=refusal,
@@ -111,6 +116,8 @@ def set_levels(drug_id: UUID) -> AnyResponse | tuple[str, int]:
     try:
         ask("PUT /stock/levels", body=body, key=form_key())
     except DomainError as refusal:
-        return drug_page(drug_id, {"ward_id": ward_id, "cursor": "", "undo": ""}, refusal, given), refusal.status
+        return drug_page(
+            drug_id, {"ward_id": ward_id, "cursor": "", "undo": "", "wards": ""}, refusal, given
+        ), refusal.status
     flash("The levels are set.")
     return redirect(url_for(".show_drug", drug_id=drug_id, ward_id=ward_id))

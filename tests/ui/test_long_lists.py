@@ -2,6 +2,7 @@
 search."""
 
 import re
+from dataclasses import replace
 from datetime import date
 from html import unescape
 
@@ -98,6 +99,43 @@ def test_active_orders_that_a_chart_leaves_out_are_on_their_own_page(ward_app: F
     assert {one for page in pages for one in re.findall(r'href="/prescribing/orders/([^"]+)"', page)} == placed
 
 
+def given_days_ago(hospital: Hospital, days: int) -> None:
+    """A dose of one unit that the ledger recorded so many days ago."""
+    hospital.change(
+        "INSERT INTO stock_movements (organization_id, id, ward_id, drug_id, lot_id, sequence, units,"
+        " balance_after_units, reason, reference_id, occurred_at, recorded_at) SELECT organization_id,"
+        " gen_random_uuid(), ward_id, drug_id, lot_id, 1000 - :p1, -1, 0, 'fulfilment', gen_random_uuid(), moment,"
+        " moment FROM stock_lots, CAST(now() - make_interval(days => :p1) AS timestamptz) moment",
+        days,
+    )
+
+
+@pytest.mark.parametrize("path", ["/charts?ward_id={ward_id}", "/stock/drugs/{drug_id}"])
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_chart_of_what_was_given_goes_on_where_it_had_to_end(
+    ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("backend.ui.charts.CONSUMPTION_PAGES", 1)
+    hospital.receive(10)
+    for days in (12, 9, 6, 3):
+        given_days_ago(hospital, days)
+    client = tab(ward_app, hospital, "doctor")
+    pages = walked(client, path.format(ward_id=hospital.ward_id, drug_id=hospital.drug_id), "From [^<]* on")
+    assert [re.findall(r"(\d+) \w+ given in the days shown", page) for page in pages] == [["1"], ["1"], ["2"]]
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_chart_of_orders_goes_on_with_the_earlier_ones(
+    ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.ui.charts.LIMIT_MAX", 1)
+    monkeypatch.setattr("backend.ui.charts.ORDER_PAGES", 1)
+    for _ in range(3):
+        hospital.place()
+    pages = walked(tab(ward_app, hospital, "doctor"), f"/charts?ward_id={hospital.ward_id}", "Earlier ones")
+    assert [re.findall(r"(\d+) order placed", page) for page in pages] == [["1"]] * 3
+
+
 @pytest.mark.usefixtures("one_at_a_time")
 def test_staff_beyond_the_choice_of_the_audit_page_are_found_by_name(ward_app: Flask, hospital: Hospital) -> None:
     hospital.add_staff("zoe", Role.NURSE)
@@ -174,3 +212,17 @@ def test_a_long_care_team_is_walked_and_each_member_can_be_removed(
     assert "More doctors match" not in client.get(f"{path}?q=doctor").text
     chart = client.get(f"/patients/{hospital.patient_id}").text
     assert link(chart, "All of the care team") == path
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_every_ward_that_holds_a_drug_is_reached_from_its_page(ward_app: Flask, hospital: Hospital) -> None:
+    wards = [hospital.ward_id, hospital.add_ward("Z1"), hospital.add_ward("Z2")]
+    for number, ward_id in enumerate(wards):
+        hospital.receive(11 + number, shelf=replace(hospital.shelf, ward_id=ward_id))
+    client, path = tab(ward_app, hospital, "nurse"), f"/stock/drugs/{hospital.drug_id}"
+    pages = walked(client, path, "Further wards")
+    shown = [set(re.findall(r'<th scope="row"><a [^>]*ward_id=([0-9a-f-]{36})', page)) for page in pages]
+    assert shown[0] | shown[1] | shown[2] == {str(ward_id) for ward_id in wards}
+    assert all("These are 1 of the wards" in page for page in pages)
+    for number, ward_id in enumerate(wards):
+        assert f"<dd>{11 + number} tablets</dd>" in client.get(f"{path}?ward_id={ward_id}").text
