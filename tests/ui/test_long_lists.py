@@ -41,7 +41,10 @@ def link(page: str, label: str) -> str:
 def walked(client: FlaskClient, path: str, label: str) -> list[str]:
     """The pages from `path` on, each reached by the link `label` of the one before."""
     pages: list[str] = []
+    gone: set[str] = set()
     while path:
+        assert path not in gone, "the link leads in a circle"
+        gone.add(path)
         answer = client.get(path)
         assert answer.status_code == 200, answer.text
         pages.append(answer.text)
