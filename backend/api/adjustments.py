@@ -12,7 +12,7 @@ from backend.counts.blind import shown
 from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http.endpoint import Call, Resource, read, shelf_of_body
-from backend.http.fields import Body, Change, Choice, Id, Line
+from backend.http.fields import Body, Change, Choice, Id, Line, Whole
 from backend.organizations.organizations import WardNotFound
 from backend.stock import adjustments, queries
 from backend.stock.adjustments import (
@@ -61,7 +61,7 @@ class AdjustmentOut(Body):
     drug_name = fields.String()
     reason = fields.Enum(MovementReason, by_value=True)
     quantity_units = fields.Integer()
-    lots = fields.List(fields.Nested(AdjustedLotOut))
+    lots = Whole(fields.Nested(AdjustedLotOut), because="the lots that one adjustment took")
     on_hand_units = fields.Integer(allow_none=True)
     note = fields.String(allow_none=True)
     adjusted_by = fields.String()

@@ -19,7 +19,7 @@ from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
-from backend.http.fields import Body, Count, Id, Line, Moment, PageQuery
+from backend.http.fields import Body, Count, Id, Line, Moment, PageQuery, Whole
 from backend.identity.membership import NotOnThisWard
 from backend.stock.ledger import Shelf
 
@@ -77,7 +77,7 @@ class WithdrawnOut(Body):
 class AdministrationWithLotsOut(AdministrationOut):
     """A recorded dose with the lots it came from."""
 
-    lots = fields.List(fields.Nested(WithdrawnOut))
+    lots = Whole(fields.Nested(WithdrawnOut), because="the lots that one dose took")
 
 
 class EnteredInErrorIn(Body):

@@ -13,7 +13,7 @@ from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.db.idempotency import Answer
 from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Count, Id, Several
+from backend.http.fields import Body, Count, Id, Several, Whole
 from backend.orders import rounds
 from backend.orders.rounds import FULFILLED, ORDERS_MAX, Round
 from backend.stock.ledger import Shelf
@@ -40,7 +40,7 @@ class RoundOut(Body):
     """One result per order, in the order of the request: `outcome` is "fulfilled", with what a fulfilment answers, or a
     problem's code with its members."""
 
-    results = fields.List(fields.Dict())
+    results = Whole(fields.Dict(), because="one for each order of the request")
 
 
 def _shelves(database: Database, call: Call) -> Sequence[Shelf]:

@@ -9,7 +9,7 @@ from backend.actor import Role
 from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
-from backend.http.fields import Body, Choice, Id, Line, Moment, PageQuery
+from backend.http.fields import Body, Choice, Id, Line, Moment, Newest, PageQuery, Whole
 from backend.reports import tracing
 from backend.stock import lots
 from backend.stock.adjustments import LotNotFound
@@ -105,12 +105,12 @@ class LotTraceOut(LotOut):
     `dose_count` counts all doses. `doses` are the newest thousand, and `doses_truncated` says that there are more:
     `/lots/{lot_id}/doses` lists all of them."""
 
-    stock = fields.List(fields.Nested(TracedStockOut))
-    in_transit = fields.List(fields.Nested(TracedTransferOut))
+    stock = Whole(fields.Nested(TracedStockOut), because="one for each ward that holds the lot")
+    in_transit = Whole(fields.Nested(TracedTransferOut), because="the transfers of the lot that are under way")
     patient_count = fields.Integer()
-    patients = fields.List(fields.Nested(TracedPatientOut))
+    patients = Whole(fields.Nested(TracedPatientOut), because="everybody who was given the lot, however many they are")
     dose_count = fields.Integer()
-    doses = fields.List(fields.Nested(TracedDoseOut))
+    doses = Newest(fields.Nested(TracedDoseOut), most=tracing.DOSES_MAX, listed_by="GET /lots/<uuid:lot_id>/doses")
     doses_truncated = fields.Boolean()
 
 

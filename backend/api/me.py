@@ -11,7 +11,7 @@ from backend.api.wards import WardOut
 from backend.db import Database, Session
 from backend.http.authentication import origin_of
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Code, Password, Secret
+from backend.http.fields import Body, Code, Password, Secret, Whole
 from backend.identity import (
     codes,
     first_passwords,
@@ -42,7 +42,7 @@ class MeOut(Body):
     organization = fields.String()
     organization_name = fields.String()
     second_factor = fields.Boolean()
-    wards = fields.List(fields.Nested(WardOut))
+    wards = Whole(fields.Nested(WardOut), because="the wards of one person")
 
 
 class NewPasswordIn(Body):
@@ -80,7 +80,7 @@ class PasskeyOut(Body):
 class PasskeysOut(Body):
     """The caller's passkeys, the oldest first."""
 
-    items = fields.List(fields.Nested(PasskeyOut))
+    items = Whole(fields.Nested(PasskeyOut), because="a person has at most ten")
 
 
 class SecretOut(Body):

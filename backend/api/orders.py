@@ -16,7 +16,7 @@ from backend.formulary.drugs import DrugNotFound
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, shelf_of_body
-from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode
+from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode, Whole
 from backend.identity.membership import NotOnThisWard
 from backend.orders import errors, fulfilment, ordering, queries
 from backend.orders.models import OrderStatus, Priority
@@ -169,7 +169,7 @@ class FulfilledOut(Body):
     dose = fields.Integer()
     quantity_units = fields.Integer()
     remaining_stock = fields.Integer(allow_none=True)
-    lots = fields.List(fields.Nested(TakenOut))
+    lots = Whole(fields.Nested(TakenOut), because="the lots that one dose took")
     administration_id = fields.UUID()
     fulfilled_by = fields.String()
     fulfilled_at = fields.AwareDateTime()

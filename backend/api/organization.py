@@ -7,7 +7,7 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.db import Session
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Count, Flag, Line, Several
+from backend.http.fields import Body, Choice, Count, Flag, Line, Several, Whole
 from backend.organizations import organizations
 
 resource = Resource("organization")
@@ -27,7 +27,7 @@ class OrganizationOut(Body):
     dose_window_minutes = fields.Integer()
     discrepancy_hours = fields.Integer()
     transit_hours = fields.Integer()
-    second_factor_roles = fields.List(fields.String())
+    second_factor_roles = Whole(fields.String(), because="there are four roles")
 
 
 class OrganizationIn(Body):

@@ -13,7 +13,7 @@ from backend.actor import Role
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Day, Id, Line, PageBody, PageQuery, Search, Several
+from backend.http.fields import Body, Day, Id, Line, PageBody, PageQuery, Search, Several, Whole
 from backend.organizations.organizations import WardNotFound
 from backend.patients import patients
 from backend.patients.patients import MrnTaken, PatientNotFound
@@ -42,7 +42,7 @@ class PatientOut(Body):
     ward_id = fields.UUID(allow_none=True)
     ward_name = fields.String(allow_none=True)
     bed = fields.String(allow_none=True)
-    allergies = fields.List(fields.String())
+    allergies = Whole(fields.String(), because="what stands in the patient's record")
 
 
 class PatientFilter(Body):

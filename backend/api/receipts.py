@@ -15,7 +15,7 @@ from backend.errors import DomainError
 from backend.formulary.drugs import DrugNotFound
 from backend.formulary.scanning import ScanUnreadable, parse_scan
 from backend.http.endpoint import Call, Resource, shelf_of_body
-from backend.http.fields import Body, Count, Day, Id, Line, ScannedCode, Several
+from backend.http.fields import Body, Count, Day, Id, Line, ScannedCode, Several, Whole
 from backend.http.tables import CSV
 from backend.identity.witnesses import WitnessRequired
 from backend.organizations.organizations import WardNotFound
@@ -86,7 +86,7 @@ class DeliveryIn(DeliveredFileIn):
 class DeliveryOut(Body):
     """What was received of every line, in their order."""
 
-    receipts = fields.List(fields.Nested(ReceiptOut))
+    receipts = Whole(fields.Nested(ReceiptOut), because="one for each line of the request")
 
 
 @resource.post(

@@ -10,7 +10,7 @@ from backend.db import Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, shelf_of_body
-from backend.http.fields import Body, Choice, Count, Id, Moment, PageQuery, Search
+from backend.http.fields import Body, Choice, Count, Id, Moment, PageQuery, Search, Whole
 from backend.organizations.organizations import WardNotFound
 from backend.stock import levels, queries
 from backend.stock.models import LotStatus, MovementReason
@@ -57,7 +57,7 @@ class LevelOut(Body):
     available_units = fields.Integer(allow_none=True)
     reorder_point_units = fields.Integer()
     par_level_units = fields.Integer()
-    lots = fields.List(fields.Nested(LotOnShelfOut))
+    lots = Whole(fields.Nested(LotOnShelfOut), because="the lots that lie on one shelf")
     figures_hidden = fields.Boolean()
 
 

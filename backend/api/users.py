@@ -9,7 +9,7 @@ from backend.actor import Role
 from backend.db import Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several
+from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several, Whole
 from backend.identity import passwords, queries, second_factors, users
 from backend.identity.queries import UserNotFound
 from backend.identity.tokens import sign_in_lane
@@ -55,7 +55,7 @@ class UserOut(Body):
     role = fields.Enum(Role, by_value=True)
     active = fields.Boolean()
     first_password_expires_at = fields.AwareDateTime(allow_none=True)
-    ward_ids = fields.List(fields.UUID())
+    ward_ids = Whole(fields.UUID(), because="the wards of one person")
 
 
 class UserQuery(PageQuery):

@@ -59,6 +59,13 @@ def number_part(value: Any) -> int:
     return value
 
 
+def either_part(value: Any) -> int:
+    """Return 0 or 1, which say in which of two parts of a list a row stands."""
+    if number_part(value) > 1:
+        raise ValueError
+    return int(value)
+
+
 def share_part(value: Any) -> float:
     """A number from 0 to 1."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
@@ -75,13 +82,15 @@ BY_NAME_OF_ROW = (mode_part, id_part)  # where no URL may tell the name: whoever
 BY_ROW = (id_part,)  # the same of a list in one order
 BY_TEXT = (text_part, id_part)
 BY_RANK = (number_part, time_part, id_part)
+BY_BED = (number_part, text_part, id_part, either_part, time_part, id_part)  # an order on a board, without the name
+BY_LACK = (either_part, text_part, id_part)
 BY_DAY = (day_part, id_part, id_part)
 BY_DRUG_AND_LOT = (text_part, id_part, day_part, id_part)
 
 
 def encode(key: tuple[Any, ...] | None) -> str | None:
     """The cursor that stands for `key`."""
-    return None if key is None else base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+    return None if key is None else base64.urlsafe_b64encode(orjson.dumps(tuple(key))).decode().rstrip("=")
 
 
 def page_request(

@@ -21,6 +21,7 @@ YEAR_MIN, YEAR_MAX = 1900, 2200
 # RFC 3339; fromisoformat alone would take 2026-W01-1, and any character at all between day and time.
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _CURSOR = re.compile(rf"[A-Za-z0-9_-]{{1,{CURSOR_LENGTH_MAX}}}")
 NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categories
 
@@ -77,6 +78,18 @@ class Count(fields.Integer):
         if type(value) is not int:
             raise self.make_error("invalid", input=value)
         return value
+
+
+class WholeNumber(fields.String):
+    """A whole number in a query, where everything is text."""
+
+    described: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not _DIGITS.fullmatch(text):
+            raise ValidationError("Not a valid integer.")
+        return int(text)
 
 
 class Change(Count):
@@ -166,6 +179,7 @@ class PageCursor(fields.String):
         "minLength": 1,
         "maxLength": CURSOR_LENGTH_MAX,
         "pattern": "^[A-Za-z0-9_-]+$",
+        "description": "`next_cursor` of the page before",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
@@ -179,14 +193,14 @@ class PageQuery(Body):
     """The parameters of a keyset list."""
 
     limit = PageLimit()
-    cursor = PageCursor(metadata={"description": "`next_cursor` of the page before"})
+    cursor = PageCursor()
 
 
 class PageBody(Body):
     """The same in the body of a search."""
 
     limit = Count(high=LIMIT_MAX, metadata={"default": LIMIT_DEFAULT})
-    cursor = PageCursor(metadata={"description": "`next_cursor` of the page before"})
+    cursor = PageCursor()
 
 
 class Search(Line):
@@ -230,6 +244,24 @@ class Several(fields.List[Any]):
         if self.once_by and len({item[self.once_by] for item in items}) < len(items):
             raise ValidationError(f"A {self.once_by} is listed twice.")
         return items
+
+
+class Whole(fields.List[Any]):
+    """A list in an answer that is never cut; `because` says what keeps it short."""
+
+    def __init__(self, inner: fields.Field[Any], *, because: str) -> None:
+        super().__init__(inner)
+        self.described = {"description": f"Whole: {because}."}
+
+
+class Newest(fields.List[Any]):
+    """A list in an answer that holds `most` items; all of them are listed by the operation `listed_by`."""
+
+    def __init__(self, inner: fields.Field[Any], *, most: int, listed_by: str) -> None:
+        super().__init__(inner)
+        self.listed_by = listed_by
+        told = listed_by.replace("<uuid:", "{").replace(">", "}")
+        self.described = {"maxItems": most, "description": f"The newest; `{told}` lists all."}
 
 
 class Id(fields.UUID):
