@@ -7,11 +7,12 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.administrations import board
-from backend.administrations.board import BoardCache, DueState
+from backend.administrations.board import BoardCache, DueState, Key
 from backend.db import Session
 from backend.db.idempotency import Answer
+from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Id
+from backend.http.fields import Body, Id, PageCursor, Whole
 from backend.identity.membership import NotOnThisWard
 from backend.organizations.organizations import WardNotFound
 
@@ -19,9 +20,10 @@ resource = Resource("mar")
 
 
 class BoardQuery(Body):
-    """Which ward."""
+    """Which ward, and where a further page of its board begins."""
 
     ward_id = Id(required=True)
+    cursor = PageCursor()
 
 
 class DueOut(Body):
@@ -57,18 +59,20 @@ class BoardPatientOut(Body):
     mrn = fields.String()
     date_of_birth = fields.Date()
     bed = fields.String(allow_none=True)
-    allergies = fields.List(fields.String())
-    orders = fields.List(fields.Nested(DueOut))
+    allergies = Whole(fields.String(), because="what stands in the patient's record")
+    orders = Whole(fields.Nested(DueOut), because="the patient's orders on this page of the board")
 
 
 class BoardOut(Body):
-    """A ward's board; `version` rises with everything on it, `truncated` says that it holds more orders."""
+    """A ward's board; `version` rises with everything on it. It has two thousand orders at most: where the ward has
+    more, `truncated` says so and `next_cursor` begins the next page, with the same patient where they have more."""
 
     ward_id = fields.UUID()
     ward_name = fields.String()
     version = fields.Integer()
     patients = fields.List(fields.Nested(BoardPatientOut))
     truncated = fields.Boolean()
+    next_cursor = fields.String(allow_none=True)
 
 
 @resource.get(
@@ -82,5 +86,13 @@ class BoardOut(Body):
 def read_mar(session: Session, call: Call) -> Any:
     """The board as it is now. Poll with If-None-Match: 304 while nothing on it has changed."""
     cache: BoardCache = current_app.extensions["valmed_boards"]
-    found = board.read_board(session, actor=call.actor, ward_id=call.query["ward_id"], cache=cache)
+    after = cursors.page_request(None, call.query.get("cursor"), cursors.BY_BED).after
+    found = board.read_board(
+        session,
+        actor=call.actor,
+        ward_id=call.query["ward_id"],
+        cache=cache,
+        cursor_of=cursors.encode,
+        after=Key(*after) if after is not None else None,
+    )
     return Answer(200, found.body, etag=found.etag)

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.actor import Role
 from backend.errors import DomainError
 from backend.ui.asking import answer_of, ask
-from backend.ui.forms import number_of, typed, with_witness
+from backend.ui.boards import whole_board
+from backend.ui.forms import asked, number_of, typed, with_witness
 from backend.ui.navigation import tabs
 from backend.ui.pages import blueprint_of, form_key
 from backend.ui.places import own_wards
@@ -43,15 +44,15 @@ def show_wards() -> str:
 
 @blueprint.get("/wards/<uuid:ward_id>")
 def show_board(ward_id: UUID) -> str:
-    """The board of a ward."""
-    answer = answer_of("GET /mar", query={"ward_id": ward_id})
+    """The board of a ward; of a ward with very many orders a page of it."""
+    answer = answer_of("GET /mar", query={"ward_id": ward_id, **asked("cursor")})
     return render_template("board.html", wards=own_wards(), etag=answer.etag, **_board(answer.body))
 
 
 @blueprint.get("/wards/<uuid:ward_id>/board")
 def poll_board(ward_id: UUID) -> AnyResponse:
     """The part of the board that changes; 304 while it has not."""
-    answer = answer_of("GET /mar", query={"ward_id": ward_id})
+    answer = answer_of("GET /mar", query={"ward_id": ward_id, **asked("cursor")})
     etag = answer.etag or ""
     if etag in request.if_none_match:
         return make_response("", 304)
@@ -66,12 +67,13 @@ def _board(body: bytes) -> dict[str, Any]:
         patient["due"] = due_of(patient)
     due = [order for patient in board["patients"] for order in patient["due"]]
     overdue = sum(order["due_state"] == "overdue" for patient in board["patients"] for order in patient["orders"])
-    return {"board": board, "due": due, "overdue": overdue, "may_give": g.actor.role is Role.NURSE}
+    here = asked("cursor")["cursor"]
+    return {"board": board, "due": due, "overdue": overdue, "may_give": g.actor.role is Role.NURSE, "cursor": here}
 
 
 def _find(ward_id: UUID, order_id: UUID) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The patient and the order, as the ward's board has them; None where the order is not active any more."""
-    for patient in ask("GET /mar", query={"ward_id": ward_id})["patients"]:
+    for patient in whole_board(ward_id)["patients"]:
         for order in patient["orders"]:
             if order["order_id"] == str(order_id):
                 return patient, order

@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 from backend.errors import DomainError
 from backend.orders.rounds import FULFILLED, ORDERS_MAX
 from backend.ui.asking import ask, ensure_may
+from backend.ui.boards import whole_board
 from backend.ui.forms import WITNESS_ADVICE, asked, number_of
 from backend.ui.pages import blueprint_of, form_key
 
@@ -52,7 +53,7 @@ def show_round(ward_id: UUID) -> str:
 def _page(ward_id: UUID, refusal: DomainError | None) -> str:
     ensure_may("POST /fulfillments")
     patient_id = asked("patient_id")["patient_id"]
-    board = ask("GET /mar", query={"ward_id": ward_id})
+    board = whole_board(ward_id)
     rows = [
         {**patient, "due": due_of(patient), "alone": [(order, _alone(order)) for order in _due_alone(patient)]}
         for patient in board["patients"]

@@ -1,6 +1,7 @@
 """The pharmacist's orders to verify."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.actor import Role
 from backend.api.orders import Verification
 from backend.errors import DomainError
+from backend.http.cursors import BY_RANK, encode, page_request
 from backend.orders.models import OrderStatus
 from backend.ui.asking import ask, ask_all
+from backend.ui.boards import whole_board
 from backend.ui.cautions import cautions_of
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key
@@ -29,7 +32,7 @@ ADVICE = {
 
 @blueprint.get("/orders/to-verify")
 def show_orders() -> str:
-    """Active orders that no pharmacist has verified, STAT first, then the one that is due first."""
+    """Active orders that no pharmacist has verified, STAT first, then the one that is due first; a page of them."""
     return _page(None)
 
 
@@ -37,12 +40,14 @@ def _page(refusal: DomainError | None) -> str:
     """Decision: orders are read from the wards' boards. Because a board has the patient's allergies and the drug's
     strength, which a pharmacist checks, and its answer is kept ready. Cost: one question a ward."""
     g.actor.require(frozenset({Role.PHARMACIST}))
-    ward_id = asked("ward_id")["ward_id"]
+    wanted = asked("ward_id", "cursor")
+    ward_id, after = wanted["ward_id"], page_request(None, wanted["cursor"] or None, BY_RANK).after
     places = [ward for ward in wards() if ward["kind"] == "ward"]
     orders = [order for ward in places if ward_id in {"", ward["id"]} for order in _unverified(ward)]
-    orders.sort(key=lambda order: (order["priority"] != "stat", order["due_at"]))
-    shown = orders[:SHOWN_MAX]
-    prescribers = _prescribers(ward_id) if shown else {}
+    orders.sort(key=_rank)
+    rest = [order for order in orders if after is None or _rank(order) > after]
+    shown = rest[:SHOWN_MAX]
+    prescribers = _prescribers(ward_id, shown)
     drugs = {drug_id: _drug(drug_id) for drug_id in {order["drug_id"] for order in shown}}
     return render_template(
         "to_verify.html",
@@ -55,6 +60,9 @@ def _page(refusal: DomainError | None) -> str:
             for order in shown
         ],
         total=len(orders),
+        earlier=len(orders) - len(rest),
+        more=encode(_rank(shown[-1])) if len(rest) > SHOWN_MAX else None,
+        cursor=wanted["cursor"],
         places=places,
         ward_id=ward_id,
         refusal=refusal,
@@ -62,11 +70,24 @@ def _page(refusal: DomainError | None) -> str:
     )
 
 
-def _prescribers(ward_id: str) -> dict[str, dict[str, Any]]:
-    """The orders that wait, by id: a board does not say who prescribed, nor whether they care for the patient."""
+def _rank(order: dict[str, Any]) -> tuple[int, datetime, UUID]:
+    """The place of an order on the list."""
+    return int(order["priority"] != "stat"), datetime.fromisoformat(order["due_at"]), UUID(order["id"])
+
+
+def _prescribers(ward_id: str, shown: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The orders shown, by id: a board does not say who prescribed, nor whether they care for the patient.
+
+    They are found in the list of orders that wait; what is not among its first pages is asked for one by one.
+    """
+    if not shown:
+        return {}
     waiting = {"status": OrderStatus.ACTIVE.value, "verification": Verification.PENDING.value, "ward_id": ward_id}
-    orders, _ = ask_all("GET /orders", waiting, pages=ORDER_PAGES)
-    return {order["id"]: order for order in orders}
+    listed, more = ask_all("GET /orders", waiting, pages=ORDER_PAGES)
+    found = {order["id"]: order for order in listed}
+    absent = [order["id"] for order in shown if more and order["id"] not in found]
+    asked_for = (ask("GET /orders/<uuid:order_id>", path={"order_id": UUID(order_id)}) for order_id in absent)
+    return found | {order["id"]: order for order in asked_for}
 
 
 def _drug(drug_id: str) -> dict[str, Any]:
@@ -75,7 +96,7 @@ def _drug(drug_id: str) -> dict[str, Any]:
 
 
 def _unverified(ward: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for patient in ask("GET /mar", query={"ward_id": ward["id"]})["patients"]:
+    for patient in whole_board(ward["id"])["patients"]:
         for order in patient["orders"]:
             if not order["verified"]:
                 yield {**order, "id": order["order_id"], "patient": patient, "ward_name": ward["name"]}
@@ -99,4 +120,5 @@ def verify(order_id: UUID) -> AnyResponse | tuple[str, int]:
     except DomainError as refusal:
         return _page(refusal), refusal.status
     flash(f"Verified: {order['drug_name']} for {order['patient_name']}.")
-    return redirect(url_for(".show_orders", ward_id=asked("ward_id")["ward_id"] or None))
+    here = asked("ward_id", "cursor")
+    return redirect(url_for(".show_orders", ward_id=here["ward_id"] or None, cursor=here["cursor"] or None))

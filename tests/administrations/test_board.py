@@ -16,10 +16,11 @@ from prometheus_client import REGISTRY
 
 from backend import create_app
 from backend.actor import Role
-from backend.administrations.board import Board, BoardCache, read_board
+from backend.administrations.board import ORDERS_MAX, Board, BoardCache, read_board
 from backend.config import Config
 from backend.db import Database, Session
 from backend.db.idempotency import IdempotencyKey
+from backend.http import cursors
 from backend.orders import fulfilment, ordering
 from backend.orders.models import Priority
 from backend.patients.patients import add_patient
@@ -175,9 +176,59 @@ def test_five_orders_and_two_hundred_cost_the_same_queries(nodes: list[Flask], d
 
 
 def test_more_orders_than_a_board_holds_are_said_to_be_missing(hospital: Hospital, screens: list[Client]) -> None:
-    fill(hospital, 2_001)
+    fill(hospital, ORDERS_MAX + 1)
     board = board_of(screens[0], hospital.ward_id)
-    assert (len(due(board)), board["truncated"]) == (2_000, True)
+    assert (len(due(board)), board["truncated"]) == (ORDERS_MAX, True)
+
+
+def walked(client: Client, ward_id: UUID) -> list[dict[str, Any]]:
+    """Every page of a board."""
+    pages = [board_of(client, ward_id)]
+    while pages[-1]["next_cursor"] is not None:
+        query = {"ward_id": ward_id, "cursor": pages[-1]["next_cursor"]}
+        response = client.get("/mar", query_string=query)
+        assert response.status_code == 200, response.text
+        pages.append(response.get_json())
+    return pages
+
+
+def test_pages_of_a_board_show_every_order_once_and_in_its_order(hospital: Hospital, screens: list[Client]) -> None:
+    """Beds of both lengths and none, names that differ, STAT and not, and a patient whose orders lie on two pages."""
+    fill(hospital, 2 * ORDERS_MAX + 7)
+    hospital.change(
+        "UPDATE patients SET bed ="
+        " CASE right(name, 1) WHEN '1' THEN NULL WHEN '2' THEN '10' WHEN '3' THEN '' ELSE '9' END"
+    )
+    hospital.change("UPDATE medication_orders SET priority = 'stat' WHERE id::text < '4'")
+    pages = walked(screens[0], hospital.ward_id)
+    assert [len(due(page)) for page in pages] == [ORDERS_MAX, ORDERS_MAX, 7]
+    assert [page["truncated"] for page in pages] == [True, True, False]
+    seen = [order["order_id"] for page in pages for order in due(page)]
+    ordered = hospital.rows(
+        "SELECT o.id::text FROM medication_orders o JOIN patients p ON p.id = o.patient_id"
+        " ORDER BY length(p.bed), p.bed, p.name, p.id, (o.priority <> 'stat'), o.due_at, o.id"
+    )
+    assert seen == [order_id for (order_id,) in ordered]
+    assert pages[0]["patients"][-1]["patient_id"] == pages[1]["patients"][0]["patient_id"]
+
+
+def test_page_of_a_board_takes_no_place_in_the_cache(hospital: Hospital, screens: list[Client]) -> None:
+    fill(hospital, ORDERS_MAX + 1)
+    first = board_of(screens[0], hospital.ward_id)
+    (_, last) = walked(screens[0], hospital.ward_id)
+    assert len(due(last)) == 1
+    assert board_of(screens[0], hospital.ward_id) == first
+
+
+@pytest.mark.parametrize("bed", [2**63 - 1, 0])
+def test_forged_place_on_a_board_shows_orders_of_the_ward_or_none(
+    hospital: Hospital, screens: list[Client], bed: int
+) -> None:
+    hospital.place()
+    cursor = cursors.encode((bed, "", uuid.uuid4(), 1, now(), uuid.uuid4()))
+    answer = screens[0].get("/mar", query_string={"ward_id": hospital.ward_id, "cursor": cursor})
+    assert answer.status_code == 200, answer.text
+    assert len(due(answer.get_json())) == (0 if bed else 1)
 
 
 # The cache
@@ -461,7 +512,9 @@ def test_board_changes_with_the_clock_alone(hospital: Hospital) -> None:
     cache = BoardCache(wards_max=2)
 
     def look(session: Session) -> Board:
-        return read_board(session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=cache)
+        return read_board(
+            session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=cache, cursor_of=cursors.encode
+        )
 
     def board_now() -> tuple[list[str], str]:
         board = hospital.database.transact(look, actor=hospital.nurse, read_only=True)

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.engine.url import URL, make_url
 
-from backend.administrations.board import BoardCache, read_board
+from backend.administrations.board import BoardCache, Key, read_board
 from backend.administrations.models import MedicationAdministration
 from backend.administrations.queries import list_administrations
 from backend.care_team.queries import history_of, team_of
@@ -29,6 +29,7 @@ from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
 from backend.db.paging import PageRequest
 from backend.db.provision import application_url, connect
+from backend.http import cursors
 from backend.orders import fulfilment
 from backend.orders.models import OrderStatus
 from backend.orders.queries import list_orders
@@ -437,10 +438,10 @@ def test_a_board_and_a_fulfilment_read_no_large_table_from_end_to_end(large: Lar
     hospital = large.hospital
     hospital.receive(10)
     order_id = hospital.place()
-    board = explain(
-        hospital.database,
-        hospital.nurse,
-        lambda session: read_board(session, actor=hospital.nurse, ward_id=hospital.ward_id, cache=BoardCache(1)),
+    asked = {"actor": hospital.nurse, "ward_id": hospital.ward_id, "cache": BoardCache(1), "cursor_of": cursors.encode}
+    board, further = (
+        explain(hospital.database, hospital.nurse, lambda session, key=key: read_board(session, **asked, after=key))
+        for key in (None, Key(1, "4", hospital.patient_id, 1, AUTUMN, order_id))
     )
     given = explain(
         hospital.database,
@@ -448,12 +449,13 @@ def test_a_board_and_a_fulfilment_read_no_large_table_from_end_to_end(large: Lar
         lambda session: give(session, hospital, order_id),
         read_only=False,
     )
-    assert [len(sent.plans) for sent in (board, given)] == [2, 2]
-    for sent in (board, given):
+    assert [len(sent.plans) for sent in (board, further, given)] == [2, 2, 2]
+    for sent in (board, further, given):
         for plan in (*sent.plans, *sent.settled.values(), *sent.generic.values()):
             assert plan.scanned & set(FILLED) == set(), plan.text
     assert "ix_medication_orders_board" in board.plans[-1].indexes
     assert "ix_medication_orders_board" in board.settled["valmed_board_orders"].indexes
+    assert "ix_medication_orders_board" in further.settled["valmed_board_more_orders"].indexes
 
 
 def test_a_fulfilment_moves_no_index_entry_of_its_shelf(large: Large) -> None:
