@@ -11,7 +11,7 @@ from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Choice, Count, Id, PageQuery, Several
+from backend.http.fields import Body, Choice, Count, Id, PageCursor, PageQuery, Several, Whole
 from backend.identity.membership import NotOnThisWard
 from backend.organizations.organizations import WardNotFound
 from backend.stock.ledger import Shelf
@@ -108,7 +108,7 @@ class TransferLineOut(Body):
     quantity_units = fields.Integer()
     dispatched_units = fields.Integer()
     received_units = fields.Integer()
-    lots = fields.List(fields.Nested(TransferLotOut))
+    lots = Whole(fields.Nested(TransferLotOut), because="the lots that were sent of one drug")
 
 
 class TransferOut(Body):
@@ -120,7 +120,7 @@ class TransferOut(Body):
     source_ward_name = fields.String()
     destination_ward_id = fields.UUID()
     destination_ward_name = fields.String()
-    lines = fields.List(fields.Nested(TransferLineOut))
+    lines = Whole(fields.Nested(TransferLineOut), because="a transfer has at most two hundred drugs")
     requested_by = fields.String()
     requested_at = fields.AwareDateTime()
     dispatched_by = fields.String(allow_none=True)
@@ -132,9 +132,10 @@ class TransferOut(Body):
 
 
 class ProposalQuery(Body):
-    """For which ward."""
+    """For which ward, and where a further page begins."""
 
     ward_id = Id(required=True)
+    cursor = PageCursor()
 
 
 class ProposedOut(Body):
@@ -153,13 +154,16 @@ class ProposedOut(Body):
 
 
 class ProposalOut(Body):
-    """Propose what brings the ward to its par levels, the most urgent first.
+    """Propose what brings the ward to its par levels, the most urgent first, two hundred drugs at a time.
+
+    That is as many as one transfer takes. Where the ward lacks more, `next_cursor` begins the next page.
 
     `figures_hidden`: drugs of the ward that are being counted blind, by a count that you may record, are left out.
     """
 
     ward_id = fields.UUID()
     lines = fields.List(fields.Nested(ProposedOut))
+    next_cursor = fields.String(allow_none=True)
     figures_hidden = fields.Boolean()
 
 
@@ -286,8 +290,14 @@ def propose(session: Session, call: Call) -> Any:
     """Par minus available minus inbound, for every drug of the ward where that is positive."""
     ward_id = call.query["ward_id"]
     where = {"organization_id": call.organization_id, "ward_id": ward_id, "hides": call.hides}
-    lines = replenishment.propose(session, now=session.now, **where)
-    return {"ward_id": ward_id, "lines": lines, "figures_hidden": replenishment.hides_some(session, **where)}
+    asked = cursors.page_request(None, call.query.get("cursor"), cursors.BY_LACK, unless_said=LINES_MAX)
+    page = replenishment.propose(session, now=session.now, page=asked, **where)
+    return {
+        "ward_id": ward_id,
+        "lines": page.items,
+        "next_cursor": cursors.encode(page.next_key),
+        "figures_hidden": replenishment.hides_some(session, **where),
+    }
 
 
 @resource.post(

@@ -1,15 +1,15 @@
 """Replenishment: what a ward lacks to its par levels, counting what is on its way, and the transfer that brings it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Row, case, cast, func, select
+from sqlalchemy import Integer, case, cast, func, select
 
 from backend.actor import Actor
 from backend.db import Rows, Session
 from backend.db.filters import same_hospital
+from backend.db.paging import Page, PageRequest, read_page
 from backend.formulary.models import Drug
 from backend.organizations.models import Ward
 from backend.organizations.organizations import get_ward, touch_ward
@@ -20,12 +20,16 @@ from backend.transfers.errors import NothingToReplenish
 from backend.transfers.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
 from backend.transfers.transfers import LINES_MAX, Wanted, request_transfer
 
+FIRST = PageRequest(limit=LINES_MAX)  # as many drugs as one transfer takes
+
 
 def propose(
-    session: Session, *, organization_id: UUID, ward_id: UUID, hides: Hides, now: datetime
-) -> Sequence[Row[Any]]:
-    """Par minus available minus inbound, for every drug of the ward where that is positive; at most LINES_MAX drugs,
-    those below their reorder point first. Shelves whose figures are hidden are left out. Raises WardNotFound."""
+    session: Session, *, organization_id: UUID, ward_id: UUID, hides: Hides, now: datetime, page: PageRequest = FIRST
+) -> Page:
+    """List par minus available minus inbound, for every drug of the ward where that is positive, a page of them.
+
+    Those below their reorder point come first. Shelves whose figures are hidden are left out. Raises WardNotFound.
+    """
     get_ward(session, organization_id=organization_id, ward_id=ward_id)
     today = today_of(session, organization_id=organization_id, now=now)
     usable = _usable(organization_id, ward_id, today).subquery()
@@ -34,7 +38,7 @@ def propose(
     coming = func.coalesce(inbound.c.units, 0)
     proposed = StockLevel.par_level_units - available - coming
     below = available + coming <= StockLevel.reorder_point_units
-    return session.execute(
+    rows = (
         select(
             StockLevel.drug_id,
             Drug.name.label("drug_name"),
@@ -57,9 +61,9 @@ def propose(
             proposed > 0,
             ~hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id),
         )
-        .order_by(below.desc(), Drug.name_key, StockLevel.drug_id)
-        .limit(LINES_MAX)
-    ).all()
+    )
+    urgency = case((below, 0), else_=1)
+    return read_page(session, rows, page, urgency, Drug.name_key, StockLevel.drug_id)
 
 
 def hides_some(session: Session, *, organization_id: UUID, ward_id: UUID, hides: Hides) -> bool:
@@ -71,13 +75,13 @@ def hides_some(session: Session, *, organization_id: UUID, ward_id: UUID, hides:
 def replenish(
     session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: UUID, hides: Hides, now: datetime
 ) -> UUID:
-    """Requests what `propose` says from another ward.
+    """Request the first page of what `propose` lists from another ward; asked again, the next.
 
     The ward's row is the lock: the second of two requests fails with 40001, runs again and counts the first as inbound.
     Raises WardNotFound, NotOnThisWard, NothingToReplenish, ValidationFailed.
     """
     touch_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
-    lines = propose(session, organization_id=actor.organization_id, ward_id=ward_id, hides=hides, now=now)
+    lines = propose(session, organization_id=actor.organization_id, ward_id=ward_id, hides=hides, now=now).items
     if not lines:
         raise NothingToReplenish()
     return request_transfer(

@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.actor import Role
 from backend.errors import DomainError
 from backend.ui.asking import ask
+from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, form_key, kept_key
 from backend.ui.places import chosen_ward, own_wards, wards
 
@@ -25,7 +26,8 @@ def show_proposal() -> str:
 
 
 def _page(ward_id: str, refusal: DomainError | None) -> str:
-    found = ask("GET /stock/replenishment", query={"ward_id": ward_id}) if ward_id else {}
+    cursor = asked("cursor")["cursor"]
+    found = ask("GET /stock/replenishment", query={"ward_id": ward_id, "cursor": cursor}) if ward_id else {}
     givers = sorted(wards(), key=lambda ward: ward["kind"] != "pharmacy")
     return render_template(
         "replenishment.html",
@@ -33,6 +35,8 @@ def _page(ward_id: str, refusal: DomainError | None) -> str:
         givers=[ward for ward in givers if ward["id"] != ward_id],
         ward_id=ward_id,
         lines=found.get("lines", []),
+        more=found.get("next_cursor"),
+        cursor=cursor,
         counted=found.get("figures_hidden", False),
         source_ward_id=request.form.get("source_ward_id", ""),
         refusal=refusal,

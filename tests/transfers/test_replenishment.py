@@ -7,13 +7,14 @@ from uuid import UUID
 import pytest
 
 from backend.counts.blind import hidden_from
+from backend.db.paging import PageRequest
 from backend.errors import ValidationFailed
 from backend.identity.membership import NotOnThisWard
 from backend.stock.ledger import Shelf
 from backend.stock.models import LotStatus
 from backend.transfers import replenishment
 from backend.transfers.errors import NothingToReplenish
-from backend.transfers.transfers import Arrived
+from backend.transfers.transfers import LINES_MAX, Arrived
 from tests import day
 from tests.concurrency.crowd import together
 from tests.hospital import Hospital, now
@@ -23,7 +24,7 @@ def _proposed(hospital: Hospital) -> list[tuple[Any, ...]]:
     """Available, inbound and proposed units by line."""
     where = {"organization_id": hospital.organization_id, "ward_id": hospital.ward_id}
     wanted = {**where, "hides": hidden_from(hospital.nurse), "now": now()}
-    lines = day.look(hospital, lambda session: replenishment.propose(session, **wanted))
+    lines = day.look(hospital, lambda session: replenishment.propose(session, **wanted)).items
     return [(line.available_units, line.inbound_units, line.proposed_units) for line in lines]
 
 
@@ -41,6 +42,37 @@ def _replenish(hospital: Hospital, source: UUID) -> UUID:
         ),
         hospital.nurse,
     )
+
+
+def test_ward_that_lacks_more_than_a_transfer_takes_is_proposed_in_pages(hospital: Hospital, pharmacy: UUID) -> None:
+    """Two transfers bring all of it: the second asks for what the first has left."""
+    hospital.change(
+        "INSERT INTO drugs (organization_id, id, name, generic_name, strength, form, unit)"
+        " SELECT :p1, gen_random_uuid(), 'Bulk ' || n, 'bulk', '1', 'tablet', 'tablet' FROM generate_series(1, :p2) n",
+        hospital.organization_id,
+        LINES_MAX + 5,
+    )
+    hospital.change(
+        "INSERT INTO stock_levels (organization_id, id, ward_id, drug_id, reorder_point_units, par_level_units)"
+        " SELECT organization_id, gen_random_uuid(), :p1, id, length(name) % 2 * 5, 9"
+        " FROM drugs WHERE name LIKE 'Bulk%'"
+        " ON CONFLICT DO NOTHING",
+        hospital.ward_id,
+    )
+    where = {"organization_id": hospital.organization_id, "ward_id": hospital.ward_id}
+    wanted = {**where, "hides": hidden_from(hospital.nurse), "now": now()}
+    first = day.look(hospital, lambda session: replenishment.propose(session, **wanted))
+    rest = PageRequest(LINES_MAX, first.next_key)
+    second = day.look(hospital, lambda session: replenishment.propose(session, **wanted, page=rest))
+    assert (len(first.items), len(second.items), second.next_key) == (LINES_MAX, 6, None)
+    lines = [*first.items, *second.items]
+    assert len({line.drug_id for line in lines}) == LINES_MAX + 6
+    urgency = [(not line.below_reorder_point, line.drug_name.lower()) for line in lines]
+    assert urgency == sorted(urgency)
+    _replenish(hospital, pharmacy)
+    assert len(_proposed(hospital)) == 6
+    _replenish(hospital, pharmacy)
+    assert _proposed(hospital) == []
 
 
 @pytest.fixture
