@@ -6,12 +6,14 @@ from uuid import UUID
 from marshmallow import fields
 
 from backend.db import Session
+from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body
+from backend.http.fields import Body, PageQuery
 from backend.identity import sign_ins
 from backend.identity.sign_ins import SignInNotFound
 
 resource = Resource("sign_ins")
+UNLESS_SAID = 100  # sign-ins, where no `limit` is given: what the first release answered
 
 
 class SignInOut(Body):
@@ -24,15 +26,22 @@ class SignInOut(Body):
 
 
 class SignInsOut(Body):
-    """The latest hundred, the latest first."""
+    """A page of them, the latest first: a hundred where no `limit` is given."""
 
     sign_ins = fields.List(fields.Nested(SignInOut))
+    next_cursor = fields.String(allow_none=True)
 
 
-@resource.get("/me/tokens", "My sign-ins", answer=SignInsOut())
+@resource.get("/me/tokens", "My sign-ins", query=PageQuery(), answer=SignInsOut())
 def list_sign_ins(session: Session, call: Call) -> Any:
     """Those of the caller that have not ended, the one of this request too. No token is shown: none is stored."""
-    return {"sign_ins": sign_ins.list_sign_ins(session, actor=call.actor)}
+    limit, cursor = call.query.get("limit"), call.query.get("cursor")
+    page = sign_ins.list_sign_ins(
+        session,
+        actor=call.actor,
+        page=cursors.page_request(limit, cursor, cursors.BY_TIME, unless_said=UNLESS_SAID),
+    )
+    return {"sign_ins": page.items, "next_cursor": cursors.encode(page.next_key)}
 
 
 @resource.delete(

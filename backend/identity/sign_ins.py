@@ -1,30 +1,28 @@
 """The sign-ins of a member of staff that have not ended: which there are, and ending one of them."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import func, select, update
 
 from backend.actor import Actor
 from backend.db import Session
+from backend.db.paging import Page, PageRequest, read_page
 from backend.errors import NotFound
 from backend.identity.models import AccessToken
-
-LISTED_MAX = 100
 
 
 class SignInNotFound(NotFound):
     """There is no such sign-in of yours."""
 
 
-def list_sign_ins(session: Session, *, actor: Actor) -> Sequence[Row[Any]]:
-    """The actor's own that have not ended, the latest LISTED_MAX, the latest first."""
-    columns = (AccessToken.id, AccessToken.created_at, AccessToken.expires_at, AccessToken.second_factor)
-    living = (AccessToken.revoked_at.is_(None), AccessToken.expires_at > func.now())
-    latest = AccessToken.created_at.desc(), AccessToken.id.desc()
-    return session.execute(select(*columns).where(*_own(actor), *living).order_by(*latest).limit(LISTED_MAX)).all()
+def list_sign_ins(session: Session, *, actor: Actor, page: PageRequest) -> Page:
+    """List the actor's own that have not ended, the latest first."""
+    token = AccessToken
+    living = (token.revoked_at.is_(None), token.expires_at > func.now())
+    rows = select(token.id, token.created_at, token.expires_at, token.second_factor).where(*_own(actor), *living)
+    return read_page(session, rows, page, token.created_at, token.id, descending=True)
 
 
 def end_sign_in(session: Session, *, actor: Actor, token_id: UUID, now: datetime) -> None:

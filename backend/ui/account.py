@@ -18,6 +18,7 @@ from backend.identity.signing_in import CodeWrong
 from backend.ui import session as screen
 from backend.ui.asking import ask
 from backend.ui.enrolling import Enrolment, enrolment_of_form
+from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of
 
 blueprint = blueprint_of("account")
@@ -32,12 +33,16 @@ def show_account() -> str:
 def _page(refusal: DomainError | None, of: str) -> str:
     """The account; a refusal stands at the form that it is `of`."""
     me, factor = ask("GET /me"), ask("GET /me/second-factor")
+    here = asked("cursor")["cursor"]
+    sign_ins = ask("GET /me/tokens", query={"cursor": here})
     return render_template(
         "account.html",
         me=me,
         factor=factor,
         passkeys=ask("GET /me/passkeys")["items"],
-        sign_ins=ask("GET /me/tokens")["sign_ins"],
+        sign_ins=sign_ins["sign_ins"],
+        more=sign_ins["next_cursor"],
+        cursor=here,
         refusal=refusal,
         of=of,
     )

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from backend import create_app
 from backend.actor import Role
+from backend.api.sign_ins import UNLESS_SAID
 from backend.config import Config
 from backend.identity import tokens
 from backend.identity.users import add_user
@@ -181,6 +182,22 @@ def test_the_sign_ins_of_a_person_are_listed_and_each_is_ended_alone(
     assert [each["id"] for each in listed()] == [each["id"] for each in everyone if each is not everyone[1]]
     hospital.change("UPDATE access_tokens SET expires_at = now() WHERE id = :p1", everyone[0]["id"])
     assert everyone[0]["id"] not in {each["id"] for each in listed()}
+
+
+def test_more_sign_ins_than_one_answer_lists_are_walked(hospital: Hospital, clients: dict[str, Client]) -> None:
+    hospital.change(
+        "INSERT INTO access_tokens (organization_id, id, user_id, token_sha256, expires_at, created_at, second_factor)"
+        " SELECT :p1, gen_random_uuid(), :p2, sha256((n || ' ' || CAST(:p2 AS text))::bytea),"
+        " now() + interval '1 hour', now() - n * interval '1 second', false FROM generate_series(1, :p3) n",
+        hospital.organization_id,
+        hospital.nurse.user_id,
+        UNLESS_SAID + 9,
+    )
+    first = clients["nurse"].get("/me/tokens").get_json()
+    rest = clients["nurse"].get("/me/tokens", query_string={"cursor": first["next_cursor"]}).get_json()
+    assert (len(first["sign_ins"]), len(rest["sign_ins"]), rest["next_cursor"]) == (UNLESS_SAID, 10, None)
+    ids = [each["id"] for page in (first, rest) for each in page["sign_ins"]]
+    assert len(set(ids)) == UNLESS_SAID + 10, "and the one of the fixture"
 
 
 def test_nobody_ends_the_sign_in_of_a_colleague(hospital: Hospital, clients: dict[str, Client]) -> None:
