@@ -13,7 +13,8 @@ from backend.claims import imports
 from backend.claims.imports import ClaimFile
 from backend.db import Session
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body
+from backend.http.fields import Body, Whole, WholeNumber
+from backend.http.parsing import parse_query
 from backend.http.tables import CSV
 
 resource = Resource("claims")
@@ -30,11 +31,18 @@ class RejectionOut(Body):
     """A line of the file that was not imported."""
 
     line = fields.Integer()
-    errors = fields.List(fields.Nested(LineErrorOut))
+    errors = Whole(fields.Nested(LineErrorOut), because="one for each wrong column of a line")
+
+
+class ImportQuery(Body):
+    """After which line of the file rejections are told; the same file again changes nothing."""
+
+    after_line = WholeNumber()
 
 
 class ImportOut(Body):
-    """What became of the lines. `accepted` are new, changed or known as they are; `rejections` are the first 1,000."""
+    """What became of the lines. `accepted` are new, changed or known as they are; `rejections` are the first 1,000
+    after `after_line`. Where there are more, send the file again with `next_after_line` as `after_line`."""
 
     accepted = fields.Integer()
     created = fields.Integer()
@@ -42,6 +50,7 @@ class ImportOut(Body):
     unchanged = fields.Integer()
     rejected = fields.Integer()
     rejections = fields.List(fields.Nested(RejectionOut))
+    next_after_line = fields.Integer(allow_none=True)
 
 
 def read_upload(request: Request, _schema: Schema | None) -> dict[str, Any]:
@@ -50,7 +59,8 @@ def read_upload(request: Request, _schema: Schema | None) -> dict[str, Any]:
         raise UnsupportedMediaType("Send the claims as text/csv.")
     request.max_content_length = current_app.config["CLAIMS_BYTES_MAX"]
     with io.BufferedReader(request.stream) as stream:  # type: ignore[type-var]
-        return {"file": closed_in_the_end(read_claims(stream))}
+        told_after = parse_query(request, ImportQuery()).get("after_line", 0)
+        return {"file": closed_in_the_end(read_claims(stream, told_after=told_after))}
 
 
 def closed_in_the_end(file: ClaimFile) -> ClaimFile:
@@ -67,6 +77,7 @@ def closed_in_the_end(file: ClaimFile) -> ClaimFile:
 @resource.post(
     "/claims/imports",
     "Import claims from CSV",
+    query=ImportQuery(),
     body=ImportIn(),
     reads=read_upload,
     media=CSV,

@@ -46,12 +46,15 @@ class ImportIn(Body):
     file = fields.Raw(required=True)
 
 
-def read_claims(stream: IO[bytes], *, report: Callable[[int], None] = lambda size: None) -> ClaimFile:
+def read_claims(
+    stream: IO[bytes], *, told_after: int = 0, report: Callable[[int], None] = lambda size: None
+) -> ClaimFile:
     """The claims of a file, which the caller closes; `report` is told now and then how many bytes were read since.
 
+    Rejections are told of lines after `told_after`.
     Raises ValidationFailed for what is no table of COLUMNS in CSV.
     """
-    file = ClaimFile()
+    file = ClaimFile(told_after=told_after)
     try:
         _read(csv.reader(_lines(stream, file, report), strict=True), file)
     except BaseException:

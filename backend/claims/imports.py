@@ -42,9 +42,13 @@ class Rejection:
 
 
 class ClaimFile:
-    """The rows of a file that are right, on disk, and what was wrong with the others; `str` is its SHA-256."""
+    """The rows of a file that are right, on disk, and what was wrong with the others; `str` is its SHA-256.
 
-    def __init__(self) -> None:
+    Of the rows that are wrong the first REJECTIONS_TOLD_MAX after the line `told_after` are told.
+    """
+
+    def __init__(self, *, told_after: int = 0) -> None:
+        self.told_after = told_after
         self.rows: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the request
         self.accepted = 0
         self.rejected = 0
@@ -65,9 +69,9 @@ class ClaimFile:
         self.accepted += 1
 
     def reject(self, line: int, errors: Sequence[dict[str, str]]) -> None:
-        """A row that is wrong; the first REJECTIONS_TOLD_MAX are told."""
+        """A row that is wrong; one more is kept than is told, so that it is known whether there are more."""
         self.rejected += 1
-        if len(self.rejections) < REJECTIONS_TOLD_MAX:
+        if line > self.told_after and len(self.rejections) <= REJECTIONS_TOLD_MAX:
             self.rejections.append(Rejection(line, errors))
 
     def close(self) -> None:
@@ -82,7 +86,10 @@ def _copied(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of a file's lines: `accepted` are those that were new, changed or known as they are."""
+    """What became of a file's lines: `accepted` are those that were new, changed or known as they are.
+
+    `next_after_line` is the line after which further rejections come than `rejections` tells, None where none does.
+    """
 
     accepted: int
     created: int
@@ -90,14 +97,17 @@ class Imported:
     unchanged: int
     rejected: int
     rejections: Sequence[Rejection] = field(default_factory=list)
+    next_after_line: int | None = None
 
 
 _STAGE = """CREATE TEMPORARY TABLE staged_claims (line integer, id uuid, claim_id text COLLATE "C", payer text,
   cpt text, cpt_group text, submitted_date date, decided_date date, outcome claim_outcome) ON COMMIT DROP"""
 _COPY = f"COPY staged_claims (line, id, {', '.join(COLUMNS)}) FROM STDIN"
-_REPEATED = """SELECT line, first_line, count(*) OVER () AS repeated FROM (
-    SELECT line, first_value(line) OVER (PARTITION BY claim_id ORDER BY line) AS first_line FROM staged_claims) s
-  WHERE line > first_line ORDER BY line LIMIT :told"""
+_REPEATED = """SELECT line, first_line, repeated FROM (
+    SELECT line, first_line, count(*) OVER () AS repeated FROM (
+      SELECT line, first_value(line) OVER (PARTITION BY claim_id ORDER BY line) AS first_line FROM staged_claims) s
+    WHERE line > first_line) r
+  ORDER BY line <= :told_after, line LIMIT :told + 1"""
 _VALUES = ", ".join(f"s.{name}" for name in COLUMNS[1:])
 _KNOWN = ", ".join(f"c.{name}" for name in COLUMNS[1:])
 _INSERT = f"""WITH inserted AS (
@@ -131,10 +141,12 @@ def import_claims(session: Session, *, actor: Actor, file: ClaimFile, now: datet
     session.execute(text(_STAGE))
     file.rows.seek(0)
     session.copy(_COPY, file.rows)
-    told = REJECTIONS_TOLD_MAX
-    repeated = session.execute(text(_REPEATED), {"told": told}).all()
+    asked = {"told": REJECTIONS_TOLD_MAX, "told_after": file.told_after}
+    repeated = session.execute(text(_REPEATED), asked).all()
     count: int = repeated[0].repeated if repeated else 0
-    again = [Rejection(row.line, _repeat(row.first_line)) for row in repeated]
+    again = [Rejection(row.line, _repeat(row.first_line)) for row in repeated if row.line > file.told_after]
+    rejections = sorted([*file.rejections, *again], key=lambda rejection: rejection.line)
+    told = rejections[:REJECTIONS_TOLD_MAX]
     values = {"organization_id": organization_id, "imported_by_id": actor.user_id, "now": now}
     written = session.execute(text(_INSERT), values).one()
     if written.created + written.changed >= ANALYZED_FROM:
@@ -146,7 +158,8 @@ def import_claims(session: Session, *, actor: Actor, file: ClaimFile, now: datet
         changed=written.changed,
         unchanged=accepted - written.created - written.changed,
         rejected=file.rejected + count,
-        rejections=sorted([*file.rejections, *again], key=lambda rejection: rejection.line)[:told],
+        rejections=told,
+        next_after_line=told[-1].line if len(rejections) > len(told) else None,
     )
 
 

@@ -8,12 +8,13 @@ from uuid import UUID
 from flask import Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.api.claims import closed_in_the_end
+from backend.api.claims import ImportQuery, closed_in_the_end
 from backend.api.claims_csv import read_claims
 from backend.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME
 from backend.claims.imports import COLUMNS
 from backend.claims.models import DriftType
 from backend.errors import DomainError
+from backend.http.parsing import load
 from backend.ui.asking import answer_of, ask, ensure_may
 from backend.ui.downloads import file_of
 from backend.ui.drawing import LABELS_MAX, Estimate, IntervalChart, interval_chart
@@ -60,7 +61,9 @@ def import_claims() -> str | tuple[str, int]:
     """Imports a file of claims and shows what became of its lines."""
     ensure_may("POST /claims/imports")
     try:
-        file = closed_in_the_end(read_claims(request.files["file"].stream)) if "file" in request.files else None
+        after = load(ImportQuery(), {"after_line": request.form.get("after_line", "0").strip()})["after_line"]
+        sent = request.files.get("file")
+        file = closed_in_the_end(read_claims(sent.stream, told_after=after)) if sent is not None else None
         imported = ask("POST /claims/imports", body={"file": file} if file else {}, key=form_key())
     except DomainError as refusal:
         return _runs(refusal, {}), refusal.status

@@ -40,6 +40,7 @@ PLAIN = {
         "custody_witness_required",
         "second_factor_roles",
         "file",
+        "after_line",
         "role",
     ),
 }

@@ -62,10 +62,10 @@ def csv_of(filed: Iterable[Claim]) -> bytes:
     return written.getvalue().encode()
 
 
-def import_csv(hospital: Hospital, raw: bytes, actor: Actor | None = None) -> Imported:
+def import_csv(hospital: Hospital, raw: bytes, actor: Actor | None = None, *, told_after: int = 0) -> Imported:
     """What became of a file."""
     who = actor or hospital.operator
-    with closing(read_claims(io.BytesIO(raw))) as file:
+    with closing(read_claims(io.BytesIO(raw), told_after=told_after)) as file:
         return hospital.database.transact(
             lambda session: import_claims(session, actor=who, file=file, now=now()),
             actor=who,

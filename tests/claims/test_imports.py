@@ -162,6 +162,20 @@ def test_only_the_first_rejections_are_told_and_all_are_counted(hospital: Hospit
     assert (imported.rejected, len(imported.rejections), imported.created) == (REJECTIONS_TOLD_MAX + 5, 1_000, 1)
 
 
+def test_every_rejected_line_is_told_by_sending_the_file_again(hospital: Hospital) -> None:
+    """Lines that are wrong by themselves, and lines that repeat a claim, each more than one answer tells."""
+    lines = ["x", GOOD, GOOD] * (REJECTIONS_TOLD_MAX + 3)
+    told: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        imported = import_csv(hospital, file_of(*lines), told_after=after)
+        told += [rejection.line for rejection in imported.rejections]
+        after = imported.next_after_line
+    wrong = [number for number, line in enumerate(lines, start=2) if line == "x" or number > 3]
+    assert told == wrong
+    assert imported.rejected == len(wrong)
+
+
 def test_who_imported_is_kept_and_no_row_is_changed_afterwards(hospital: Hospital, owner: Any) -> None:
     admin = hospital.staff["admin"]
     assert admin.role is Role.ADMIN

@@ -38,7 +38,12 @@ def test_claims_are_imported_and_bad_lines_told(
     done = valmed("claims", "import", str(bad), "--organization", hospital.slug, database_url=config.database_url)
     assert (done.returncode, done.stderr) == (1, "")
     assert "line 122: 1 cells, not 7\n" in done.stdout
-    assert "... and 2 more lines\n0 new, 0 changed, 120 known, 22 rejected in " in done.stdout
+    assert "... and more, 22 in all: see them with --after-line 141\n0 new, 0 changed, 120 known" in done.stdout
+    where = ("claims", "import", str(bad), "--organization", hospital.slug)
+    rest = valmed(*where, "--after-line", "141", database_url=config.database_url)
+    assert [line for line in rest.stdout.splitlines() if line.startswith(("line", "..."))] == [
+        *("line 142: 1 cells, not 7", "line 143: 1 cells, not 7"),
+    ]
     assert hospital.rows("SELECT count(*), count(imported_by_id) FROM claim_records") == [(120, 0)]
 
 
