@@ -8,10 +8,10 @@ from marshmallow import fields, validate
 from backend.actor import Role
 from backend.db import Session
 from backend.formulary import drugs
-from backend.formulary.drugs import DrugExists, DrugNotFound
+from backend.formulary.drugs import Custody, DrugExists, DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Count, Flag, Line, PageQuery, Search
+from backend.http.fields import Body, Choice, Count, Flag, Line, PageQuery, Search
 from backend.stock import queries
 
 resource = Resource("drugs")
@@ -81,6 +81,7 @@ class DrugQuery(PageQuery):
     """Which drugs."""
 
     q = Search(length=100)
+    custody = Choice(Custody)
 
 
 def _answer(session: Session, call: Call, drug_id: UUID) -> Any:
@@ -90,9 +91,13 @@ def _answer(session: Session, call: Call, drug_id: UUID) -> Any:
 
 @resource.get("/drugs", "Drugs by name", query=DrugQuery(), answer=DrugOut(), page=cursors.BY_NAME)
 def list_drugs(session: Session, call: Call) -> Any:
-    """Drugs whose name or generic name begins with `q`, else contains it, with the hospital's stock."""
+    """List drugs whose name or generic name begins with `q`, else contains it, with the hospital's stock.
+
+    `custody` narrows the list to the controlled drugs, which have a register, or to the others.
+    """
+    filters = {name: call.query.get(name) for name in ("q", "custody")}
     return queries.list_drugs(
-        session, organization_id=call.organization_id, q=call.query.get("q"), hides=call.hides, page=call.page
+        session, organization_id=call.organization_id, hides=call.hides, page=call.page, **filters
     )
 
 

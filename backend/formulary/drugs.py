@@ -1,9 +1,10 @@
 """The formulary: adding and changing drugs."""
 
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import ColumnElement, Row, func, insert, select
 
 from backend.db import Rows, Session, bump, new_id
 from backend.errors import Conflict, NotFound
@@ -11,6 +12,13 @@ from backend.formulary.models import Drug
 from backend.organizations.organizations import touch_organization
 
 FOUND_MAX = 200
+
+
+class Custody(StrEnum):
+    """Whether a drug is controlled, and so has a register."""
+
+    CONTROLLED = "controlled"
+    ORDINARY = "ordinary"
 
 
 class DrugNotFound(NotFound):
@@ -64,6 +72,12 @@ def drugs_of(organization_id: UUID) -> Rows:
         Drug.controlled_schedule,
         Drug.high_alert,
     ).where(Drug.organization_id == organization_id, Drug.archived_at.is_(None))
+
+
+def in_custody(custody: Custody) -> ColumnElement[bool]:
+    """Return the condition that a drug is controlled, or that it is not."""
+    controlled = Drug.controlled_schedule.is_not(None)
+    return controlled if custody is Custody.CONTROLLED else ~controlled
 
 
 def containing(session: Session, needle: Any) -> Any:

@@ -13,7 +13,7 @@ from backend.db import Rows, Session
 from backend.db.filters import equal, same_hospital, within
 from backend.db.paging import Page, PageRequest, read_page
 from backend.db.searching import among, named_page
-from backend.formulary.drugs import DrugNotFound, containing, drugs_of
+from backend.formulary.drugs import Custody, DrugNotFound, containing, drugs_of, in_custody
 from backend.formulary.models import Drug
 from backend.identity.models import User
 from backend.organizations.models import Organization, Ward
@@ -72,11 +72,19 @@ def get_drug_with_stock(session: Session, *, organization_id: UUID, drug_id: UUI
     return row
 
 
-def list_drugs(session: Session, *, organization_id: UUID, q: str | None, hides: Hides, page: PageRequest) -> Page:
-    """Drugs by name, each with `current_stock` unless a level of it is hidden; `q` is a name or generic name."""
+def list_drugs(
+    session: Session,
+    *,
+    organization_id: UUID,
+    q: str | None,
+    custody: Custody | None = None,
+    hides: Hides,
+    page: PageRequest,
+) -> Page:
+    """List drugs by name, each with `current_stock` unless a level of it is hidden; `q` is a name or generic name."""
     return named_page(
         session,
-        _drugs_with_stock(organization_id, hides),
+        _drugs_with_stock(organization_id, hides).where(*([in_custody(custody)] if custody is not None else [])),
         name_key=Drug.name_key,
         row_id=Drug.id,
         searched=[Drug.name_key, Drug.generic_name_key],

@@ -6,14 +6,14 @@ from uuid import UUID
 from flask import g, render_template
 
 from backend.actor import Role
-from backend.ui.asking import ask, ask_all
+from backend.formulary.drugs import Custody
+from backend.ui.asking import ask
 from backend.ui.forms import asked
 from backend.ui.pages import blueprint_of, midnight
 from backend.ui.places import wards
 
 blueprint = blueprint_of("register")
 READERS = frozenset({Role.PHARMACIST, Role.ADMIN})
-DRUG_PAGES = 10
 # What a line of the register is, in a person's words.
 EVENTS = {
     "dose_waste": "Waste of a dose",
@@ -25,12 +25,11 @@ EVENTS = {
 
 @blueprint.get("/register")
 def show_drugs() -> str:
-    """The controlled drugs, to choose one."""
+    """Show a page of the controlled drugs, to choose one."""
     g.actor.require(READERS)
-    q = asked("q")["q"]
-    drugs, more = ask_all("GET /drugs", {"q": q}, pages=DRUG_PAGES)
-    controlled = [drug for drug in drugs if drug["controlled_schedule"] is not None]
-    return render_template("register_drugs.html", drugs=controlled, q=q, more=more)
+    wanted = asked("q", "cursor")
+    page = ask("GET /drugs", query={**wanted, "custody": Custody.CONTROLLED.value})
+    return render_template("register_drugs.html", drugs=page["items"], more=page["next_cursor"], q=wanted["q"])
 
 
 @blueprint.get("/register/<uuid:drug_id>")

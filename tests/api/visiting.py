@@ -35,6 +35,9 @@ PLAIN = {
     *("min_volume", "baseline_days", "current_days", "resolution", "dose_window_minutes", "discrepancy_hours"),
     *(
         "transit_hours",
+        "rest_as_sent",
+        "searched",
+        "drugs",
         "verification_required",
         "witness_required",
         "custody_witness_required",
@@ -363,6 +366,7 @@ CURSORS = {
     "GET /counts/<uuid:count_id>": "GET /counts/<uuid:count_id>/lines",
     "GET /discrepancies": "GET /discrepancies",
     "GET /alerts": "GET /alerts",
+    "GET /register": "GET /drugs",
     "GET /register/<uuid:drug_id>": "GET /stock/register",
     "GET /staff": "GET /users",
     "GET /places": "GET /wards",
