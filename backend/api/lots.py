@@ -9,7 +9,7 @@ from backend.actor import Role
 from backend.db import Database, Session
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, Route, read
-from backend.http.fields import Body, Choice, Id, Line, Moment, Newest, PageQuery, Whole
+from backend.http.fields import Body, Choice, Day, Id, Line, Moment, Newest, PageQuery, Whole
 from backend.reports import tracing
 from backend.stock import lots
 from backend.stock.adjustments import LotNotFound
@@ -28,6 +28,7 @@ class LotQuery(PageQuery):
     drug_id = Id()
     lot_number = Line(length=64)
     status = Choice(LotStatus)
+    expires_from = Day()
 
 
 class LotOut(Body):
@@ -136,8 +137,8 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
 
 @resource.get("/lots", "Lots, first to expire first", query=LotQuery(), answer=LotOut(), page=cursors.BY_EXPIRY)
 def list_lots(session: Session, call: Call) -> Any:
-    """Lots of the hospital."""
-    filters = {name: call.query.get(name) for name in ("drug_id", "lot_number", "status")}
+    """List the lots of the hospital; with `expires_from` those that expire on that day or later."""
+    filters = {name: call.query.get(name) for name in ("drug_id", "lot_number", "status", "expires_from")}
     return lots.list_lots(session, organization_id=call.organization_id, page=call.page, **filters)
 
 

@@ -5,7 +5,7 @@ writes the lot's row on every shelf, so that a writer who missed a lane fails wi
 comes to hold the lot meanwhile raises the lot's version (stock/ledger.py), and then the recall runs again.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -105,8 +105,11 @@ def list_lots(
     drug_id: UUID | None,
     lot_number: str | None,
     status: LotStatus | None,
+    expires_from: date | None,
     page: PageRequest,
 ) -> Page:
-    """Lots by expiry, the first to expire first."""
+    """List lots by expiry, the first to expire first; those that expire before `expires_from` are left out."""
     rows = _lots(organization_id).where(*equal(Lot, drug_id=drug_id, lot_number=lot_number, status=status))
+    if expires_from is not None:
+        rows = rows.where(Lot.expires_on >= expires_from)
     return read_page(session, rows, page, Lot.expires_on, Lot.id)

@@ -9,6 +9,8 @@ from flask import request
 from backend.errors import DomainError, ValidationFailed
 
 _DIGITS_MAX = 9
+# How a GS1 code begins: a symbology identifier, an identifier in parentheses, or digits alone.
+_CODE = re.compile(r"[\](]|[0-9]{8}")
 WITNESS = ("email", "password", "otp")
 WITNESS_ADVICE = {  # of every page with a form for a witness
     "witness_required": "Ask a colleague of this ward to type their own email and password, and their code if asked.",
@@ -20,6 +22,11 @@ def number_of(typed: str) -> int | str:
     """What was typed as a number; the text itself where it is none, for the operation to refuse."""
     plain = typed.strip()
     return int(plain) if plain.isdecimal() and len(plain) <= _DIGITS_MAX else plain
+
+
+def is_code(typed: str) -> bool:
+    """Tell whether what was typed may be the code of a package, as a scanner reads it."""
+    return _CODE.match(typed) is not None
 
 
 def asked(*names: str) -> dict[str, str]:

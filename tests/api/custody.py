@@ -281,7 +281,11 @@ def _arrival(hospital: Hospital) -> Ask:
     )
     return Ask(
         path={"transfer_id": transfer_id},
-        body={"lines": [{**_lines(hospital, 2)[0], "lot_id": str(found[0][0])}], "witness": witness(hospital)},
+        body={
+            "lines": [{**_lines(hospital, 2)[0], "lot_id": str(found[0][0])}],
+            "rest_as_sent": False,
+            "witness": witness(hospital),
+        },
     )
 
 
@@ -350,7 +354,9 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "POST /stock/movements/<uuid:movement_id>/correct": lambda h: Ask(
         path=_movement(h), body={"reason": "never arrived", "witness": witness(h)}
     ),
-    "GET /lots": lambda h: Ask(query={"drug_id": h.drug_id, "lot_number": "L1", "status": "available"}),
+    "GET /lots": lambda h: Ask(
+        query={"drug_id": h.drug_id, "lot_number": "L1", "status": "available", "expires_from": "2026-01-01"}
+    ),
     "GET /lots/<uuid:lot_id>": lambda h: Ask(path={"lot_id": one_of(h, "lots", a_new_lot)}),
     "GET /lots/<uuid:lot_id>/doses": lambda h: Ask(
         path=a_given_lot(h), query={"ward_id": h.ward_id, "patient_id": h.patient_id, **_times()}

@@ -2,13 +2,16 @@
 
 import html
 import re
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
+from backend.ui import adjusting
 from tests.hospital import Hospital
-from tests.ui.test_doors import sign_in
+from tests.ui.test_doors import sign_in, token_on
 
 GTIN = "04012345000016"
 LINE = {"drug_id": "x", "drug_name": "x", "scan": "", "lot_number": "C-7", "expires_on": "2031-05-31",
@@ -61,3 +64,138 @@ def test_register_lists_every_controlled_drug_behind_a_long_formulary(
     pages = walk(pharmacist, f"/register?q={q}", r"Zomorph \d{3}")
     assert [len(page) for page in pages] == [50, 10]
     assert len({name for page in pages for name in page}) == 60
+
+
+# Lots to adjust
+
+
+def add_lots(hospital: Hospital, count: int, *, expires_on: str = "2031-05-31", name: str = "N") -> None:
+    """Add lots of the drug that lie on no shelf, called `name` and a number of three digits."""
+    hospital.change(
+        "INSERT INTO lots (organization_id, id, drug_id, lot_number, expires_on)"
+        " SELECT :p1, gen_random_uuid(), :p2, :p3 || '-' || to_char(n, 'FM000'), CAST(:p4 AS date) + n"
+        " FROM generate_series(1, :p5) n",
+        hospital.organization_id,
+        hospital.drug_id,
+        name,
+        expires_on,
+        count,
+    )
+
+
+def adjust_url(hospital: Hospital) -> str:
+    return f"/stock/wards/{hospital.ward_id}/drugs/{hospital.drug_id}/adjust"
+
+
+def offered(page: TestResponse) -> dict[str, str]:
+    """The ids of the lots that the form offers, by number."""
+    select = re.search(r'<select id="lot_id".*?</select>', page.text, re.DOTALL)
+    assert select is not None, page.text
+    options = re.findall(r'<option value="([^"]+)"[^>]*>([^,<]+)', select[0])
+    return {number: lot_id for lot_id, number in options}
+
+
+def chosen(page: TestResponse) -> list[str]:
+    """The lot that the form has selected, as it is shown."""
+    return re.findall(r'<option value="[^"]+" selected>([^,<]+)', page.text)
+
+
+def press(page: TestResponse, button: str) -> str:
+    """What the button with this text says of itself when the form is sent."""
+    found = re.search(rf'<button [^>]*name="do" value="([^"]*)"[^>]*>{button}', page.text)
+    assert found is not None, page.text
+    return html.unescape(found[1])
+
+
+def post(tab: FlaskClient, path: str, page: TestResponse, **form: Any) -> TestResponse:
+    """The answer to a form of `page`, filled in."""
+    return tab.post(path, data={"csrf_token": token_on(page), **form})
+
+
+def test_adjusting_offers_every_lot_page_by_page(
+    hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    hospital.receive(5, lot="HELD")
+    add_lots(hospital, 7)
+    path = adjust_url(hospital)
+    page = pharmacist.get(path)
+    seen = [offered(page)]
+    while "More lots" in page.text and len(seen) < PAGES_MAX:
+        page = post(pharmacist, path, page, quantity_units="2", note="found", do=press(page, "More lots"))
+        assert page.status_code == 200
+        assert 'value="found"' in page.text, "what was typed stays"
+        seen.append(offered(page))
+    assert all("HELD" in lots for lots in seen)
+    assert {number for lots in seen for number in lots} == {"HELD", *(f"N-00{n}" for n in range(1, 8))}
+    assert hospital.on_hand() == 5, "looking moves nothing"
+
+
+def test_old_lots_take_no_place_among_those_that_may_be_added(
+    hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lots are listed by expiry: those that have expired would be the first page of any drug that is long in use."""
+    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    add_lots(hospital, 5, expires_on="2020-01-01", name="OLD")
+    add_lots(hospital, 2)
+    page = pharmacist.get(adjust_url(hospital))
+    assert set(offered(page)) == {"N-001", "N-002"}
+    assert "More lots" not in page.text
+
+
+@pytest.mark.parametrize("what", ["N-007", f"(01){GTIN}(17)310607(10)N-007", f"01{GTIN}1731060710N-007"])
+def test_lot_beyond_the_page_is_found_by_number_or_scan_and_adjusted(
+    hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    hospital.change("UPDATE drugs SET gtin = :p1", GTIN)
+    add_lots(hospital, 7)
+    path = adjust_url(hospital)
+    typed = {"reason": "return", "direction": "add", "quantity_units": "4"}
+    page = post(pharmacist, path, pharmacist.get(path), do="find", lot_number=what, **typed)
+    assert chosen(page) == ["N-007"]
+    refused = post(
+        pharmacist, path, page, lot_number=what, lot_id=offered(page)["N-007"], **typed | {"note": "x" * 501}
+    )
+    assert (refused.status_code, chosen(refused)) == (422, ["N-007"]), "after a refusal it is still chosen"
+    done = post(pharmacist, path, page, lot_number=what, lot_id=offered(page)["N-007"], **typed)
+    assert (done.status_code, "Adjusted" in done.text) == (200, True)
+    assert hospital.on_hand() == 4
+
+
+def test_number_that_no_lot_has_is_said_to_be_unknown(
+    hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    add_lots(hospital, 7)
+    path = adjust_url(hospital)
+    lot_id = offered(pharmacist.get(path))["N-001"]
+    for what in ("N-008", "12345678", f"01{GTIN}10N-007", "x" * 99, "(01)1", "]d2", "N\x1d1"):
+        page = post(pharmacist, path, pharmacist.get(path), do="find", lot_number=what, lot_id=lot_id)
+        assert (page.status_code, "No lot of this drug is found" in page.text) == (200, True), what
+        assert chosen(page) == ["N-001"], "the lot that was chosen stays so"
+
+
+def test_lot_of_digits_alone_is_found_although_a_scan_begins_so(
+    hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    add_lots(hospital, 7)
+    hospital.change("UPDATE lots SET lot_number = '12345678' WHERE lot_number = 'N-007'")
+    path = adjust_url(hospital)
+    page = post(pharmacist, path, pharmacist.get(path), do="find", lot_number="12345678")
+    assert chosen(page) == ["12345678"]
+
+
+def test_lot_that_was_chosen_stays_chosen_on_another_page_of_lots(
+    hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next tap would take units of the first lot to expire instead."""
+    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    add_lots(hospital, 7)
+    path = adjust_url(hospital)
+    page = pharmacist.get(path)
+    lot_id = offered(page)["N-001"]
+    later = post(pharmacist, path, page, do=press(page, "More lots"), lot_id=lot_id)
+    assert "N-001" not in offered(later)
+    assert re.findall(r'<option value="([^"]+)" selected', later.text) == [lot_id]
