@@ -15,6 +15,7 @@ from backend.ui.places import chosen_ward, wards
 
 blueprint = blueprint_of("overriding")
 DRUGS_FOUND = 20
+NOTHING_SOUGHT = {"q": "", "drugs": "", "cursor": ""}
 ADVICE = {
     "override_drug_listed": "Nothing is to be done.",
     "override_already_reviewed": "Nothing is to be done.",
@@ -25,15 +26,16 @@ ADVICE = {
 @blueprint.get("/override-list")
 def show_list() -> str:
     """The drugs on the lists, of one ward where it is chosen; a pharmacist may search for another to add."""
-    return _list_page({**asked("q", "cursor"), "ward_id": chosen_ward()}, None)
+    return _list_page({**asked("q", "drugs", "cursor"), "ward_id": chosen_ward()}, None)
 
 
 def _list_page(wanted: dict[str, str], refusal: DomainError | None) -> str:
+    """Render the list from `cursor` on, and of the drugs that `q` finds those from the cursor `drugs` on."""
     page = ask("GET /override-drugs", query={"ward_id": wanted["ward_id"], "cursor": wanted["cursor"]})
     may_change = g.actor.role is Role.PHARMACIST
     found = None
     if may_change and wanted["ward_id"] and wanted["q"]:
-        found = ask("GET /drugs", query={"q": wanted["q"], "limit": DRUGS_FOUND})["items"]
+        found = ask("GET /drugs", query={"q": wanted["q"], "limit": DRUGS_FOUND, "cursor": wanted["drugs"]})
     places = wards()
     return render_template(
         "override_list.html",
@@ -56,7 +58,7 @@ def add_drug() -> AnyResponse | tuple[str, int]:
     try:
         entry = ask("POST /override-drugs", body=given, key=form_key())
     except DomainError as refusal:
-        return _list_page({"ward_id": given["ward_id"], "q": "", "cursor": ""}, refusal), refusal.status
+        return _list_page({**NOTHING_SOUGHT, "ward_id": given["ward_id"]}, refusal), refusal.status
     flash(f"{entry['drug_name']} is on the list of {entry['ward_name']}.")
     return redirect(url_for(".show_list", ward_id=given["ward_id"]))
 
@@ -68,7 +70,7 @@ def remove_drug(entry_id: UUID) -> AnyResponse | tuple[str, int]:
     try:
         ask("DELETE /override-drugs/<uuid:entry_id>", path={"entry_id": entry_id}, key=form_key())
     except DomainError as refusal:
-        return _list_page({"ward_id": ward_id, "q": "", "cursor": ""}, refusal), refusal.status
+        return _list_page({**NOTHING_SOUGHT, "ward_id": ward_id}, refusal), refusal.status
     flash("The drug is off the list: the ward waits for the verification.")
     return redirect(url_for(".show_list", ward_id=ward_id))
 

@@ -3,7 +3,6 @@
 The lines that are not received yet travel in the form itself: every button sends them all, and nothing is kept between.
 """
 
-import re
 from typing import Any
 
 from flask import g, render_template, request
@@ -11,11 +10,11 @@ from werkzeug.datastructures import FileStorage
 
 from backend.actor import Role
 from backend.api.delivery_csv import COLUMNS, in_file, lines_of
-from backend.errors import DomainError
+from backend.errors import DomainError, ValidationFailed
 from backend.http.fields import Body, Id
 from backend.http.parsing import load
 from backend.ui.asking import ask
-from backend.ui.forms import WITNESS_ADVICE, asked, number_of, typed, with_witness
+from backend.ui.forms import WITNESS_ADVICE, asked, is_code, number_of, typed, with_witness
 from backend.ui.pages import blueprint_of, form_key, kept_key
 from backend.ui.places import wards
 
@@ -24,8 +23,6 @@ PHARMACIST = frozenset({Role.PHARMACIST})
 DRUGS_FOUND = 20
 SHOWN = ("drug_id", "drug_name", "scan", "lot_number", "expires_on", "quantity_units")
 SENT = ("drug_id", "lot_number", "expires_on")
-# How a GS1 code begins: a symbology identifier, an identifier in parentheses, or digits alone. Else a name is meant.
-_CODE = re.compile(r"[\](]|[0-9]{8}")
 ADVICE = {
     "lot_not_available": "Put this lot aside: nothing of it may be added.",
     "scan_contradicts_lot": "Look at the package again, and take the line out where it is wrong.",
@@ -60,7 +57,7 @@ def _page(
     ward_id: str,
     lines: list[dict[str, str]],
     *,
-    found: list[dict[str, Any]] | None = None,
+    found: dict[str, Any] | None = None,
     what: str = "",
     refusal: DomainError | None = None,
     bad_rows: list[tuple[str, str, str]] | None = None,
@@ -84,7 +81,7 @@ def _page(
 
 @blueprint.post("/stock/receive")
 def change_delivery() -> str | tuple[str, int]:
-    """Finds a drug, adds or takes out a line, or receives them all: what the tapped button says."""
+    """Finds a drug or more drugs, adds or takes out a line, or receives all: what the tapped button says."""
     g.actor.require(PHARMACIST)
     ward_id, what = (request.form.get(name, "").strip("\r\n ") for name in ("ward_id", "what"))
     verb, _, which = request.form.get("do", "find").partition(":")
@@ -94,21 +91,33 @@ def change_delivery() -> str | tuple[str, int]:
             return render_template("received.html", **_receive(ward_id, lines))
         if verb == "add":
             lines.append(_line_of(which))
+        elif verb == "more":
+            what = request.form.get("searched", "").strip()
+            return _page(ward_id, lines, found=_drugs_called(what, which), what=what)
         elif verb == "remove":
             lines = [line for number, line in enumerate(lines) if str(number) != which]
-        elif _CODE.match(what):
+        elif is_code(what):
             lines.append(_line_scanned(what))
         elif what:
-            found = ask("GET /drugs", query={"q": what, "limit": DRUGS_FOUND})["items"]
-            return _page(ward_id, lines, found=found, what=what)
+            return _page(ward_id, lines, found=_drugs_called(what, ""), what=what)
     except DomainError as refusal:
         return _page(ward_id, lines, what=what, refusal=refusal), refusal.status
     return _page(ward_id, lines)
 
 
+def _drugs_called(name: str, cursor: str) -> dict[str, Any]:
+    """Read a page of the drugs that a name finds."""
+    page: dict[str, Any] = ask("GET /drugs", query={"q": name, "limit": DRUGS_FOUND, "cursor": cursor})
+    return page
+
+
 def _lines() -> list[dict[str, str]]:
+    """Read the lines of the form. Raises ValidationFailed where one lacks a field: the fields of the lines after it
+    would then be taken for those of others."""
     columns = [[cell.strip("\r\n ") for cell in request.form.getlist(name)] for name in SHOWN]
-    return [dict(zip(SHOWN, cells, strict=True)) for cells in zip(*columns, strict=False)]
+    if len({len(cells) for cells in columns}) > 1:
+        raise ValidationFailed.of("lines", "a field of the form did not arrive: open the page anew")
+    return [dict(zip(SHOWN, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def _line_of(drug_id: str) -> dict[str, str]:

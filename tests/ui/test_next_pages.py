@@ -199,3 +199,40 @@ def test_lot_that_was_chosen_stays_chosen_on_another_page_of_lots(
     later = post(pharmacist, path, page, do=press(page, "More lots"), lot_id=lot_id)
     assert "N-001" not in offered(later)
     assert re.findall(r'<option value="([^"]+)" selected', later.text) == [lot_id]
+
+
+# Drugs that a search finds
+
+
+def test_receiving_offers_every_drug_that_is_found(hospital: Hospital, pharmacist: FlaskClient) -> None:
+    add_drugs(hospital, "Zinc", 45)
+    path = "/stock/receive"
+    page = post(pharmacist, path, pharmacist.get(path), what="zinc", do="find")
+    found = []
+    while len(found) < PAGES_MAX:
+        found.append(re.findall(r"Zinc \d{3}", page.text))
+        if "More drugs" not in page.text:
+            break
+        assert "type more of the name" in page.text
+        form = {"what": "something else now", "searched": "zinc", "do": press(page, "More drugs")}
+        page = post(pharmacist, path, page, **form, **LINE)
+        assert 'value="C-7"' in page.text, "the lines of the delivery stay"
+    assert [len(drugs) for drugs in found] == [20, 20, 5]
+    assert len({drug for drugs in found for drug in drugs}) == 45
+
+
+def test_override_list_offers_every_drug_that_is_found(hospital: Hospital, pharmacist: FlaskClient) -> None:
+    add_drugs(hospital, "Zinc", 45)
+    pages = walk(pharmacist, f"/override-list?ward_id={hospital.ward_id}&q=zinc", r"Zinc \d{3}")
+    assert [len(page) for page in pages] == [20, 20, 5]
+    assert len({drug for page in pages for drug in page}) == 45
+
+
+def test_delivery_with_a_field_missing_is_refused(hospital: Hospital, pharmacist: FlaskClient) -> None:
+    """The lots of the lines after it would be taken for those of others, and the last line would be left out."""
+    path = "/stock/receive"
+    columns = {name: [value, value] for name, value in {**LINE, "drug_id": str(hospital.drug_id)}.items()}
+    where = {"ward_id": str(hospital.ward_id), "do": "receive"}
+    answer = post(pharmacist, path, pharmacist.get(path), **where, **columns | {"scan": [""]})
+    assert (answer.status_code, "did not arrive" in answer.text) == (422, True)
+    assert hospital.on_hand() == 0

@@ -15,6 +15,7 @@ from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
 
 GTIN = "04012345000016"
+LONG = 170  # lines of a delivery
 
 
 def in_days(days: int) -> Any:
@@ -132,6 +133,32 @@ def test_a_delivery_of_a_scanned_and_a_searched_drug_is_received_once(pharmacy: 
     screen.page.wait_for_selector("h1:has-text('Received')")
     assert sorted(movements(pharmacy)) == [("receipt", 5), ("receipt", 10), ("receipt", 20)]
     assert pharmacy.on_hand() == 15
+
+
+def test_a_long_delivery_is_sent_whole(pharmacy: Hospital, screen: Screen) -> None:
+    """A form that is sent in parts may have 1,000 of them; a line has six."""
+    screen.page.goto(f"{screen.base_url}/stock/receive?ward_id={pharmacy.ward_id}")
+    screen.page.fill("#what", "amox")
+    screen.page.press("#what", "Enter")
+    screen.page.click("button:has-text('Amoxicillin')")
+    for field, value in (("lot", "B-0"), ("expires", f"{in_days(90)}"), ("units", "1")):
+        screen.page.fill(f"#{field}-1", value)
+    screen.page.eval_on_selector(
+        "main fieldset:has([name=lot_number])",
+        """(line, lines) => {
+          for (let number = 1; number < lines; number += 1) {
+            const copy = line.cloneNode(true);
+            copy.querySelectorAll("[id]").forEach((field) => (field.id += `-${number}`));
+            copy.querySelector("[name=lot_number]").value = `B-${number}`;
+            line.after(copy);
+          }
+        }""",
+        LONG,
+    )
+    screen.page.click("button:has-text('Receive 1 line')")
+    screen.page.wait_for_selector("h1:has-text('Received')")
+    assert pharmacy.on_hand() == 10 + LONG
+    assert pharmacy.rows("SELECT count(DISTINCT lot_id) FROM stock_movements") == [(1 + LONG,)]
 
 
 def test_a_scan_that_contradicts_the_line_receives_nothing(pharmacy: Hospital, screen: Screen) -> None:

@@ -37,7 +37,10 @@ async function send(event) {
   form.dataset.sending = "yes";
   const buttons = form.querySelectorAll("button");
   buttons.forEach((button) => button.setAttribute("aria-disabled", "true"));
-  const data = new FormData(form, event.submitter);
+  const fields = new FormData(form, event.submitter);
+  // In parts only where there is a file: a delivery has more fields than the server takes parts, and its reader of parts
+  // (Werkzeug) may lose an empty one from 64 KB on.
+  const data = form.enctype === "multipart/form-data" ? fields : new URLSearchParams(fields);
   try {
     const response = await post(form, data);
     const page = await response.text();
