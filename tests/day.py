@@ -310,6 +310,7 @@ def receive(
     arrived: Sequence[Arrived] | None = None,
     actor: Actor | None = None,
     *,
+    rest_as_sent: bool = False,
     witness_id: UUID | None = None,
 ) -> None:
     """Another pharmacist, or `actor`, receives a transfer."""
@@ -318,9 +319,26 @@ def receive(
         hospital,
         _ends(hospital, transfer_id)[1],
         lambda session: transfers.receive_transfer(
-            session, actor=receiver, transfer_id=transfer_id, arrived=arrived, witness=witness_of(witness_id), now=now()
+            session,
+            actor=receiver,
+            transfer_id=transfer_id,
+            arrived=arrived,
+            rest_as_sent=rest_as_sent,
+            witness=witness_of(witness_id),
+            now=now(),
         ),
         receiver,
+    )
+
+
+def lots_on(hospital: Hospital, ward_id: UUID) -> dict[str, int]:
+    """The units of each lot on a ward."""
+    return dict(
+        hospital.rows(
+            "SELECT t.lot_number, s.quantity_units FROM stock_lots s JOIN lots t ON t.id = s.lot_id"
+            " WHERE s.ward_id = :p1 AND s.quantity_units > 0",
+            ward_id,
+        )
     )
 
 

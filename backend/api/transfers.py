@@ -11,7 +11,7 @@ from backend.db import Database, Session
 from backend.formulary.drugs import DrugNotFound
 from backend.http import cursors
 from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Choice, Count, Id, PageCursor, PageQuery, Several, Whole
+from backend.http.fields import Body, Choice, Count, Flag, Id, PageCursor, PageQuery, Several, Whole
 from backend.identity.membership import NotOnThisWard
 from backend.organizations.organizations import WardNotFound
 from backend.stock.ledger import Shelf
@@ -24,7 +24,7 @@ from backend.transfers.errors import (
     TransferStatusConflict,
 )
 from backend.transfers.models import TransferStatus
-from backend.transfers.transfers import LINES_MAX, Arrived, Wanted
+from backend.transfers.transfers import LINES_MAX, LOTS_MAX, Arrived, Wanted
 
 resource = Resource("transfers")
 PHARMACIST = frozenset({Role.PHARMACIST})
@@ -80,9 +80,13 @@ class ArrivalLineIn(Body):
 
 
 class ArrivalIn(Body):
-    """List what arrived of every drug where not everything did; before a witness as when it was sent."""
+    """List what arrived of every drug where not everything did; before a witness as when it was sent.
 
-    lines = Several(fields.Nested(ArrivalLineIn), most=LINES_MAX * 5, least=1)
+    With `rest_as_sent` the lines name only what did not arrive as it was sent: everything else did.
+    """
+
+    lines = Several(fields.Nested(ArrivalLineIn), most=LOTS_MAX, least=1)
+    rest_as_sent = Flag()  # without a default: a repeat of what the release before was asked is the same request
     witness = fields.Nested(WitnessIn)
 
 
@@ -229,7 +233,10 @@ def read_transfer(session: Session, call: Call) -> Any:
     raises=(TransferNotFound, TransferStatusConflict, InsufficientStock, *REFUSALS),
 )
 def dispatch(session: Session, call: Call) -> Any:
-    """Takes the units off the source's shelves, first expiring first; until they are received they are on the way."""
+    """Takes the units off the source's shelves, first expiring first; until they are received they are on the way.
+
+    Of more lots than a receipt may list nothing is sent: send less, and the rest by another transfer.
+    """
     lines = call.body.get("lines")
     sent = None if lines is None else {line["drug_id"]: line["quantity_units"] for line in lines}
     transfers.dispatch(session, actor=call.actor, sent=sent, witness=call.prepared, now=session.now, **call.path)
@@ -260,7 +267,13 @@ def receive(session: Session, call: Call) -> Any:
     lines = call.body.get("lines")
     arrived = None if lines is None else [Arrived(**line) for line in lines]
     transfers.receive_transfer(
-        session, actor=call.actor, arrived=arrived, witness=call.prepared, now=session.now, **call.path
+        session,
+        actor=call.actor,
+        arrived=arrived,
+        rest_as_sent=call.body.get("rest_as_sent", False),
+        witness=call.prepared,
+        now=session.now,
+        **call.path,
     )
     return _answer(session, call)
 

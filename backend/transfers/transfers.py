@@ -8,6 +8,7 @@ so that units on wards and units on the way are the same before and after every 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from backend.transfers.errors import ReceiverIsDispatcher, TransferNotFound, Tra
 from backend.transfers.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
 
 LINES_MAX = 200
+LOTS_MAX = 1_000  # of one transfer: as many as a receipt may name one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def dispatch(
 
     `sent` names the units by drug where fewer than asked for are sent; a drug it leaves out is not sent. Raises
     TransferNotFound, TransferStatusConflict, InsufficientStock, WitnessRequired (a controlled drug, by policy),
-    ValidationFailed.
+    ValidationFailed (among others for more than LOTS_MAX lots).
     """
     transfer = _lock(session, actor, transfer_id, TransferStatus.REQUESTED)
     lines = _lines(session, actor, transfer_id)
@@ -138,12 +140,17 @@ def dispatch(
     today = today_of(session, organization_id=actor.organization_id, now=now)
     source, sending = transfer.source_ward_id, [drug_id for drug_id, wanted in units.items() if wanted]
     witness_id = admit_custody_witness(session, actor=actor, ward_id=source, drug_ids=sending, witness=witness)
-    cause = Cause(MovementReason.TRANSFER_OUT, transfer_id, actor.user_id, now, witness_id)
+    cause, lots = Cause(MovementReason.TRANSFER_OUT, transfer_id, actor.user_id, now, witness_id), 0
     for line in lines:
         if not units[line.drug_id]:
             continue
         shelf = Shelf(actor.organization_id, source, line.drug_id)
         picks = _pick(session, shelf, units[line.drug_id], today)
+        lots += len(picks)
+        if lots > LOTS_MAX:
+            raise ValidationFailed.of(
+                "lines", f"more than {LOTS_MAX} lots: send less, and the rest by another transfer"
+            )
         ledger.post(session, shelf, [Line(pick.lot_id, -pick.quantity_units) for pick in picks], cause)
         _send(session, actor, line.id, picks)
     sent_by = {"dispatched_by_id": actor.user_id, "dispatched_at": now}
@@ -156,44 +163,54 @@ def receive_transfer(
     actor: Actor,
     transfer_id: UUID,
     arrived: Sequence[Arrived] | None,
+    rest_as_sent: bool = False,
     now: datetime,
     witness: Witness | None = None,
 ) -> None:
     """Puts what arrived on the destination's shelves; the caller has taken their lanes.
 
-    Without `arrived` everything did. What is short becomes a discrepancy of the dispatcher. Raises TransferNotFound,
-    NotOnThisWard, TransferStatusConflict, ReceiverIsDispatcher, WitnessRequired (a controlled drug, by policy),
-    ValidationFailed.
+    Without `arrived` everything did; with `rest_as_sent` everything that `arrived` does not name. What is short becomes
+    a discrepancy of the dispatcher. Raises TransferNotFound, NotOnThisWard, TransferStatusConflict,
+    ReceiverIsDispatcher, WitnessRequired (a controlled drug, by policy), ValidationFailed.
     """
     transfer = _lock(session, actor, transfer_id, TransferStatus.DISPATCHED)
     ensure_of_ward(session, actor, transfer.destination_ward_id)
     if transfer.dispatched_by_id == actor.user_id:
         raise ReceiverIsDispatcher()
     lots = _lots(session, actor, transfer_id)
-    received = {lot.id: lot.dispatched_units for lot in lots} if arrived is None else _received(lots, arrived)
+    received = _received(lots, arrived or (), rest_as_sent=rest_as_sent or arrived is None)
     ward_id, drugs = transfer.destination_ward_id, {lot.drug_id for lot in lots}
     witness_id = admit_custody_witness(session, actor=actor, ward_id=ward_id, drug_ids=drugs, witness=witness)
     cause = Cause(MovementReason.TRANSFER_IN, transfer_id, actor.user_id, now, witness_id)
+    for drug_id, of_drug in groupby(lots, key=lambda lot: lot.drug_id):
+        shelf = Shelf(actor.organization_id, ward_id, drug_id)
+        _put_on(session, shelf, list(of_drug), received, cause, owner_id=transfer.dispatched_by_id)
+    received_by = {"received_by_id": actor.user_id, "received_at": now}
+    _change(session, actor, transfer_id, status=TransferStatus.RECEIVED, **received_by)
+
+
+def _put_on(
+    session: Session, shelf: Shelf, lots: Sequence[Row[Any]], received: Mapping[UUID, int], cause: Cause, owner_id: UUID
+) -> None:
+    """Put what was `received` of a drug's lots on its shelf, and open a discrepancy for each lot that is short."""
+    ledger.lock_shelf(session, shelf)
+    came = [lot for lot in lots if received[lot.id]]
+    if came:
+        ledger.post(session, shelf, [Line(lot.lot_id, received[lot.id]) for lot in came], cause)
+    for lot in came:
+        add_received(session, organization_id=shelf.organization_id, lot=lot, units=received[lot.id])
     for lot in lots:
-        shelf = Shelf(actor.organization_id, ward_id, lot.drug_id)
-        units = received[lot.id]
-        ledger.lock_shelf(session, shelf)
-        if units:
-            ledger.post(session, shelf, [Line(lot.lot_id, units)], cause)
-            add_received(session, organization_id=actor.organization_id, lot=lot, units=units)
-        if units < lot.dispatched_units:
+        if received[lot.id] < lot.dispatched_units:
             open_shortfall(
                 session,
                 shelf=shelf,
                 lot_id=lot.lot_id,
                 transfer_lot_id=lot.id,
                 expected_units=lot.dispatched_units,
-                found_units=units,
-                owner_id=transfer.dispatched_by_id,
-                now=now,
+                found_units=received[lot.id],
+                owner_id=owner_id,
+                now=cause.occurred_at,
             )
-    received_by = {"received_by_id": actor.user_id, "received_at": now}
-    _change(session, actor, transfer_id, status=TransferStatus.RECEIVED, **received_by)
 
 
 def cancel(session: Session, *, actor: Actor, transfer_id: UUID, now: datetime) -> None:
@@ -317,11 +334,16 @@ def _lots(session: Session, actor: Actor, transfer_id: UUID) -> Sequence[Row[Any
     ).all()
 
 
-def _received(lots: Sequence[Row[Any]], arrived: Sequence[Arrived]) -> dict[UUID, int]:
-    """The units of each lot on its way that arrived. Raises ValidationFailed for anything that leaves a doubt."""
+def _received(lots: Sequence[Row[Any]], arrived: Sequence[Arrived], *, rest_as_sent: bool) -> dict[UUID, int]:
+    """Return the units of each lot on its way that arrived. Raises ValidationFailed for anything that leaves a
+    doubt."""
+    by_name: dict[tuple[UUID, UUID | None], list[Row[Any]]] = {}
+    for lot in lots:
+        for name in ((lot.drug_id, None), (lot.drug_id, lot.lot_id)):
+            by_name.setdefault(name, []).append(lot)
     received: dict[UUID, int] = {}
     for line in arrived:
-        sent = [lot for lot in lots if lot.drug_id == line.drug_id and line.lot_id in {None, lot.lot_id}]
+        sent = by_name.get((line.drug_id, line.lot_id), [])
         if not sent:
             raise ValidationFailed.of("lines", f"drug {line.drug_id}: not sent with this transfer")
         total = sum(lot.dispatched_units for lot in sent)
@@ -336,6 +358,6 @@ def _received(lots: Sequence[Row[Any]], arrived: Sequence[Arrived]) -> dict[UUID
                 line.quantity_units if len(sent) == 1 else lot.dispatched_units * bool(line.quantity_units)
             )
     missing = next((lot.drug_id for lot in lots if lot.id not in received), None)
-    if missing is not None:
+    if missing is not None and not rest_as_sent:
         raise ValidationFailed.of("lines", f"drug {missing}: say how much arrived, 0 for nothing")
-    return received
+    return {lot.id: received.get(lot.id, lot.dispatched_units) for lot in lots}

@@ -16,6 +16,7 @@ from backend.ui.places import acts_for, own_wards, wards
 
 blueprint = blueprint_of("transfers")
 STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
+LOTS_TYPED_MAX = 100  # of more lots, only those that did not arrive in full are typed
 ADVICE = {
     "insufficient_stock": "Send less of it, or receive more stock first.",
     "receiver_is_dispatcher": "Ask a colleague to receive it.",
@@ -113,12 +114,15 @@ def _of_transfer(transfer_id: UUID) -> dict[str, Any]:
         "may_cancel": transfer["status"] == TransferStatus.REQUESTED and here,
         "may_receive": transfer["status"] == TransferStatus.DISPATCHED and here,
         "witnessed": controlled and ask("GET /organization")["custody_witness_required"],
+        "only_short": sum(len(line["lots"]) for line in transfer["lines"]) > LOTS_TYPED_MAX,
         "missing": sum(line["dispatched_units"] - line["received_units"] for line in transfer["lines"]),
     }
 
 
-def _change(step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str) -> AnyResponse | tuple[str, int]:
-    where, body = {"transfer_id": transfer_id}, with_witness({"lines": lines} if lines else {})
+def _change(
+    step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str, **also: bool
+) -> AnyResponse | tuple[str, int]:
+    where, body = {"transfer_id": transfer_id}, with_witness({**({"lines": lines} if lines else {}), **also})
     try:
         ask(f"POST /transfers/<uuid:transfer_id>/{step}", path=where, body=body, key=form_key())
     except DomainError as refusal:
@@ -152,14 +156,18 @@ def dispatch(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
 
 @blueprint.post("/transfers/<uuid:transfer_id>/receive")
 def receive(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
-    """Receives everything, or of each lot what the form says; an empty field is refused, since it may be forgotten."""
+    """Receives everything, or of each lot what the form says.
+
+    An empty field is refused, since it may be forgotten, unless the form says that the rest arrived as it was sent.
+    """
+    rest_as_sent = "rest_as_sent" in request.form
     lines = [
         {"drug_id": drug_id, "lot_id": lot_id, "quantity_units": number_of(value)}
         for name, value in request.form.items()
-        if name.startswith("units_")
+        if name.startswith("units_") and (value.strip() or not rest_as_sent)
         for drug_id, _, lot_id in [name.removeprefix("units_").partition("_")]
     ]
-    return _change("receive", transfer_id, lines, "Received.")
+    return _change("receive", transfer_id, lines, "Received.", **({"rest_as_sent": True} if rest_as_sent else {}))
 
 
 @blueprint.post("/transfers/<uuid:transfer_id>/cancel")

@@ -31,17 +31,6 @@ def _beside(hospital: Hospital, ward_id: UUID) -> Shelf:
     return Shelf(hospital.organization_id, ward_id, hospital.drug_id)
 
 
-def _lots(hospital: Hospital, ward_id: UUID) -> dict[str, int]:
-    """The units of each lot on a ward."""
-    return dict(
-        hospital.rows(
-            "SELECT t.lot_number, s.quantity_units FROM stock_lots s JOIN lots t ON t.id = s.lot_id"
-            " WHERE s.ward_id = :p1 AND s.quantity_units > 0",
-            ward_id,
-        )
-    )
-
-
 def test_units_travel_first_expiring_first_and_arrive_in_full(hospital: Hospital) -> None:
     hospital.receive(5, lot="LATER", expires_on=date(2031, 1, 1))
     hospital.receive(3, lot="SOONER", expires_on=date(2030, 1, 1))
@@ -51,11 +40,11 @@ def test_units_travel_first_expiring_first_and_arrive_in_full(hospital: Hospital
     assert (_status(hospital, transfer_id), day.custody(hospital)) == ("requested", (8, 0))
     day.dispatch(hospital, transfer_id)
     assert (_status(hospital, transfer_id), day.custody(hospital)) == ("dispatched", (4, 4))
-    assert _lots(hospital, hospital.ward_id) == {"LATER": 4}
+    assert day.lots_on(hospital, hospital.ward_id) == {"LATER": 4}
     day.receive(hospital, transfer_id)
     assert (_status(hospital, transfer_id), day.custody(hospital)) == ("received", (8, 0))
 
-    assert _lots(hospital, south) == {"SOONER": 3, "LATER": 1}
+    assert day.lots_on(hospital, south) == {"SOONER": 3, "LATER": 1}
     assert hospital.on_hand(_beside(hospital, south)) == 4
     assert hospital.rows("SELECT quantity_units, dispatched_units, received_units FROM stock_transfer_lines") == [
         (4, 4, 4)
@@ -184,7 +173,7 @@ def test_lots_kept_back_are_not_sent(hospital: Hospital, status: LotStatus) -> N
         day.dispatch(hospital, too_much)
     assert refusal.value.members["available_units"] == 3
     day.dispatch(hospital, day.request(hospital, hospital.ward_id, south, 3))
-    assert _lots(hospital, hospital.ward_id) == {"KEPT": 5}
+    assert day.lots_on(hospital, hospital.ward_id) == {"KEPT": 5}
 
 
 def test_expired_lots_are_not_sent(hospital: Hospital) -> None:
@@ -252,7 +241,7 @@ def test_of_several_lots_the_one_that_came_short_is_named(hospital: Hospital) ->
         with day.refused(hospital, ValidationFailed):
             day.receive(hospital, transfer_id, doubtful, receiver)
     day.receive(hospital, transfer_id, [Arrived(drug_id, 3, a), Arrived(drug_id, 1, b)])
-    assert _lots(hospital, south) == {"A": 3, "B": 1}
+    assert day.lots_on(hospital, south) == {"A": 3, "B": 1}
     assert hospital.rows("SELECT lot_id, expected_units, found_units FROM discrepancies") == [(b, 2, 1)]
     assert day.custody(hospital) == (5, 1)
 

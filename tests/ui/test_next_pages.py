@@ -9,7 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.ui import adjusting
+from backend.stock.ledger import Shelf
+from backend.ui import adjusting, transfers
+from tests import day
 from tests.hospital import Hospital
 from tests.ui.test_doors import sign_in, token_on
 
@@ -236,3 +238,52 @@ def test_delivery_with_a_field_missing_is_refused(hospital: Hospital, pharmacist
     answer = post(pharmacist, path, pharmacist.get(path), **where, **columns | {"scan": [""]})
     assert (answer.status_code, "did not arrive" in answer.text) == (422, True)
     assert hospital.on_hand() == 0
+
+
+# Transfers of many lots
+
+
+@pytest.fixture
+def dispatched(hospital: Hospital) -> str:
+    """The page of a transfer to the nurse's ward: 3 units of each of four lots."""
+    pharmacy = Shelf(hospital.organization_id, hospital.add_ward("Pharmacy"), hospital.drug_id)
+    for number in range(1, 5):
+        hospital.receive(3, lot=f"P-{number}", shelf=pharmacy)
+    transfer_id = day.request(hospital, pharmacy.ward_id, hospital.ward_id, 12)
+    day.dispatch(hospital, transfer_id)
+    return f"/transfers/{transfer_id}"
+
+
+def units_of(page: TestResponse) -> dict[str, str]:
+    """The name of the field of each lot, by its number."""
+    fields = re.findall(r'<label for="(units_[^"]+)">(?:(?!</label>).)*?lot (\S+) <span', page.text)
+    return {number: name for name, number in fields}
+
+
+def test_arrival_of_many_lots_names_only_those_that_are_short(
+    ward_app: Flask, hospital: Hospital, dispatched: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "LOTS_TYPED_MAX", 3)
+    nurse = ward_app.test_client()
+    sign_in(nurse, hospital, "nurse")
+    page = nurse.get(dispatched)
+    names = units_of(page)
+    assert set(names) == {"P-1", "P-2", "P-3", "P-4"}
+    form = {"rest_as_sent": "yes", **dict.fromkeys(names.values(), "")}
+    refused = post(nurse, f"{dispatched}/receive", page, **form | {names["P-2"]: "4"})
+    assert (refused.status_code, 'name="rest_as_sent"' in refused.text) == (422, True)
+    assert 'value="4"' in refused.text, "what was typed stays"
+    answer = post(nurse, f"{dispatched}/receive", page, **form | {names["P-2"]: "1"})
+    assert answer.status_code == 302, answer.text
+    assert day.lots_on(hospital, hospital.ward_id) == {"P-1": 3, "P-2": 1, "P-3": 3, "P-4": 3}
+
+
+def test_arrival_of_few_lots_takes_no_empty_field(ward_app: Flask, hospital: Hospital, dispatched: str) -> None:
+    nurse = ward_app.test_client()
+    sign_in(nurse, hospital, "nurse")
+    page = nurse.get(dispatched)
+    assert "rest_as_sent" not in page.text
+    names = units_of(page)
+    refused = post(nurse, f"{dispatched}/receive", page, **dict.fromkeys(names.values(), "") | {names["P-2"]: "1"})
+    assert refused.status_code == 422
+    assert day.lots_on(hospital, hospital.ward_id) == {}
