@@ -14,11 +14,16 @@ WORD_MIN = 4  # letters: shorter words are strengths, salts and "of"
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """One thing to confirm, by its `key`. Either an allergy's name or the order that is already active."""
+    """One thing to confirm, by its `key`: an allergy's name, the order that is already active, or that not all active
+    orders were `read`."""
 
     key: str
     allergy: str = ""
     order: dict[str, Any] | None = None
+    read: bool = True
+
+
+ORDERS_UNREAD = Caution("orders unread", read=False)
 
 
 def cautions_of(patient: dict[str, Any], drug: dict[str, Any], active: Iterable[dict[str, Any]]) -> Iterator[Caution]:

@@ -15,7 +15,7 @@ from backend.http.fields import Body, Id
 from backend.http.parsing import load
 from backend.orders.models import OrderStatus, Priority
 from backend.ui.asking import ask, ask_all, is_answered
-from backend.ui.cautions import Caution, cautions_of
+from backend.ui.cautions import ORDERS_UNREAD, Caution, cautions_of
 from backend.ui.forms import asked, number_of
 from backend.ui.pages import blueprint_of, form_key, zone
 from backend.ui.places import wards
@@ -24,7 +24,7 @@ from backend.ui.wording import plainly
 
 blueprint = blueprint_of("prescribing")
 DOCTOR = frozenset({Role.DOCTOR})
-ORDER_PAGES = 5  # of a patient's active orders: what one person never has
+ORDER_PAGES = 5  # of a patient's active orders: more than one person has
 MINUTES = {"minutes": 1, "hours": 60, "days": 1_440}
 ROUTES = ("oral", "intravenous", "subcutaneous", "intramuscular", "inhaled", "topical", "rectal", "sublingual")
 TEXTS = ("dose_text", "route", "priority")
@@ -104,8 +104,8 @@ def _cautions(patient_id: UUID, drug_id: UUID) -> tuple[dict[str, Any], dict[str
     patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": patient_id})
     drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id})
     of_patient = {"patient_id": patient_id, "status": OrderStatus.ACTIVE.value}
-    active, _ = ask_all("GET /orders", of_patient, pages=ORDER_PAGES)
-    return patient, drug, list(cautions_of(patient, drug, active))
+    active, more = ask_all("GET /orders", of_patient, pages=ORDER_PAGES)
+    return patient, drug, [*cautions_of(patient, drug, active), *([ORDERS_UNREAD] if more else [])]
 
 
 def _form_page(

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from backend.stock.ledger import Shelf
-from backend.ui import adjusting, transfers
+from backend.ui import adjusting, asking, prescribing, transfers
 from tests import day
 from tests.hospital import Hospital
 from tests.ui.test_doors import sign_in, token_on
@@ -287,3 +287,26 @@ def test_arrival_of_few_lots_takes_no_empty_field(ward_app: Flask, hospital: Hos
     refused = post(nurse, f"{dispatched}/receive", page, **dict.fromkeys(names.values(), "") | {names["P-2"]: "1"})
     assert refused.status_code == 422
     assert day.lots_on(hospital, hospital.ward_id) == {}
+
+
+# What a page compares
+
+
+def test_prescribing_asks_to_confirm_that_not_all_orders_were_compared(
+    ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prescribing, "ORDER_PAGES", 1)
+    monkeypatch.setattr(asking, "LIMIT_MAX", 2)
+    other = hospital.add_drug("Zinc")
+    doctor = ward_app.test_client()
+    sign_in(doctor, hospital, "doctor")
+    path = f"/prescribing/new?patient_id={hospital.patient_id}&drug_id={other}"
+    hospital.place_many(2)
+    assert "Not all orders were compared" not in doctor.get(path).text
+    hospital.place()
+    page = doctor.get(path)
+    assert "Not all orders were compared" in page.text
+    order = {"patient_id": str(hospital.patient_id), "drug_id": str(other), "ward_id": str(hospital.ward_id)}
+    order |= {"quantity_units": "1", "doses": "1", "priority": "routine"}
+    assert post(doctor, "/prescribing/new", page, **order).status_code == 409
+    assert post(doctor, "/prescribing/new", page, **order, confirmed="orders unread").status_code == 302
