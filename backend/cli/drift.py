@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -23,7 +23,7 @@ from backend.cli.claims import REPORT_TIMEOUT_MS
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.config import Config, ConfigError
 from backend.db import Database, Session, new_id
-from backend.db.paging import LIMIT_MAX, Page, PageRequest
+from backend.db.paging import read_all
 from backend.errors import Busy
 from backend.http.fields import YEAR_MAX, YEAR_MIN
 from backend.stock.queries import today_of
@@ -62,7 +62,7 @@ def run(organization: str, as_of: date | None, data_dir: Path | None, **asked: A
         parameters = Parameters(as_of=day, **asked)
         run_id = run_drift(database, actor=actor, asked_by=str(new_id()), parameters=parameters, now=database.now())
         found, events = _found(database, actor, run_id)
-    for event in events.items:
+    for event in events:
         click.echo(_line(event))
     click.echo(f"{found.events_created} events in {found.groups_considered} groups as of {day} (run {run_id})")
 
@@ -130,10 +130,13 @@ def _today(database: Database, actor: Actor) -> date:
     return database.transact(look, actor=actor, read_only=True)
 
 
-def _found(database: Database, actor: Actor, run_id: UUID) -> tuple[Row[Any], Page]:
-    def look(session: Session) -> tuple[Row[Any], Page]:
+def _found(database: Database, actor: Actor, run_id: UUID) -> tuple[Row[Any], Sequence[Row[Any]]]:
+    """Read a run and all of its events."""
+
+    def look(session: Session) -> tuple[Row[Any], Sequence[Row[Any]]]:
         at = {"organization_id": actor.organization_id, "run_id": run_id}
-        return queries.get_run(session, **at), queries.list_events(session, page=PageRequest(limit=LIMIT_MAX), **at)
+        events = read_all(lambda page: queries.list_events(session, page=page, **at))
+        return queries.get_run(session, **at), list(events)
 
     return database.transact(look, actor=actor, read_only=True)
 

@@ -1,6 +1,6 @@
 """Keyset pages: a list is read from a key onwards, never by OFFSET."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,3 +54,12 @@ def page_of(rows: Sequence[Any], request: PageRequest, key: Callable[[Any], tupl
     """The page from `rows`, which were read with `limit + 1` so that the end is known without a count."""
     items = rows[: request.limit]
     return Page(items, key(items[-1]) if len(rows) > request.limit else None)
+
+
+def read_all(read: Callable[[PageRequest], Page]) -> Iterator[Any]:
+    """Yield the rows of every page that `read` returns, one page in memory at a time."""
+    page = read(PageRequest(limit=LIMIT_MAX))
+    yield from page.items
+    while page.next_key is not None:
+        page = read(PageRequest(limit=LIMIT_MAX, after=page.next_key))
+        yield from page.items
