@@ -40,19 +40,23 @@ class Checked:
     rows: int = 0
     unsealed: int = 0
     since: datetime | None = None  # when the oldest row was written that is in no seal
+    findings_max: int | None = FINDINGS_MAX  # after which the check stops; None to look at everything
 
     @property
     def is_full(self) -> bool:
         """Whether enough was found to stop."""
-        return len(self.findings) >= FINDINGS_MAX
+        return self.findings_max is not None and len(self.findings) >= self.findings_max
 
 
-def check(connection: Connection, *, organization_id: UUID, kept: Kept) -> Checked:
+def check(
+    connection: Connection, *, organization_id: UUID, kept: Kept, findings_max: int | None = FINDINGS_MAX
+) -> Checked:
     """What the organization's chain and rows look like; `kept` are its seals as they were exported, in their order.
 
-    `connection` is in a REPEATABLE READ transaction of the tenant. Raises SealsUnreadable.
+    `connection` is in a REPEATABLE READ transaction of the tenant. The check stops where it has found `findings_max`
+    faults, and looks at everything where that is None. Raises SealsUnreadable.
     """
-    checked = Checked()
+    checked = Checked(findings_max=findings_max)
     counted = dict.fromkeys(NEWEST, 0)
     floors = floors_of(connection, organization_id)
     previous, number = BEGINNING, 0
@@ -139,7 +143,7 @@ def _look_below(
     inserted = text(
         f"SELECT id::text AS row_id {below} AND {not_sealed(str(floor.seal))} ORDER BY {form.number} LIMIT :most"
     )
-    for row_id in connection.execute(inserted, {**asked, "most": FINDINGS_MAX}).scalars():
+    for row_id in connection.execute(inserted, {**asked, "most": checked.findings_max}).scalars():
         checked.findings.append(f"{form.table} {row_id} was inserted after the rows around it were sealed")
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from backend.actor import Actor
-from backend.audit.checking import Checked
+from backend.audit.checking import FINDINGS_MAX, Checked
 from backend.audit.export import export_seals
 from backend.audit.sealing import seal_hospital
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
@@ -99,12 +99,14 @@ def _slug_of(database: Database, hospital: UUID) -> str:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Seals that `audit export` wrote: shows a chain that was made anew or cut at its end, too.",
 )
+@click.option("--all", "show_all", is_flag=True, help="Go on after 20 faults and name every one.")
 @data_dir_option
-def verify(organization: str, seals: Path | None, data_dir: Path | None) -> None:
+def verify(organization: str, seals: Path | None, show_all: bool, data_dir: Path | None) -> None:
     """Read every sealed row again; exit 1 and name, the first one first, what was altered, is missing or inserted."""
     broken = hospitals = 0
     with configured(data_dir) as config:
-        for slug, checked in check_seals(normalised_url(config.database_url), organization=organization, seals=seals):
+        url, most = normalised_url(config.database_url), None if show_all else FINDINGS_MAX
+        for slug, checked in check_seals(url, organization=organization, seals=seals, findings_max=most):
             hospitals += 1
             broken += bool(checked.findings)
             for line in _told(checked):
@@ -118,7 +120,7 @@ def verify(organization: str, seals: Path | None, data_dir: Path | None) -> None
 def _told(checked: Checked) -> Iterator[str]:
     yield from checked.findings
     if checked.is_full:
-        yield "and perhaps more"
+        yield "the check stopped here: go on with --all"
         return
     unsealed = f"{checked.unsealed} rows not sealed yet"
     since = f", the oldest of {checked.since:%Y-%m-%dT%H:%M:%S%z}" if checked.since else ""

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, pool, text
 from sqlalchemy.engine.url import URL
 
 from backend.audit.chain import Seal, imported
-from backend.audit.checking import Checked, check
+from backend.audit.checking import FINDINGS_MAX, Checked, check
 from backend.errors import Invalid
 
 
@@ -15,10 +15,13 @@ class OtherOrganization(Invalid):
     """The exported seals belong to none of the organizations that are checked."""
 
 
-def check_seals(url: URL, *, organization: str = "", seals: Path | None = None) -> Iterator[tuple[str, Checked]]:
+def check_seals(
+    url: URL, *, organization: str = "", seals: Path | None = None, findings_max: int | None = FINDINGS_MAX
+) -> Iterator[tuple[str, Checked]]:
     """The slug of each organization, or of the one that is named, and what its check found.
 
-    `seals` is a file that `valmed audit export` wrote. Raises SealsUnreadable, OtherOrganization, OSError.
+    `seals` is a file that `valmed audit export` wrote. Each check stops at `findings_max` faults, or never where
+    that is None. Raises SealsUnreadable, OtherOrganization, OSError.
     """
     first = next(_kept(seals), None) if seals else None
     kept_for = first[0].organization if first else None
@@ -33,7 +36,7 @@ def check_seals(url: URL, *, organization: str = "", seals: Path | None = None) 
         for found in hospitals:
             connection.execute(text(f"SET LOCAL app.organization_id = '{found.id}'"))
             kept = _kept(seals) if seals and found.id == kept_for else iter(())
-            yield found.slug, check(connection, organization_id=found.id, kept=kept)
+            yield found.slug, check(connection, organization_id=found.id, kept=kept, findings_max=findings_max)
 
 
 def _kept(seals: Path) -> Iterator[tuple[Seal, bytes]]:

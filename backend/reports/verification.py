@@ -33,14 +33,18 @@ def verify(
     organization: str = "",
     snapshot: str = "",
     report: Callable[[Finding], None] = lambda finding: None,
+    rows_max: int | None = ROWS_SHOWN_MAX,
 ) -> list[Finding]:
     """Every invariant on the database at `url`, which signs in as the owner; `metadata` names its foreign keys.
 
     `organization` is the slug of the only hospital to look at; of an unknown one the guards of the schema alone are
-    found. `snapshot` is one that another transaction has exported and still holds.
+    found. `snapshot` is one that another transaction has exported and still holds. Of what breaks an invariant,
+    `rows_max` rows are named, or all where it is None.
     """
     every = (*INVARIANTS, changes_of(metadata), *references(metadata))
-    return prove(url, _of_schema(url, metadata), every, organization=organization, snapshot=snapshot, report=report)
+    schema = _of_schema(url, metadata)
+    asked: dict[str, str] = {"organization": organization, "snapshot": snapshot}
+    return prove(url, schema, every, report=report, rows_max=rows_max, **asked)
 
 
 def verify_schema(url: URL, metadata: MetaData) -> list[Finding]:

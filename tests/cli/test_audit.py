@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from backend.audit.checking import FINDINGS_MAX
 from backend.cli import audit
 from backend.config import Config
 from backend.db import Database
@@ -176,3 +177,19 @@ def test_two_processes_seal_on_and_end_when_told(evidence: Evidence, tmp_path: P
     assert [process.wait(timeout=PATIENCE_SECONDS) for process in processes] == [0, 0]
     assert "Traceback" not in "".join(output.read_text() for output in outputs)
     assert evidence.findings() == []
+
+
+def test_verify_says_that_it_stopped_and_goes_on_with_all(evidence: Evidence, valmed: Loaded) -> None:
+    """A seal is looked at whole: so the faults lie in one seal, and one more is in the next."""
+    for _ in range(FINDINGS_MAX):
+        evidence.hospital.receive(1)
+    evidence.seal()
+    evidence.hospital.receive(1)
+    evidence.seal()
+    altered = evidence.ids("stock_movements")
+    evidence.tamper("stock_movements", "UPDATE stock_movements SET units = 500")
+    first = valmed("audit", "verify", database_url=evidence.config.database_url)
+    assert (first.returncode, "the check stopped here: go on with --all" in first.stdout) == (1, True)
+    everything = valmed("audit", "verify", "--all", database_url=evidence.config.database_url)
+    assert (everything.returncode, "stopped" in everything.stdout) == (1, False)
+    assert first.stdout.count(" was altered (seal ") < everything.stdout.count(" was altered (seal ") == len(altered)

@@ -2,11 +2,16 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from backend.config import Config
+from backend.db import Database
 from backend.db.paging import LIMIT_MAX
+from backend.db.provision import application_url
+from backend.reports.verification import ROWS_SHOWN_MAX
 from tests.claims.filing import AS_OF, Claim, claims, file_claims
-from tests.hospital import Hospital
+from tests.cli.running import Loaded
+from tests.hospital import Hospital, open_hospital
 
 Succeed = Callable[..., str]
 
@@ -48,3 +53,22 @@ def test_run_of_drift_shows_every_event(hospital: Hospital, config: Config, succ
     shown = succeed(config, "drift", "run", "--organization", hospital.slug, "--as-of", str(AS_OF))
     assert set(re.findall(r"(Payer \d+) /", shown)) == set(payers)
     assert f"{len(re.findall(r' -> ', shown))} events in " in shown
+
+
+def test_verify_counts_the_rows_it_leaves_out_and_names_all(
+    succeed: Succeed, valmed: Loaded, fresh_config: Config
+) -> None:
+    database = Database(fresh_config, application_url(fresh_config))
+    hospital = open_hospital(database)
+    for number in range(ROWS_SHOWN_MAX + 3):
+        shelf = replace(hospital.shelf, drug_id=hospital.add_drug(f"Bulk {number}"))
+        hospital.receive(5, shelf=shelf)
+    assert "--all" not in succeed(fresh_config, "verify")
+    hospital.change("UPDATE stock_levels SET on_hand_units = 4 WHERE on_hand_units = 5")
+    first = valmed("verify", database_url=fresh_config.database_url).stdout
+    assert first.count(": level 4, lots 5\n") == ROWS_SHOWN_MAX
+    assert "\n  ... and 3 more: see them with --all\n" in first
+    everything = valmed("verify", "--all", database_url=fresh_config.database_url).stdout
+    assert everything.count(": level 4, lots 5\n") == ROWS_SHOWN_MAX + 3
+    assert "... and" not in everything
+    database.engine.dispose()
