@@ -1,5 +1,6 @@
 """Asking the API's operations from a page: the same checks, lanes, keys and transaction, without HTTP between."""
 
+from itertools import count
 from typing import Any
 
 import orjson
@@ -72,22 +73,27 @@ def ensure_may(name: str) -> None:
 
 
 def ask_all(
-    name: str, query: dict[str, Any], *, pages: int, path: dict[str, Any] | None = None
+    name: str, query: dict[str, Any], *, pages: int | None = None, path: dict[str, Any] | None = None
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The items of a list's first `pages` pages of LIMIT_MAX, and whether there are more."""
+    """List the items of the first `pages` pages of LIMIT_MAX, or of all of them, and tell whether there are more."""
     items, following = ask_from(name, query, pages=pages, path=path)
     return items, bool(following)
 
 
 def ask_from(
-    name: str, query: dict[str, Any], *, pages: int, path: dict[str, Any] | None = None, cursor: str = ""
+    name: str,
+    query: dict[str, Any],
+    *,
+    pages: int | None,
+    path: dict[str, Any] | None = None,
+    cursor: str = "",
 ) -> tuple[list[dict[str, Any]], str]:
     """List the items of at most `pages` pages of LIMIT_MAX from `cursor` on, with the cursor of what follows them.
 
     That is empty where nothing follows.
     """
     items: list[dict[str, Any]] = []
-    for _ in range(pages):
+    for _ in count() if pages is None else range(pages):
         page = ask(name, path=path, query={**query, "limit": LIMIT_MAX, "cursor": cursor})
         items += page["items"]
         cursor = page["next_cursor"] or ""

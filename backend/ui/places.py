@@ -7,12 +7,10 @@ from flask import g, request
 from backend.actor import Role
 from backend.ui.asking import ask, ask_all
 
-PAGES = 10  # of LIMIT_MAX wards
-
 
 def wards() -> list[dict[str, Any]]:
-    """The wards of the hospital by name: all of them, for whoever chooses one or ticks some."""
-    return ask_all("GET /wards", {}, pages=PAGES)[0]
+    """List all wards of the hospital by name, however many: a ward that is missing could not be chosen."""
+    return ask_all("GET /wards", {})[0]
 
 
 def own_wards() -> list[dict[str, Any]]:

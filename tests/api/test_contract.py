@@ -72,7 +72,7 @@ MOVEMENT = [
     ),
     *("occurred_at", "recorded_at"),
 ]
-BOARD = ["ward_id", "ward_name", "version", "patients", "truncated"]
+BOARD = ["ward_id", "ward_name", "version", "patients", "truncated", "next_cursor"]
 BOARD_PATIENT = ["patient_id", "name", "mrn", "date_of_birth", "bed", "allergies", "orders"]
 DUE = {
     *("order_id", "drug_id", "drug_name", "strength", "form", "unit", "controlled", "high_alert", "quantity_units"),

@@ -8,7 +8,7 @@ from flask import Flask
 from tests.hospital import Hospital
 from tests.ui.test_doors import sign_in
 
-MANY = 205  # more than the 200 of the longest page
+MANY = 2_005  # more than ten of the longest page
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def last(hospital: Hospital) -> str:
     """The ward that the alphabet puts last of so many; the nurse works there."""
     hospital.change(
         "INSERT INTO wards (organization_id, id, name, kind) SELECT organization_id, gen_random_uuid(),"
-        " 'Ward ' || to_char(n, 'FM000'), kind FROM wards, generate_series(1, :p1) n",
+        " 'Ward ' || to_char(n, 'FM0000'), kind FROM wards, generate_series(1, :p1) n",
         MANY,
     )
     ((ward_id,),) = hospital.rows("SELECT id::text FROM wards ORDER BY name DESC LIMIT 1")
