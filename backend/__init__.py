@@ -13,13 +13,14 @@ def create_app(config: "Config | None" = None) -> "Flask":
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from backend import api, models, ui
-    from backend.administrations.board import BoardCache
+    from backend import api, ui
     from backend.config import VERSION, Config
     from backend.db import Database
     from backend.db.provision import application_url
-    from backend.http import health, lifecycle, problems
+    from backend.domain import models
+    from backend.domain.administrations.board import BoardCache
     from backend.observability import BUILD, CONNECTIONS_MAX, configure_logging
+    from backend.web import health, lifecycle, problems
 
     config = config or Config.from_env()
     configure_logging(config.log_level, config.log_file)

@@ -2,7 +2,7 @@
 
 Log lines are JSON on standard output and carry the request's id, organization and user. They never carry a patient's
 name, a token, a password or a driver's message. Metrics are Prometheus', summed over all workers when
-PROMETHEUS_MULTIPROC_DIR is set (http/metrics.py).
+PROMETHEUS_MULTIPROC_DIR is set (web/metrics.py).
 """
 
 import logging

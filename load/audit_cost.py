@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from backend.audit.sealing import seal_hospital
 from backend.db import Database
 from backend.db.provision import connect
+from backend.domain.audit.sealing import seal_hospital
 from load.bench.figures import Setting, results_of
 from load.bench.invariants import broken_invariants
 from load.bench.machine import describe_machine

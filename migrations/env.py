@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, pool
 from backend.config import Config
 from backend.db.engine import normalised_url
 from backend.db.provision import application_role
-from backend.models import Base
+from backend.domain.models import Base
 
 UPGRADE_LOCK = 0x56616C4D  # "ValM"
 LOCK_SECONDS_MAX = 3_600

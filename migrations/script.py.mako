@@ -10,7 +10,7 @@ Rules of a migration (README, "How to change things"):
 - NOT NULL or CHECK on a live table: NOT VALID, VALIDATE, then SET NOT NULL, as steps
 - data in bounded batches that can run again; never import models
 - a new tenant table: ddl.protect, and ddl.audit or ddl.append_only
-- a new append-only table, or a column of one: ddl.number_rows, and a form in backend/audit/rendering.py
+- a new append-only table, or a column of one: ddl.number_rows, and a form in backend/domain/audit/rendering.py
 - downgrade() is written and run by the tests (up, down, up)
 - once it is released its SQL stays: add its hash to tests/migrations/frozen.txt (test_frozen.py says how)
 """

@@ -29,7 +29,7 @@ from backend.config import Config
 from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
-from backend.embedded import Server
+from backend.operations.embedded import Server
 from tests.cli.running import Loaded
 from tests.hospital import Hospital, open_hospital
 from tests.signalling import signals_of_a_terminal
@@ -46,14 +46,14 @@ LONG = (
     "tests/migrations/test_live",
     "tests/migrations/test_mig",
     "tests/ui/",
-    "tests/embedded/",
+    "tests/operations/embedded/",
     "tests/api/test_bad_input",
     "tests/hostile/",
     "tests/contract/",
-    "tests/backups/",
+    "tests/operations/backups/",
     "tests/db/",
     "tests/migrations/",
-    "tests/http/",
+    "tests/web/",
     "tests/api/",
 )
 DROP_SECONDS = 15.0

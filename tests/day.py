@@ -8,25 +8,24 @@ from uuid import UUID
 import pytest
 
 from backend.actor import Actor, Role
-from backend.administrations import doses, errors_in_entry, remainders, skipping
-from backend.administrations.models import Outcome, RemainderKind
-from backend.alerts import alerts
-from backend.care_team import assigning
-from backend.care_team.assigning import Outgoing, team_lane
-from backend.care_team.models import CareRole
-from backend.counts import counts
-from backend.counts.counts import Counted
-from backend.counts.variances import resolve_variance
 from backend.db import Session
-from backend.discrepancies.discrepancies import find_discrepancy, lock_unresolved
-from backend.discrepancies.models import DiscrepancyKind, Resolution
+from backend.domain.administrations import entries, errors_in_entry, remainders, skipping
+from backend.domain.administrations.models import Outcome, RemainderKind
+from backend.domain.alerts import evaluating
+from backend.domain.care_team import assigning
+from backend.domain.care_team.assigning import Outgoing, team_lane
+from backend.domain.care_team.models import CareRole
+from backend.domain.custody import counting, transfers
+from backend.domain.custody.counting import Counted
+from backend.domain.custody.discrepancies import find_discrepancy, lock_unresolved
+from backend.domain.custody.models import DiscrepancyKind, Resolution
+from backend.domain.custody.shortfalls import resolve_shortfall, shelf_to_credit
+from backend.domain.custody.transfers import Arrived, Wanted
+from backend.domain.custody.variances import resolve_variance
+from backend.domain.stock import adjustments, levels, lots
+from backend.domain.stock.ledger import Shelf
+from backend.domain.stock.models import LotStatus, MovementReason
 from backend.errors import DomainError
-from backend.stock import adjustments, levels, lots
-from backend.stock.ledger import Shelf
-from backend.stock.models import LotStatus, MovementReason
-from backend.transfers import transfers
-from backend.transfers.shortfalls import resolve_shortfall, shelf_to_credit
-from backend.transfers.transfers import Arrived, Wanted
 from tests.hospital import Hospital, now, witness_of
 
 T = TypeVar("T")
@@ -180,7 +179,7 @@ def skip(
 def shelf_of_dose(hospital: Hospital, administration_id: UUID) -> Shelf:
     """Where a dose came from."""
     wanted = {"organization_id": hospital.organization_id, "administration_id": administration_id}
-    return look(hospital, lambda session: doses.shelf_of(session, **wanted))
+    return look(hospital, lambda session: entries.shelf_of(session, **wanted))
 
 
 def mark_in_error(hospital: Hospital, administration_id: UUID, *, witness_id: UUID | None = None) -> None:
@@ -354,7 +353,7 @@ def open_count(hospital: Hospital, ward_id: UUID | None = None, **choice: Any) -
     return act(
         hospital,
         [],
-        lambda session: counts.open_count(
+        lambda session: counting.open_count(
             session, actor=pharmacist, ward_id=ward_id or hospital.ward_id, now=now(), **wanted
         ),
         pharmacist,
@@ -365,11 +364,11 @@ def record_count(hospital: Hospital, count_id: UUID, *lines: Counted) -> None:
     """The pharmacist records what was counted."""
     pharmacist, lot_ids = hospital.staff["pharmacist"], [line.lot_id for line in lines]
     wanted = {"organization_id": hospital.organization_id, "count_id": count_id, "lot_ids": lot_ids}
-    shelves = look(hospital, lambda session: counts.shelves_of(session, **wanted))
+    shelves = look(hospital, lambda session: counting.shelves_of(session, **wanted))
     act(
         hospital,
         shelves,
-        lambda session: counts.record(session, actor=pharmacist, count_id=count_id, lines=lines, now=now()),
+        lambda session: counting.record(session, actor=pharmacist, count_id=count_id, lines=lines, now=now()),
         pharmacist,
     )
 
@@ -380,7 +379,7 @@ def complete_count(hospital: Hospital, count_id: UUID) -> None:
     act(
         hospital,
         [],
-        lambda session: counts.complete(session, actor=pharmacist, count_id=count_id, now=now()),
+        lambda session: counting.complete(session, actor=pharmacist, count_id=count_id, now=now()),
         pharmacist,
     )
 
@@ -391,7 +390,7 @@ def cancel_count(hospital: Hospital, count_id: UUID) -> None:
     act(
         hospital,
         [],
-        lambda session: counts.cancel(session, actor=pharmacist, count_id=count_id, now=now()),
+        lambda session: counting.cancel(session, actor=pharmacist, count_id=count_id, now=now()),
         pharmacist,
     )
 
@@ -436,7 +435,7 @@ def resolve(
 
 def refresh_alerts(hospital: Hospital) -> None:
     """Opens and clears alerts."""
-    hospital.run(lambda session: alerts.refresh(session, organization_id=hospital.organization_id, now=now()))
+    hospital.run(lambda session: evaluating.refresh(session, organization_id=hospital.organization_id, now=now()))
 
 
 def assign(hospital: Hospital, patient_id: UUID, provider_id: UUID | None, role: CareRole) -> UUID:

@@ -15,20 +15,21 @@ from werkzeug.test import TestResponse
 from backend.actor import Actor, Role
 from backend.db import Database, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey
-from backend.formulary.drugs import add_drug
-from backend.identity import tokens
-from backend.identity.first_passwords import expiry
-from backend.identity.models import User
-from backend.identity.passwords import hash_password
-from backend.identity.users import set_wards
-from backend.identity.witnesses import Witness
-from backend.orders import fulfilment, ordering
-from backend.orders.models import Priority
-from backend.organizations import organizations
-from backend.organizations.models import WardKind
-from backend.patients.patients import add_patient
-from backend.stock import receipts
-from backend.stock.ledger import Shelf
+from backend.domain.administrations import fulfilment
+from backend.domain.formulary.drugs import add_drug
+from backend.domain.identity import tokens
+from backend.domain.identity.first_passwords import expiry
+from backend.domain.identity.models import User
+from backend.domain.identity.passwords import hash_password
+from backend.domain.identity.users import set_wards
+from backend.domain.identity.witnesses import Witness
+from backend.domain.orders import ordering
+from backend.domain.orders.models import Priority
+from backend.domain.organizations import hospitals
+from backend.domain.organizations.models import WardKind
+from backend.domain.patients.admitting import add_patient
+from backend.domain.stock import receipts
+from backend.domain.stock.ledger import Shelf
 
 ZONE = ZoneInfo("Europe/Berlin")
 PASSWORD = "correct horse battery"
@@ -75,7 +76,7 @@ class Hospital:
     def add_ward(self, name: str = "") -> UUID:
         """Another ward."""
         return self.run(
-            lambda session: organizations.add_ward(
+            lambda session: hospitals.add_ward(
                 session, organization_id=self.organization_id, name=name or uuid.uuid4().hex, kind=WardKind.WARD
             )
         )
@@ -249,12 +250,12 @@ def open_hospital(database: Database, **policies: Any) -> Hospital:
     operator = Actor.operator(organization_id)
 
     def work(session: Session) -> tuple[UUID, UUID]:
-        organizations.open_organization(
+        hospitals.open_organization(
             session, organization_id=organization_id, slug=slug, name="Test", time_zone=ZONE.key
         )
         if policies:
-            organizations.change_organization(session, organization_id=organization_id, **policies)
-        ward_id = organizations.add_ward(session, organization_id=organization_id, name="1 North", kind=WardKind.WARD)
+            hospitals.change_organization(session, organization_id=organization_id, **policies)
+        ward_id = hospitals.add_ward(session, organization_id=organization_id, name="1 North", kind=WardKind.WARD)
         patient_id = add_patient(
             session,
             organization_id=organization_id,

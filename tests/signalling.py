@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend.embedded.ending import SIGNALS
+from backend.operations.embedded.ending import SIGNALS
 
 
 @contextmanager

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from sqlalchemy.engine.url import URL
 
-from backend.backups.backup import back_up
-from backend.backups.restore import restore
 from backend.config import Config
 from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, check_role, connect
-from backend.models import Base
+from backend.domain.models import Base
+from backend.operations.backups.backup import back_up
+from backend.operations.backups.restore import restore
 from tests.hospital import open_hospital
 
 TOP = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.embedded.ending import SIGNALS
+from backend.operations.embedded.ending import SIGNALS
 from tests.signalling import signals_of_a_terminal
 
 OBEYED = "import signal, sys; print(signal.getsignal(int(sys.argv[1])) is not signal.SIG_IGN)"

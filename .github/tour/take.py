@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from playwright.sync_api import sync_playwright
 
-from backend.identity.codes import code_of, step_at
+from backend.domain.identity.sign_in.totp import code_of, step_at
 
 PASSWORD = "ward-demo-2026"  # of the demo's sign-ins, which it prints
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

@@ -32,8 +32,8 @@ from backend.api import (
     users,
     wards,
 )
-from backend.http import openapi
-from backend.http.endpoint import Resource
+from backend.web import openapi
+from backend.web.endpoint import Resource
 
 RESOURCES: tuple[Resource, ...] = (
     tokens.resource,

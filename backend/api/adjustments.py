@@ -8,14 +8,12 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.api.stock import MovementOut
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
-from backend.counts.blind import shown
 from backend.db import Database, Session
-from backend.formulary.drugs import DrugNotFound
-from backend.http.endpoint import Call, Resource, read, shelf_of_body
-from backend.http.fields import Body, Change, Choice, Id, Line, Whole
-from backend.organizations.organizations import WardNotFound
-from backend.stock import adjustments, queries
-from backend.stock.adjustments import (
+from backend.domain.custody.blind import shown
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.stock import adjustments, queries
+from backend.domain.stock.adjustments import (
     AdjustmentReason,
     LotNotFound,
     LotRecalled,
@@ -23,9 +21,11 @@ from backend.stock.adjustments import (
     MovementNotCorrectable,
     MovementNotFound,
 )
-from backend.stock.ledger import Shelf, StockWouldBeNegative
-from backend.stock.models import MovementReason
-from backend.stock.picking import InsufficientStock
+from backend.domain.stock.ledger import Shelf, StockWouldBeNegative
+from backend.domain.stock.models import MovementReason
+from backend.domain.stock.picking import InsufficientStock
+from backend.web.endpoint import Call, Resource, read, shelf_of_body
+from backend.web.fields import Body, Change, Choice, Id, Line, Whole
 
 resource = Resource("adjustments")
 PHARMACIST = frozenset({Role.PHARMACIST})

@@ -6,22 +6,22 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.administrations import doses, errors_in_entry, queries, remainders
-from backend.administrations.errors import (
+from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
+from backend.db import Database, Session
+from backend.domain.administrations import entries, errors_in_entry, queries, remainders
+from backend.domain.administrations.errors import (
     AdministrationNotFound,
     AlreadyEnteredInError,
     DoseHasRemainder,
     DoseNotGiven,
     RemainderTooLarge,
 )
-from backend.administrations.models import Outcome, RemainderKind
-from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
-from backend.db import Database, Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, Route, read
-from backend.http.fields import Body, Count, Id, Line, Moment, PageQuery, Whole
-from backend.identity.membership import NotOnThisWard
-from backend.stock.ledger import Shelf
+from backend.domain.administrations.models import Outcome, RemainderKind
+from backend.domain.identity.membership import NotOnThisWard
+from backend.domain.stock.ledger import Shelf
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, Route, read
+from backend.web.fields import Body, Count, Id, Line, Moment, PageQuery, Whole
 
 resource = Resource("administrations")
 NURSE = frozenset({Role.NURSE})
@@ -118,7 +118,7 @@ def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
         read(
             database,
             call,
-            lambda session: doses.shelf_of(
+            lambda session: entries.shelf_of(
                 session, organization_id=organization_id, administration_id=administration_id
             ),
         )

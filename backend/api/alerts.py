@@ -5,13 +5,13 @@ from typing import Any
 
 from marshmallow import fields
 
-from backend.alerts import alerts
-from backend.alerts.alerts import AlertNotFound
-from backend.alerts.models import AlertKind
 from backend.db import Database, Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Id, PageQuery
+from backend.domain.alerts import evaluating
+from backend.domain.alerts.evaluating import AlertNotFound
+from backend.domain.alerts.models import AlertKind
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Id, PageQuery
 
 resource = Resource("alerts")
 
@@ -58,7 +58,7 @@ def _bring_up_to_date(database: Database, call: Call) -> None:
     """Opens and clears alerts before the first page is read."""
     if call.page.after is None:
         database.transact(
-            lambda session: alerts.refresh(session, organization_id=call.organization_id, now=session.now),
+            lambda session: evaluating.refresh(session, organization_id=call.organization_id, now=session.now),
             actor=call.actor,
             repeatable=True,
         )
@@ -74,7 +74,7 @@ def _bring_up_to_date(database: Database, call: Call) -> None:
 )
 def list_alerts(session: Session, call: Call) -> Any:
     """What asks for your attention: by your role, and a nurse's by her wards."""
-    return alerts.list_alerts(
+    return evaluating.list_alerts(
         session,
         actor=call.actor,
         ward_id=call.query.get("ward_id"),
@@ -89,5 +89,5 @@ def list_alerts(session: Session, call: Call) -> Any:
 )
 def acknowledge(session: Session, call: Call) -> Any:
     """You have seen it. It stays until its condition ends."""
-    alerts.acknowledge(session, actor=call.actor, now=session.now, **call.path)
-    return alerts.get_alert(session, actor=call.actor, **call.path)
+    evaluating.acknowledge(session, actor=call.actor, now=session.now, **call.path)
+    return evaluating.get_alert(session, actor=call.actor, **call.path)

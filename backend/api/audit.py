@@ -6,10 +6,10 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Id, Line, Moment, PageQuery
-from backend.reports import trail
+from backend.domain.reports import trail
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Id, Line, Moment, PageQuery
 
 resource = Resource("audit")
 FILTERS = ("table_name", "row_id", "actor_id", "since", "until")

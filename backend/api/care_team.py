@@ -5,17 +5,17 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.care_team import assigning, errors, queries
-from backend.care_team.assigning import Outgoing, team_lane
-from backend.care_team.models import CareRole
 from backend.db import Session
+from backend.domain.care_team import assigning, errors, queries
+from backend.domain.care_team.assigning import Outgoing, team_lane
+from backend.domain.care_team.models import CareRole
+from backend.domain.identity.queries import UserNotFound
+from backend.domain.patients.admitting import PatientNotFound
 from backend.errors import DomainError
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Id, PageQuery
-from backend.identity.queries import UserNotFound
 from backend.observability import CARE_TEAM_VIOLATIONS, log
-from backend.patients.patients import PatientNotFound
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Id, PageQuery
 
 resource = Resource("care_team")
 CHANGING = frozenset({Role.DOCTOR, Role.ADMIN})

@@ -9,13 +9,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from backend.actor import Role
 from backend.api.claims_csv import ImportIn, read_claims
-from backend.claims import imports
-from backend.claims.imports import ClaimFile
 from backend.db import Session
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Whole, WholeNumber
-from backend.http.parsing import parse_query
-from backend.http.tables import CSV
+from backend.domain.claims import imports
+from backend.domain.claims.imports import ClaimFile
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Whole, WholeNumber
+from backend.web.parsing import parse_query
+from backend.web.tables import CSV
 
 resource = Resource("claims")
 

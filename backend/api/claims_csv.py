@@ -10,11 +10,11 @@ from typing import IO, Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from backend.claims.imports import COLUMNS, ClaimFile
-from backend.claims.models import ClaimOutcome
+from backend.domain.claims.imports import COLUMNS, ClaimFile
+from backend.domain.claims.models import ClaimOutcome
 from backend.errors import ValidationFailed
-from backend.http.fields import Body, Choice, Day, Line
-from backend.http.parsing import load
+from backend.web.fields import Body, Choice, Day, Line
+from backend.web.parsing import load
 
 LINE_BYTES_MAX = 10_000
 REPORT_EVERY = 1 << 16  # bytes

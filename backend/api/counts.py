@@ -6,23 +6,23 @@ from uuid import UUID
 
 from marshmallow import fields
 
-from backend.counts import counts, queries
-from backend.counts.blind import COUNTERS
-from backend.counts.counts import Counted
-from backend.counts.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
-from backend.counts.models import CountStatus
-from backend.counts.queries import LineState
 from backend.db import Database, Session
 from backend.db.paging import Page
-from backend.formulary.scanning import ScanUnreadable, parse_scan
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Choice, Count, Flag, Id, Moment, PageQuery, ScannedCode, Several
-from backend.identity.membership import NotOnThisWard
-from backend.organizations.organizations import WardNotFound
-from backend.stock.adjustments import LotNotFound
-from backend.stock.ledger import UNITS_ON_SHELF_MAX, Shelf
-from backend.stock.scans import ScanContradictsLot, ensure_scan_of_lot
+from backend.domain.custody import count_queries, counting
+from backend.domain.custody.blind import COUNTERS
+from backend.domain.custody.count_queries import LineState
+from backend.domain.custody.counting import Counted
+from backend.domain.custody.errors import CountEnded, CountIncomplete, CountNotFound, CountOpen
+from backend.domain.custody.models import CountStatus
+from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
+from backend.domain.identity.membership import NotOnThisWard
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.stock.adjustments import LotNotFound
+from backend.domain.stock.ledger import UNITS_ON_SHELF_MAX, Shelf
+from backend.domain.stock.scans import ScanContradictsLot, ensure_scan_of_lot
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, read
+from backend.web.fields import Body, Choice, Count, Flag, Id, Moment, PageQuery, ScannedCode, Several
 
 resource = Resource("counts")
 DRUGS_MAX, LINES_MAX = 200, 200
@@ -117,7 +117,7 @@ class CountOut(CountSummaryOut):
 def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
     lot_ids = [line["lot_id"] for line in call.body["lines"]]
     wanted = {"organization_id": call.organization_id, **call.path, "lot_ids": lot_ids}
-    return read(database, call, lambda session: counts.shelves_of(session, **wanted))
+    return read(database, call, lambda session: counting.shelves_of(session, **wanted))
 
 
 def _answer(session: Session, call: Call) -> Any:
@@ -125,7 +125,7 @@ def _answer(session: Session, call: Call) -> Any:
 
 
 def _told(session: Session, call: Call, count_id: UUID) -> dict[str, Any]:
-    count = queries.get_count(session, organization_id=call.organization_id, count_id=count_id, hides=call.hides)
+    count = count_queries.get_count(session, organization_id=call.organization_id, count_id=count_id, hides=call.hides)
     lines: Page = count["lines"]
     return {**count, "lines": lines.items, "next_cursor": cursors.encode(lines.next_key)}
 
@@ -134,7 +134,7 @@ def _told(session: Session, call: Call, count_id: UUID) -> dict[str, Any]:
 def list_counts(session: Session, call: Call) -> Any:
     """Count sessions without their lines."""
     filters = {name: call.query.get(name) for name in ("ward_id", "status")}
-    return queries.list_counts(session, organization_id=call.organization_id, page=call.page, **filters)
+    return count_queries.list_counts(session, organization_id=call.organization_id, page=call.page, **filters)
 
 
 @resource.post(
@@ -148,7 +148,7 @@ def list_counts(session: Session, call: Call) -> Any:
 )
 def open_count(session: Session, call: Call) -> Any:
     """Lists the ward's lots for counting; a ward has one open session."""
-    count_id = counts.open_count(
+    count_id = counting.open_count(
         session,
         actor=call.actor,
         ward_id=call.body["ward_id"],
@@ -178,7 +178,7 @@ def list_lines(session: Session, call: Call) -> Any:
     """All lines of a session, or those in a state."""
     where = {"organization_id": call.organization_id, **call.path}
     state, hides = call.query.get("state"), call.hides
-    return queries.list_lines(session, state=state, hides=hides, page=call.page, **where)
+    return count_queries.list_lines(session, state=state, hides=hides, page=call.page, **where)
 
 
 @resource.post(
@@ -197,7 +197,7 @@ def record(session: Session, call: Call) -> Any:
             scan = parse_scan(line["scan"])
             ensure_scan_of_lot(session, organization_id=call.organization_id, scan=scan, lot_id=line["lot_id"])
     lines = [Counted(line["lot_id"], line["counted_units"], line.get("counted_at")) for line in call.body["lines"]]
-    counts.record(session, actor=call.actor, lines=lines, now=session.now, **call.path)
+    counting.record(session, actor=call.actor, lines=lines, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -210,7 +210,7 @@ def record(session: Session, call: Call) -> Any:
 )
 def complete(session: Session, call: Call) -> Any:
     """Ends the session; what differs becomes a discrepancy, and no unit moves before that is resolved."""
-    counts.complete(session, actor=call.actor, now=session.now, **call.path)
+    counting.complete(session, actor=call.actor, now=session.now, **call.path)
     return _answer(session, call)
 
 
@@ -223,5 +223,5 @@ def complete(session: Session, call: Call) -> Any:
 )
 def cancel(session: Session, call: Call) -> Any:
     """Ends the session without a result."""
-    counts.cancel(session, actor=call.actor, now=session.now, **call.path)
+    counting.cancel(session, actor=call.actor, now=session.now, **call.path)
     return _answer(session, call)

@@ -10,10 +10,10 @@ from flask import Request
 from marshmallow import Schema
 from werkzeug.exceptions import UnsupportedMediaType
 
+from backend.domain.stock.receipts import LINES_MAX
 from backend.errors import DomainError, ValidationFailed
-from backend.http.parsing import load
-from backend.http.tables import CSV
-from backend.stock.receipts import LINES_MAX
+from backend.web.parsing import load
+from backend.web.tables import CSV
 
 COLUMNS = frozenset({"drug_id", "lot_number", "expires_on", "quantity_units"})
 _WHOLE = re.compile(r"-?[0-9]{1,12}")

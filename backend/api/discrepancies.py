@@ -8,18 +8,18 @@ from sqlalchemy import Row
 
 from backend.actor import Role
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
-from backend.counts.errors import VarianceOutdated
-from backend.counts.variances import resolve_variance
 from backend.db import Database, Session
-from backend.discrepancies import discrepancies
-from backend.discrepancies.discrepancies import DiscrepancyNotFound, DiscrepancyResolved
-from backend.discrepancies.models import DiscrepancyKind, DiscrepancyStatus, Resolution
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Choice, Id, Line, PageQuery
-from backend.identity.queries import UserNotFound
-from backend.stock.ledger import Shelf, StockWouldBeNegative
-from backend.transfers.shortfalls import resolve_shortfall, shelf_to_credit
+from backend.domain.custody import discrepancies
+from backend.domain.custody.discrepancies import DiscrepancyNotFound, DiscrepancyResolved
+from backend.domain.custody.errors import VarianceOutdated
+from backend.domain.custody.models import DiscrepancyKind, DiscrepancyStatus, Resolution
+from backend.domain.custody.shortfalls import resolve_shortfall, shelf_to_credit
+from backend.domain.custody.variances import resolve_variance
+from backend.domain.identity.queries import UserNotFound
+from backend.domain.stock.ledger import Shelf, StockWouldBeNegative
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, read
+from backend.web.fields import Body, Choice, Id, Line, PageQuery
 
 resource = Resource("discrepancies")
 PHARMACIST = frozenset({Role.PHARMACIST})

@@ -8,18 +8,18 @@ from uuid import UUID
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.claims import queries
-from backend.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
-from backend.claims.models import DriftType, RunStatus
-from backend.claims.queries import RunNotFound
-from backend.claims.runs import run_drift
 from backend.db import Database, Session
 from backend.db.idempotency import find_answer
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Count, Day, Flag, PageQuery
-from backend.http.tables import CSV, defused
-from backend.stock.queries import today_of
+from backend.domain.claims import queries
+from backend.domain.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
+from backend.domain.claims.models import DriftType, RunStatus
+from backend.domain.claims.queries import RunNotFound
+from backend.domain.claims.runs import run_drift
+from backend.domain.stock.queries import today_of
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, read
+from backend.web.fields import Body, Count, Day, Flag, PageQuery
+from backend.web.tables import CSV, defused
 
 resource = Resource("drift")
 READERS = frozenset({Role.ADMIN, Role.PHARMACIST})

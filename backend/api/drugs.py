@@ -7,12 +7,12 @@ from marshmallow import fields, validate
 
 from backend.actor import Role
 from backend.db import Session
-from backend.formulary import drugs
-from backend.formulary.drugs import Custody, DrugExists, DrugNotFound
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Count, Flag, Line, PageQuery, Search
-from backend.stock import queries
+from backend.domain.formulary import drugs
+from backend.domain.formulary.drugs import Custody, DrugExists, DrugNotFound
+from backend.domain.stock import queries
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Count, Flag, Line, PageQuery, Search
 
 resource = Resource("drugs")
 PHARMACIST = frozenset({Role.PHARMACIST})

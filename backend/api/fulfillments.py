@@ -12,11 +12,11 @@ from backend.api.reporting import report_fulfilment
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.db.idempotency import Answer
-from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Count, Id, Several, Whole
-from backend.orders import rounds
-from backend.orders.rounds import FULFILLED, ORDERS_MAX, Round
-from backend.stock.ledger import Shelf
+from backend.domain.administrations import rounds
+from backend.domain.administrations.rounds import FULFILLED, ORDERS_MAX, Round
+from backend.domain.stock.ledger import Shelf
+from backend.web.endpoint import Call, Resource, read
+from backend.web.fields import Body, Count, Id, Several, Whole
 
 resource = Resource("fulfillments")
 

@@ -6,12 +6,12 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Day, Id, Moment, PageQuery
-from backend.reports import consumption
-from backend.stock import history
-from backend.stock.queries import ExpiryHorizon
+from backend.domain.reports import consumption
+from backend.domain.stock import history
+from backend.domain.stock.queries import ExpiryHorizon
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Day, Id, Moment, PageQuery
 
 resource = Resource("history")
 

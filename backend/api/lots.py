@@ -7,16 +7,16 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Database, Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, Route, read
-from backend.http.fields import Body, Choice, Day, Id, Line, Moment, Newest, PageQuery, Whole
-from backend.reports import tracing
-from backend.stock import lots
-from backend.stock.adjustments import LotNotFound
-from backend.stock.ledger import Shelf
-from backend.stock.lots import LotStatusConflict
-from backend.stock.models import LotStatus
-from backend.transfers.models import TransferStatus
+from backend.domain.custody.models import TransferStatus
+from backend.domain.reports import tracing
+from backend.domain.stock import lots
+from backend.domain.stock.adjustments import LotNotFound
+from backend.domain.stock.ledger import Shelf
+from backend.domain.stock.lots import LotStatusConflict
+from backend.domain.stock.models import LotStatus
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, Route, read
+from backend.web.fields import Body, Choice, Day, Id, Line, Moment, Newest, PageQuery, Whole
 
 resource = Resource("lots")
 PHARMACIST = frozenset({Role.PHARMACIST})

@@ -6,15 +6,15 @@ from flask import current_app
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.administrations import board
-from backend.administrations.board import BoardCache, DueState, Key
 from backend.db import Session
 from backend.db.idempotency import Answer
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Id, PageCursor, Whole
-from backend.identity.membership import NotOnThisWard
-from backend.organizations.organizations import WardNotFound
+from backend.domain.administrations import board
+from backend.domain.administrations.board import BoardCache, DueState, Key
+from backend.domain.identity.membership import NotOnThisWard
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Id, PageCursor, Whole
 
 resource = Resource("mar")
 

@@ -9,25 +9,17 @@ from marshmallow import fields
 from backend.actor import SecondFactorRequired
 from backend.api.wards import WardOut
 from backend.db import Database, Session
-from backend.http.authentication import origin_of
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Code, Password, Secret, Whole
-from backend.identity import (
-    codes,
-    first_passwords,
-    passkeys,
-    passwords,
-    queries,
-    second_factors,
-    signing_in,
-    tokens,
-)
-from backend.identity.attempts import TooManyAttempts
-from backend.identity.passkeys import PasskeyNotFound
-from backend.identity.second_factors import SecondFactorChanged
-from backend.identity.signing_in import CodeWrong, PasswordWrong
-from backend.identity.tokens import Person
-from backend.organizations import organizations
+from backend.domain.identity import first_passwords, passkeys, passwords, queries, second_factors, tokens
+from backend.domain.identity.passkeys import PasskeyNotFound
+from backend.domain.identity.second_factors import SecondFactorChanged
+from backend.domain.identity.sign_in import by_password, totp
+from backend.domain.identity.sign_in.attempts import TooManyAttempts
+from backend.domain.identity.sign_in.by_password import CodeWrong, PasswordWrong
+from backend.domain.identity.tokens import Person
+from backend.domain.organizations import hospitals
+from backend.web.authentication import origin_of
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Code, Password, Secret, Whole
 
 resource = Resource("me")
 
@@ -104,7 +96,7 @@ def read_me(session: Session, call: Call) -> Any:
     organization_id, user_id = call.organization_id, call.actor.user_id
     assert user_id is not None  # noqa: S101 - a token always belongs to a user
     user = queries.get_user(session, organization_id=organization_id, user_id=user_id)
-    hospital = organizations.get_organization(session, organization_id=organization_id)
+    hospital = hospitals.get_organization(session, organization_id=organization_id)
     wards = queries.wards_of(session, organization_id=organization_id, user_id=user_id)
     return {
         **user._asdict(),
@@ -124,8 +116,8 @@ def sign_out_everywhere(session: Session, call: Call) -> Any:
 
 
 def _choose(database: Database, call: Call) -> tuple[Person, str]:
-    person = signing_in.check_own_password(database, call.actor, call.body["password"], origin_of(database, request))
-    return person, signing_in.new_hash_of(database, person, call.body["new_password"])
+    person = by_password.check_own_password(database, call.actor, call.body["password"], origin_of(database, request))
+    return person, by_password.new_hash_of(database, person, call.body["new_password"])
 
 
 @resource.put(
@@ -155,12 +147,12 @@ def read_second_factor(session: Session, call: Call) -> Any:
 @resource.post("/me/second-factor", "A secret to enrol", answer=SecretOut(), status=201, keyed=False)
 def offer_second_factor(session: Session, call: Call) -> Any:
     """A new secret. Nothing is stored of it: it is enrolled by PUT, with the code that an app shows for it."""
-    hospital = organizations.get_organization(session, organization_id=call.organization_id)
+    hospital = hospitals.get_organization(session, organization_id=call.organization_id)
     user_id = call.actor.user_id
     assert user_id is not None  # noqa: S101 - a token always belongs to a user
     user = queries.get_user(session, organization_id=call.organization_id, user_id=user_id)
-    secret = codes.new_secret()
-    return {"secret": secret, "uri": codes.uri_of(secret, email=user.email, hospital=hospital.name)}
+    secret = totp.new_secret()
+    return {"secret": secret, "uri": totp.uri_of(secret, email=user.email, hospital=hospital.name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +166,15 @@ class _Enrolment:
 def _check_enrolment(database: Database, call: Call) -> _Enrolment | None:
     """None where this very secret is enrolled already: the request is repeated."""
     origin, body = origin_of(database, request), call.body
-    person = signing_in.person_of(database, call.actor)
+    person = by_password.person_of(database, call.actor)
     if person.totp_secret == body["secret"]:
         return None
-    replacing = signing_in.has_second_factor(database, person)
+    replacing = by_password.has_second_factor(database, person)
     if replacing:
         if "password" not in body:
             raise PasswordWrong("Send your password to change the second factor that you have.")
-        signing_in.check_own_sign_in(database, call.actor, body["password"], origin)
-    step = signing_in.check_first_code(database, person, body["secret"], body["otp"], origin)
+        by_password.check_own_sign_in(database, call.actor, body["password"], origin)
+    step = by_password.check_first_code(database, person, body["secret"], body["otp"], origin)
     return _Enrolment(step, replacing)
 
 
@@ -207,7 +199,7 @@ def enrol_second_factor(session: Session, call: Call) -> Any:
 
 
 def _check_sign_in(database: Database, call: Call) -> None:
-    signing_in.check_own_sign_in(database, call.actor, call.body["password"], origin_of(database, request))
+    by_password.check_own_sign_in(database, call.actor, call.body["password"], origin_of(database, request))
 
 
 @resource.post(

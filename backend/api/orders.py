@@ -6,23 +6,23 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.administrations import skipping
-from backend.administrations.models import NotGiven, Outcome
 from backend.api.reporting import report_fulfilment
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Session
 from backend.db.idempotency import Answer
-from backend.formulary.drugs import DrugNotFound
-from backend.formulary.scanning import ScanUnreadable, parse_scan
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, shelf_of_body
-from backend.http.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode, Whole
-from backend.identity.membership import NotOnThisWard
-from backend.orders import errors, fulfilment, ordering, queries
-from backend.orders.models import OrderStatus, Priority
-from backend.organizations.organizations import WardNotFound
-from backend.patients.patients import PatientNotFound
-from backend.stock.picking import InsufficientStock
+from backend.domain.administrations import fulfilment, skipping
+from backend.domain.administrations.models import NotGiven, Outcome
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
+from backend.domain.identity.membership import NotOnThisWard
+from backend.domain.orders import errors, ordering, queries
+from backend.domain.orders.models import OrderStatus, Priority
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.patients.admitting import PatientNotFound
+from backend.domain.stock.picking import InsufficientStock
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, shelf_of_body
+from backend.web.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode, Whole
 
 resource = Resource("orders")
 DOCTOR, PHARMACIST, NURSE = (frozenset({role}) for role in (Role.DOCTOR, Role.PHARMACIST, Role.NURSE))

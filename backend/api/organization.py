@@ -6,9 +6,9 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Count, Flag, Line, Several, Whole
-from backend.organizations import organizations
+from backend.domain.organizations import hospitals
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Count, Flag, Line, Several, Whole
 
 resource = Resource("organization")
 HOURS_MAX = 720
@@ -47,7 +47,7 @@ class OrganizationIn(Body):
 @resource.get("/organization", "The hospital and its policies", answer=OrganizationOut())
 def read_organization(session: Session, call: Call) -> Any:
     """The caller's own hospital."""
-    return organizations.get_organization(session, organization_id=call.organization_id)
+    return hospitals.get_organization(session, organization_id=call.organization_id)
 
 
 @resource.patch(
@@ -63,5 +63,5 @@ def change_organization(session: Session, call: Call) -> Any:
     discrepancy and a transfer may take, which roles sign in with a second factor (from their next sign-in on); name
     and time zone."""
     if call.body:
-        organizations.change_organization(session, organization_id=call.organization_id, **call.body)
-    return organizations.get_organization(session, organization_id=call.organization_id)
+        hospitals.change_organization(session, organization_id=call.organization_id, **call.body)
+    return hospitals.get_organization(session, organization_id=call.organization_id)

@@ -6,19 +6,19 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.formulary.drugs import DrugNotFound
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Id, Line, PageQuery
-from backend.orders import overrides
-from backend.orders.models import OverrideStatus, OverrideVerdict
-from backend.orders.overrides import (
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.orders import overrides
+from backend.domain.orders.models import OverrideStatus, OverrideVerdict
+from backend.domain.orders.overrides import (
     OverrideAlreadyReviewed,
     OverrideDrugListed,
     OverrideDrugNotFound,
     OverrideNotFound,
 )
-from backend.organizations.organizations import WardNotFound
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Id, Line, PageQuery
 
 resource = Resource("overrides")
 PHARMACIST = frozenset({Role.PHARMACIST})

@@ -11,12 +11,12 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Day, Id, Line, PageBody, PageQuery, Search, Several, Whole
-from backend.organizations.organizations import WardNotFound
-from backend.patients import patients
-from backend.patients.patients import MrnTaken, PatientNotFound
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.patients import admitting
+from backend.domain.patients.admitting import MrnTaken, PatientNotFound
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Day, Id, Line, PageBody, PageQuery, Search, Several, Whole
 
 resource = Resource("patients")
 
@@ -84,7 +84,7 @@ def search_patients(session: Session, call: Call) -> Any:
 
 def _found(session: Session, call: Call, asked: dict[str, Any]) -> Any:
     wanted = {name: asked.get(name) for name in ("ward_id", "q")}
-    return patients.list_patients(session, organization_id=call.organization_id, page=call.page, **wanted)
+    return admitting.list_patients(session, organization_id=call.organization_id, page=call.page, **wanted)
 
 
 @resource.post(
@@ -98,11 +98,11 @@ def _found(session: Session, call: Call, asked: dict[str, Any]) -> Any:
 )
 def add_patient(session: Session, call: Call) -> Any:
     """A new patient."""
-    patient_id = patients.add_patient(session, organization_id=call.organization_id, **call.body)
-    return patients.get_patient(session, organization_id=call.organization_id, patient_id=patient_id)
+    patient_id = admitting.add_patient(session, organization_id=call.organization_id, **call.body)
+    return admitting.get_patient(session, organization_id=call.organization_id, patient_id=patient_id)
 
 
 @resource.get("/patients/<uuid:patient_id>", "One patient", answer=PatientOut(), raises=(PatientNotFound,))
 def read_patient(session: Session, call: Call) -> Any:
     """One patient."""
-    return patients.get_patient(session, organization_id=call.organization_id, **call.path)
+    return admitting.get_patient(session, organization_id=call.organization_id, **call.path)

@@ -9,20 +9,20 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.api.delivery_csv import in_file, read_delivery
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
-from backend.counts.blind import shown
 from backend.db import Database, Session
+from backend.domain.custody.blind import shown
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
+from backend.domain.identity.witnesses import WitnessRequired
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.stock import receipts
+from backend.domain.stock.ledger import Shelf
+from backend.domain.stock.receipts import LINES_MAX, Delivered, LotNotAvailable
+from backend.domain.stock.scans import ScanContradictsLot, ensure_scan_agrees
 from backend.errors import DomainError
-from backend.formulary.drugs import DrugNotFound
-from backend.formulary.scanning import ScanUnreadable, parse_scan
-from backend.http.endpoint import Call, Resource, shelf_of_body
-from backend.http.fields import Body, Count, Day, Id, Line, ScannedCode, Several, Whole
-from backend.http.tables import CSV
-from backend.identity.witnesses import WitnessRequired
-from backend.organizations.organizations import WardNotFound
-from backend.stock import receipts
-from backend.stock.ledger import Shelf
-from backend.stock.receipts import LINES_MAX, Delivered, LotNotAvailable
-from backend.stock.scans import ScanContradictsLot, ensure_scan_agrees
+from backend.web.endpoint import Call, Resource, shelf_of_body
+from backend.web.fields import Body, Count, Day, Id, Line, ScannedCode, Several, Whole
+from backend.web.tables import CSV
 
 resource = Resource("receipts")
 PHARMACIST = frozenset({Role.PHARMACIST})

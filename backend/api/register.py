@@ -6,11 +6,11 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.formulary.drugs import DrugNotFound
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Id, Moment, PageQuery
-from backend.reports import register
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.reports import register
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Id, Moment, PageQuery
 
 resource = Resource("register")
 

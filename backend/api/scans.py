@@ -6,12 +6,12 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.formulary.scanning import ScanUnreadable, parse_scan
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, ScannedCode
-from backend.stock import scans
-from backend.stock.models import LotStatus
-from backend.stock.scans import ScanContradictsLot, ScannedDrugAmbiguous, ScannedDrugUnknown
+from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
+from backend.domain.stock import scans
+from backend.domain.stock.models import LotStatus
+from backend.domain.stock.scans import ScanContradictsLot, ScannedDrugAmbiguous, ScannedDrugUnknown
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, ScannedCode
 
 resource = Resource("scans")
 

@@ -6,11 +6,11 @@ from uuid import UUID
 from marshmallow import fields
 
 from backend.db import Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, PageQuery
-from backend.identity import sign_ins
-from backend.identity.sign_ins import SignInNotFound
+from backend.domain.identity import sign_ins
+from backend.domain.identity.sign_ins import SignInNotFound
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, PageQuery
 
 resource = Resource("sign_ins")
 UNLESS_SAID = 100  # sign-ins, where no `limit` is given: what the first release answered

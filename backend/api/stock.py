@@ -5,16 +5,16 @@ from typing import Any
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.counts.blind import ShelfCountedBlind, ensure_not_hidden
 from backend.db import Session
-from backend.formulary.drugs import DrugNotFound
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, shelf_of_body
-from backend.http.fields import Body, Choice, Count, Id, Moment, PageQuery, Search, Whole
-from backend.organizations.organizations import WardNotFound
-from backend.stock import levels, queries
-from backend.stock.models import LotStatus, MovementReason
-from backend.stock.queries import ExpiryHorizon, StockState
+from backend.domain.custody.blind import ShelfCountedBlind, ensure_not_hidden
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.stock import levels, queries
+from backend.domain.stock.models import LotStatus, MovementReason
+from backend.domain.stock.queries import ExpiryHorizon, StockState
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, shelf_of_body
+from backend.web.fields import Body, Choice, Count, Id, Moment, PageQuery, Search, Whole
 
 resource = Resource("stock")
 

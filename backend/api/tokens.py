@@ -7,14 +7,15 @@ from marshmallow import fields
 
 from backend.actor import Actor, SecondFactorRequired
 from backend.db import Database, Session
+from backend.domain.identity import passwords, tokens
+from backend.domain.identity.first_passwords import FirstPasswordExpired, PasswordChangeRequired
+from backend.domain.identity.sign_in import by_password
+from backend.domain.identity.sign_in.attempts import TooManyAttempts
+from backend.domain.identity.tokens import Credentials, IssuedToken, Person
 from backend.errors import NotAuthenticated
-from backend.http.authentication import bearer_of, origin_of
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Line, Password
-from backend.identity import passwords, signing_in, tokens
-from backend.identity.attempts import TooManyAttempts
-from backend.identity.first_passwords import FirstPasswordExpired, PasswordChangeRequired
-from backend.identity.tokens import Credentials, IssuedToken, Person
+from backend.web.authentication import bearer_of, origin_of
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Line, Password
 
 resource = Resource("tokens")
 
@@ -52,13 +53,13 @@ class TokenOut(Body):
 
 def _check(database: Database, body: dict[str, Any]) -> tuple[Actor, Person]:
     typed = Credentials(body["organization"], body["email"], body["password"])
-    person = signing_in.check_password(database, typed, origin_of(database, request))
+    person = by_password.check_password(database, typed, origin_of(database, request))
     return person.actor(g.audit_request_id, second_factor=False), person
 
 
 def _sign_in(database: Database, call: Call) -> IssuedToken:
     otp, new_password = call.body.get("otp"), call.body.get("new_password")
-    return signing_in.finish(
+    return by_password.finish(
         database, call.prepared, otp, origin_of(database, request), new_password=new_password
     ).issued
 

@@ -8,23 +8,23 @@ from marshmallow import fields
 from backend.actor import Role
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
-from backend.formulary.drugs import DrugNotFound
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource, read
-from backend.http.fields import Body, Choice, Count, Flag, Id, PageCursor, PageQuery, Several, Whole
-from backend.identity.membership import NotOnThisWard
-from backend.organizations.organizations import WardNotFound
-from backend.stock.ledger import Shelf
-from backend.stock.picking import InsufficientStock
-from backend.transfers import queries, replenishment, transfers
-from backend.transfers.errors import (
+from backend.domain.custody import replenishment, transfer_queries, transfers
+from backend.domain.custody.errors import (
     NothingToReplenish,
     ReceiverIsDispatcher,
     TransferNotFound,
     TransferStatusConflict,
 )
-from backend.transfers.models import TransferStatus
-from backend.transfers.transfers import LINES_MAX, LOTS_MAX, Arrived, Wanted
+from backend.domain.custody.models import TransferStatus
+from backend.domain.custody.transfers import LINES_MAX, LOTS_MAX, Arrived, Wanted
+from backend.domain.formulary.drugs import DrugNotFound
+from backend.domain.identity.membership import NotOnThisWard
+from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.stock.ledger import Shelf
+from backend.domain.stock.picking import InsufficientStock
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource, read
+from backend.web.fields import Body, Choice, Count, Flag, Id, PageCursor, PageQuery, Several, Whole
 
 resource = Resource("transfers")
 PHARMACIST = frozenset({Role.PHARMACIST})
@@ -189,7 +189,9 @@ def _shelves(end: int) -> Callable[[Database, Call], Sequence[Shelf]]:
 
 
 def _answer(session: Session, call: Call) -> Any:
-    return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=call.path["transfer_id"])
+    return transfer_queries.get_transfer(
+        session, organization_id=call.organization_id, transfer_id=call.path["transfer_id"]
+    )
 
 
 @resource.get(
@@ -197,7 +199,7 @@ def _answer(session: Session, call: Call) -> Any:
 )
 def list_transfers(session: Session, call: Call) -> Any:
     """Transfers with their lines and lots."""
-    return queries.list_transfers(session, organization_id=call.organization_id, page=call.page, **call.query)
+    return transfer_queries.list_transfers(session, organization_id=call.organization_id, page=call.page, **call.query)
 
 
 @resource.post(
@@ -213,7 +215,7 @@ def request_transfer(session: Session, call: Call) -> Any:
     """Asks for stock of another ward; no unit moves yet. A nurse asks for her own wards."""
     wanted = {**call.body, "lines": [Wanted(**line) for line in call.body["lines"]]}
     transfer_id = transfers.request_transfer(session, actor=call.actor, now=session.now, **wanted)
-    return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
+    return transfer_queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
 
 
 @resource.get("/transfers/<uuid:transfer_id>", "One transfer", answer=TransferOut(), raises=(TransferNotFound,))
@@ -325,4 +327,4 @@ def propose(session: Session, call: Call) -> Any:
 def replenish(session: Session, call: Call) -> Any:
     """Turns the proposal into a transfer; a second request finds the first on its way."""
     transfer_id = replenishment.replenish(session, actor=call.actor, hides=call.hides, now=session.now, **call.body)
-    return queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
+    return transfer_queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)

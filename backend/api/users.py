@@ -7,13 +7,13 @@ from marshmallow import fields, validate
 
 from backend.actor import Role
 from backend.db import Session
-from backend.http import cursors
-from backend.http.endpoint import Call, Resource
-from backend.http.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several, Whole
-from backend.identity import passwords, queries, second_factors, users
-from backend.identity.queries import UserNotFound
-from backend.identity.tokens import sign_in_lane
-from backend.identity.users import EmailTaken, LastAdmin
+from backend.domain.identity import passwords, queries, second_factors, users
+from backend.domain.identity.queries import UserNotFound
+from backend.domain.identity.tokens import sign_in_lane
+from backend.domain.identity.users import EmailTaken, LastAdmin
+from backend.web import cursors
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Flag, Id, Line, PageQuery, Password, Search, Several, Whole
 
 resource = Resource("users")
 ADMIN = frozenset({Role.ADMIN})

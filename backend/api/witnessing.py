@@ -7,14 +7,15 @@ from flask import request
 from backend.api.tokens import CredentialsIn
 from backend.db import Database
 from backend.db.idempotency import find_answer
+from backend.domain.identity import tokens
+from backend.domain.identity.first_passwords import FirstPasswordExpired
+from backend.domain.identity.sign_in import by_password
+from backend.domain.identity.sign_in.attempts import TooManyAttempts
+from backend.domain.identity.tokens import Credentials
+from backend.domain.identity.witnesses import Witness, WitnessCodeRequired, WitnessRequired
 from backend.errors import NotAuthenticated
-from backend.http.authentication import origin_of
-from backend.http.endpoint import Call, read
-from backend.identity import signing_in, tokens
-from backend.identity.attempts import TooManyAttempts
-from backend.identity.first_passwords import FirstPasswordExpired
-from backend.identity.tokens import Credentials
-from backend.identity.witnesses import Witness, WitnessCodeRequired, WitnessRequired
+from backend.web.authentication import origin_of
+from backend.web.endpoint import Call, read
 
 REFUSALS = (WitnessRequired, WitnessCodeRequired, TooManyAttempts)  # of every operation that takes a witness
 _FIRST = "Somebody else chose the password of the witness, who signs in with it and chooses their own first."
@@ -44,14 +45,14 @@ def check_witness(database: Database, call: Call) -> Witness | None:
     credentials = Credentials(organization=organization, **call.body["witness"])
     origin = origin_of(database, request)
     try:
-        person = signing_in.check_password(database, credentials, origin)
+        person = by_password.check_password(database, credentials, origin)
         if person.first_password:
             raise WitnessRequired(_FIRST)
         if credentials.otp is None:
             return Witness(person.user_id)
         if person.totp_secret is None:
             raise WitnessRequired(_NO_APP)
-        return Witness(person.user_id, signing_in.check_code(database, person, credentials.otp, origin))
+        return Witness(person.user_id, by_password.check_code(database, person, credentials.otp, origin))
     except NotAuthenticated:
         raise WitnessRequired("The witness's email, password or one-time code is wrong.") from None
     except FirstPasswordExpired:

@@ -6,7 +6,6 @@ import click
 import psycopg2.errors
 import sqlalchemy.exc
 
-from backend.backups.errors import BackupError
 from backend.cli import (
     alerts,
     archive,
@@ -27,9 +26,10 @@ from backend.cli import (
     verify,
 )
 from backend.config import VERSION, ConfigError
-from backend.embedded import EmbeddedError
 from backend.errors import DomainError
 from backend.observability import configure_logging
+from backend.operations.backups.errors import BackupError
+from backend.operations.embedded import EmbeddedError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

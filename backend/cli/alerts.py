@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from backend.actor import Actor
-from backend.alerts.alerts import list_alerts, refresh
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.db import Session
 from backend.db.paging import LIMIT_MAX, Page, PageRequest, read_all
+from backend.domain.alerts.evaluating import list_alerts, refresh
 
 
 @click.command()

@@ -7,7 +7,7 @@ import click
 
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.cli.places import ensure_folder
-from backend.retention.archive import archive as archive_old
+from backend.operations.retention.archive import archive as archive_old
 
 
 @click.command()

@@ -10,17 +10,17 @@ from uuid import UUID
 import click
 
 from backend.actor import Actor
-from backend.audit.checking import FINDINGS_MAX, Checked
-from backend.audit.export import export_seals
-from backend.audit.sealing import seal_hospital
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.cli.places import ensure_writable
 from backend.config import ConfigError
 from backend.db import Database
 from backend.db.engine import normalised_url
+from backend.domain.audit.checking import FINDINGS_MAX, Checked
+from backend.domain.audit.export import export_seals
+from backend.domain.audit.sealing import seal_hospital
+from backend.domain.organizations.hospitals import get_organization, list_organizations
 from backend.errors import Busy, DomainError
-from backend.organizations.organizations import get_organization, list_organizations
-from backend.reports.evidence import check_seals
+from backend.operations.verification.evidence import check_seals
 
 ORGANIZATION = click.option("--organization", default="", help="Slug of the only hospital; all when not given.")
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from backend.backups.backup import back_up
-from backend.backups.errors import BackupError
-from backend.backups.manifest import Manifest, manifest_of
-from backend.backups.physical import back_up_cluster
-from backend.backups.textfile import write_textfile
 from backend.cli.connection import configured, data_dir_option
 from backend.cli.places import ensure_new_name, ensure_writable
 from backend.db.engine import normalised_url
-from backend.models import Base
+from backend.domain.models import Base
+from backend.operations.backups.backup import back_up
+from backend.operations.backups.errors import BackupError
+from backend.operations.backups.manifest import Manifest, manifest_of
+from backend.operations.backups.physical import back_up_cluster
+from backend.operations.backups.textfile import write_textfile
 
 SUPERUSER = "postgres"  # of the private PostgreSQL: its owner of the tables does not see every row
 

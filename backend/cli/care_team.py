@@ -7,8 +7,8 @@ import click
 
 from backend.cli.connection import configured, data_dir_option
 from backend.db.engine import normalised_url
-from backend.reports.care_team import CARE_TEAM, INDEXES, WITHOUT_PRIMARY
-from backend.reports.verification import prove
+from backend.operations.verification.care_team import CARE_TEAM, INDEXES, WITHOUT_PRIMARY
+from backend.operations.verification.verify import prove
 
 
 @click.group("care-team")

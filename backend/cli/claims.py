@@ -9,9 +9,9 @@ import click
 
 from backend.actor import Actor
 from backend.api.claims_csv import read_claims
-from backend.claims.imports import REJECTIONS_TOLD_MAX, Imported, Rejection, import_claims, import_lane
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.db import Session
+from backend.domain.claims.imports import REJECTIONS_TOLD_MAX, Imported, Rejection, import_claims, import_lane
 
 REPORT_TIMEOUT_MS = 3_600_000  # nobody waits at a screen
 REJECTIONS_SHOWN_MAX = 20

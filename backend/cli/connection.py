@@ -13,8 +13,8 @@ from sqlalchemy.engine.url import make_url
 from backend.config import Config, ConfigError
 from backend.db import Database
 from backend.db.provision import application_url, create_database
-from backend.embedded import Server, default_data_dir
-from backend.organizations.organizations import OrganizationNotFound, find_organization
+from backend.domain.organizations.hospitals import OrganizationNotFound, find_organization
+from backend.operations.embedded import Server, default_data_dir
 
 OWNER, DATABASE = "valmed_owner", "valmed"
 

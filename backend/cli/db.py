@@ -11,8 +11,8 @@ from backend.db import migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import connect
 from backend.db.statement_log import find_loud_settings, warning_of
-from backend.models import Base
-from backend.reports.verification import verify_schema
+from backend.domain.models import Base
+from backend.operations.verification.verify import verify_schema
 
 
 @click.group()

@@ -15,10 +15,10 @@ from backend.cli.serve import ensure_serviceable, listen, run_gunicorn
 from backend.config import Config
 from backend.db import migrate
 from backend.db.provision import create_database
-from backend.demo import build_hospitals
-from backend.demo.people import DOMAIN, PASSWORD, TOTP_SECRET
-from backend.embedded import Server, default_data_dir
-from backend.embedded.ending import end_once, hold_signals
+from backend.operations.demo import build_hospitals
+from backend.operations.demo.people import DOMAIN, PASSWORD, TOTP_SECRET
+from backend.operations.embedded import Server, default_data_dir
+from backend.operations.embedded.ending import end_once, hold_signals
 
 HOST = "127.0.0.1"
 

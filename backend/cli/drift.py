@@ -15,18 +15,18 @@ from prometheus_client import start_http_server
 from sqlalchemy import Row
 
 from backend.actor import Actor
-from backend.claims import queries
-from backend.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
-from backend.claims.runs import run_drift
-from backend.claims.weekly import run_weeks
 from backend.cli.claims import REPORT_TIMEOUT_MS
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.config import Config, ConfigError
 from backend.db import Database, Session, new_id
 from backend.db.paging import read_all
+from backend.domain.claims import queries
+from backend.domain.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
+from backend.domain.claims.runs import run_drift
+from backend.domain.claims.weekly import run_weeks
+from backend.domain.stock.queries import today_of
 from backend.errors import Busy
-from backend.http.fields import YEAR_MAX, YEAR_MIN
-from backend.stock.queries import today_of
+from backend.web.fields import YEAR_MAX, YEAR_MIN
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 LOOK_SECONDS = 3_600  # between two looks at whether a new week has begun

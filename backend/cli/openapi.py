@@ -4,7 +4,7 @@ import click
 import orjson
 
 from backend.api import RESOURCES
-from backend.http.openapi import document
+from backend.web.openapi import document
 
 
 @click.command()

@@ -7,10 +7,10 @@ import click
 import orjson
 
 from backend.cli.places import ensure_writable
-from backend.embedded.ending import end_once
-from backend.proving import Plan, prove, standing
-from backend.proving.record import FORM
-from backend.proving.stand import AHEAD_SECONDS, private_postgresql, temporary_folder
+from backend.operations.embedded.ending import end_once
+from backend.operations.proving import Plan, prove, standing
+from backend.operations.proving.record import FORM
+from backend.operations.proving.stand import AHEAD_SECONDS, private_postgresql, temporary_folder
 
 CLIENTS, NODES, NODES_MAX = 32, 2, 3
 FAULTS_MAX, FAULT_SECONDS = 200, 1.5

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from backend.cli.connection import configured, data_dir_option
-from backend.seeding import seed as seed_hospital
-from backend.seeding.plan import DOSES_PER_ORDER
+from backend.operations.seeding import seed as seed_hospital
+from backend.operations.seeding.plan import DOSES_PER_ORDER
 
 ORDERS_MAX, DRUGS_MAX, WARDS_MAX, MOVEMENTS_MAX = 20_000_000, 10_000, 500, 20_000_000
 

@@ -18,7 +18,7 @@ from backend.db import migrate
 from backend.db.limits import ensure_pool_fits, read_limits
 from backend.db.provision import application_role, application_url, check_role, connect
 from backend.db.statement_log import find_loud_settings, warning_of
-from backend.demo import has_demo_sign_ins
+from backend.operations.demo import has_demo_sign_ins
 
 
 @click.command()
@@ -96,6 +96,6 @@ def run_gunicorn(config: Config, listener: socket.socket) -> None:
     }
     sys.stdout.flush()
     listener.set_inheritable(True)
-    arguments = ["--config", str(package / "gunicorn.conf.py"), "--bind", f"fd://{listener.fileno()}"]
+    arguments = ["--config", str(package / "operations" / "gunicorn.conf.py"), "--bind", f"fd://{listener.fileno()}"]
     command = [sys.executable, "-m", "gunicorn", *arguments, "backend:create_app()"]
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell

@@ -15,14 +15,15 @@ from backend.api.wards import WardIn
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
 from backend.cli.texts import FieldOf
 from backend.db import Database, Session, new_id
-from backend.identity import codes, second_factors, users
-from backend.identity.ending_sign_ins import end_all, end_everywhere
-from backend.identity.first_passwords import FIRST_PASSWORD_DAYS
-from backend.identity.models import User
-from backend.identity.queries import UserNotFound
-from backend.identity.tokens import sign_in_lane
-from backend.organizations import organizations
-from backend.organizations.models import WardKind
+from backend.domain.identity import second_factors, users
+from backend.domain.identity.ending_sign_ins import end_all, end_everywhere
+from backend.domain.identity.first_passwords import FIRST_PASSWORD_DAYS
+from backend.domain.identity.models import User
+from backend.domain.identity.queries import UserNotFound
+from backend.domain.identity.sign_in import totp
+from backend.domain.identity.tokens import sign_in_lane
+from backend.domain.organizations import hospitals
+from backend.domain.organizations.models import WardKind
 
 NOBODY = "nobody"  # as a role: the policy asks no role
 _FIRST = f"within {FIRST_PASSWORD_DAYS} days, and choose a password of their own then."
@@ -43,7 +44,7 @@ def create_organization(slug: str, name: str, time_zone: str, data_dir: Path | N
     with configured(data_dir, as_owner=False) as config:
         new = new_id()
         open_database(config).transact(
-            lambda session: organizations.open_organization(
+            lambda session: hospitals.open_organization(
                 session, organization_id=new, slug=slug, name=name, time_zone=time_zone
             ),
             actor=Actor.operator(new),
@@ -94,7 +95,7 @@ def set_policy(
         actor = Actor.operator(organization_id(database, slug))
 
         def work(session: Session) -> None:
-            organizations.change_organization(session, organization_id=actor.organization_id, **changes)
+            hospitals.change_organization(session, organization_id=actor.organization_id, **changes)
 
         database.transact(work, actor=actor)
     click.echo(", ".join(f"{name} = {value}" for name, value in changes.items()))
@@ -116,7 +117,7 @@ def create_ward(organization: str, name: str, kind: str, data_dir: Path | None) 
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
         ward_id = database.transact(
-            lambda session: organizations.add_ward(
+            lambda session: hospitals.add_ward(
                 session, organization_id=actor.organization_id, name=name, kind=WardKind(kind)
             ),
             actor=actor,
@@ -224,7 +225,7 @@ def end_sign_ins(organization: str, data_dir: Path | None) -> None:
 def show_code(secret: str) -> None:
     """Print the one-time code that an authenticator app shows for the base32 SECRET now."""
     try:
-        click.echo(codes.code_of(secret, codes.step_at(datetime.now(UTC))))  # noqa: TID251 - an authenticator app has a clock of its own
+        click.echo(totp.code_of(secret, totp.step_at(datetime.now(UTC))))  # noqa: TID251 - an authenticator app has a clock of its own
     except ValueError:
         raise click.BadParameter("no base32 of 112 bits or more", param_hint="SECRET") from None
 
@@ -239,4 +240,4 @@ def _user_id(database: Database, actor: Actor, email: str) -> UUID:
 
 
 def _ward_ids(session: Session, organization: UUID, names: tuple[str, ...]) -> list[UUID]:
-    return [organizations.find_ward(session, organization_id=organization, name=name) for name in names]
+    return [hospitals.find_ward(session, organization_id=organization, name=name) for name in names]

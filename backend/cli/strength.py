@@ -7,7 +7,7 @@ from sqlalchemy.engine.url import URL
 
 from backend.config import Config, ConfigError
 from backend.db.engine import normalised_url
-from backend.identity.guessable import why_guessable
+from backend.domain.identity.sign_in.leaked_passwords import why_guessable
 
 KEY_LENGTH_MIN = 32
 PASSWORD_LENGTH_MIN = 16  # whoever is given a cookie can try passwords at home: the key is derived from one

@@ -8,9 +8,9 @@ import click
 from backend.cli.connection import configured, data_dir_option
 from backend.db import migrate
 from backend.db.engine import normalised_url
-from backend.models import Base
-from backend.reports.verification import ROWS_SHOWN_MAX, Finding
-from backend.reports.verification import verify as verify_database
+from backend.domain.models import Base
+from backend.operations.verification.verify import ROWS_SHOWN_MAX, Finding
+from backend.operations.verification.verify import verify as verify_database
 
 
 @click.command()

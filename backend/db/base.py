@@ -63,7 +63,7 @@ def bump(table: Any, /, **values: Any) -> Update:
 
 
 LEDGER_NUMBERS = Sequence("ledger_numbers", metadata=Base.metadata)
-# The transaction's id first (backend/audit/sealing.py); spelled as PostgreSQL tells it, for alembic compares the text.
+# The transaction's id first (backend/domain/audit/sealing.py); spelled as PostgreSQL does: alembic compares the text.
 _NEXT_NUMBER = """
 CASE
     WHEN (txid_current() > 0) THEN nextval('ledger_numbers'::regclass)

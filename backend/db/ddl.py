@@ -87,7 +87,7 @@ def number_rows(table: str) -> None:
     """A `number` for each new row of an append-only table; rows that are there have 0, and none is rewritten.
 
     A transaction has its id before it takes a number: so a transaction that begins later takes higher numbers, which
-    backend/audit/sealing.py relies on. nextval() alone may come before the id.
+    backend/domain/audit/sealing.py relies on. nextval() alone may come before the id.
     """
     op.execute(f"ALTER TABLE {table} ADD COLUMN number bigint NOT NULL DEFAULT 0")
     op.execute(

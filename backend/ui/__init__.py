@@ -8,44 +8,44 @@ page shows goes through JSON once.
 from flask import Flask
 
 from backend.config import Config
-from backend.ui import (
+from backend.ui.frame import rendering
+from backend.ui.frame.session import install_session
+from backend.ui.pages import (
     account,
-    adjusting,
+    adjustments,
     alerts,
     audit,
     board,
     care_team,
-    charts,
     counts,
     discrepancies,
     drift,
     lots,
-    overriding,
-    pages,
+    overrides,
     patients,
     policies,
     prescribing,
-    receiving,
+    receipts,
     register,
-    replenishing,
+    replenishment,
     rounds,
-    signing_in,
+    sign_in,
     staff,
     stock,
     transfers,
-    verifying,
+    trends,
+    verification,
     wards,
 )
-from backend.ui.session import install_session
 
 
 def install(app: Flask, config: Config) -> None:
     """Mounts the pages at / with their session, their templates' filters and their security headers."""
     install_session(app, config)
-    pages.install(app)
-    stocks = (stock, receiving, adjusting, lots, overriding, charts)
-    moves = (verifying, transfers, replenishing, counts, discrepancies, alerts, register)
+    rendering.install(app)
+    stocks = (stock, receipts, adjustments, lots, overrides, trends)
+    moves = (verification, transfers, replenishment, counts, discrepancies, alerts, register)
     administration = (staff, wards, policies, audit, drift)
     people = (patients, care_team, prescribing)
-    for module in (signing_in, account, board, rounds, *people, *stocks, *moves, *administration):
+    for module in (sign_in, account, board, rounds, *people, *stocks, *moves, *administration):
         app.register_blueprint(module.blueprint)

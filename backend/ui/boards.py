@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from backend.ui.asking import ask
+from backend.ui.frame.asking import ask
 
 
 def whole_board(ward_id: UUID | str) -> dict[str, Any]:

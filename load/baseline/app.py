@@ -9,12 +9,12 @@ from flask import Flask, abort
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import models  # noqa: F401 - every table is known before the first statement
-from backend.administrations.models import MedicationAdministration, Outcome
 from backend.db import new_id
 from backend.db.engine import normalised_url
-from backend.orders.models import MedicationOrder, OrderStatus
-from backend.stock.models import MovementReason, StockLevel, StockLot, StockMovement
+from backend.domain import models  # noqa: F401 - every table is known before the first statement
+from backend.domain.administrations.models import MedicationAdministration, Outcome
+from backend.domain.orders.models import MedicationOrder, OrderStatus
+from backend.domain.stock.models import MovementReason, StockLevel, StockLot, StockMovement
 
 Answer = dict[str, object]
 Lots = Mapping[tuple[UUID, UUID], UUID]

@@ -1,7 +1,7 @@
 """Whether stock and orders agree after all that, by `valmed verify`, so that a wrong result is not called fast."""
 
-from backend.models import Base
-from backend.reports.verification import verify
+from backend.domain.models import Base
+from backend.operations.verification.verify import verify
 from load.bench.stand import Stand
 
 

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from backend.db import new_id
 from backend.db.provision import connect
-from backend.seeding.loading import loading
-from backend.stock.ledger import Shelf
+from backend.domain.stock.ledger import Shelf
+from backend.operations.seeding.loading import loading
 from load.bench.stand import ANALYZED, Stand
 
 LOADS = ("spread", "skewed", "one_drug")

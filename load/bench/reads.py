@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from backend.actor import Actor, Role
 from backend.db.provision import connect
-from backend.seeding import seed
+from backend.operations.seeding import seed
 from load.bench.generator import Job, generate
 from load.bench.requests import reading
 from load.bench.samples import Interval, length_of

@@ -27,8 +27,8 @@ import orjson
 from backend.db import Prepared
 from backend.db.lanes import LANES, lock_lanes
 from backend.db.tenancy import prologue
-from backend.identity import tokens
-from backend.orders import fulfilment
+from backend.domain.administrations import fulfilment
+from backend.domain.identity import tokens
 from load.bench.stand import Stand
 
 # What ValMed stores as the answer: its length is what counts here.

@@ -110,7 +110,15 @@ def _gunicorn(
     port = _free_port()
     log = stand.folder / f"{name}.log"
     kept = {key: value for key, value in os.environ.items() if not key.startswith("VALMED_")}
-    command = [sys.executable, "-m", "gunicorn", "--config", "backend/gunicorn.conf.py", "-b", f"{HOST}:{port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "backend/operations/gunicorn.conf.py",
+        "-b",
+        f"{HOST}:{port}",
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "-w", str(stand.config.workers), application],

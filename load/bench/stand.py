@@ -24,9 +24,9 @@ from backend.config import Config
 from backend.db import Database, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
-from backend.embedded import Server
-from backend.identity.tokens import issue_token
-from backend.seeding import seed
+from backend.domain.identity.tokens import issue_token
+from backend.operations.embedded import Server
+from backend.operations.seeding import seed
 
 SETTINGS = {"max_wal_size": "4GB", "checkpoint_timeout": "30min", "shared_buffers": "512MB"}
 OWNER, DATABASE = "valmed_owner", "valmed"

@@ -15,13 +15,13 @@ from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import connect
-from backend.patients.patients import add_patient
-from tests.api.asking import everything
-from tests.api.claiming import a_run
-from tests.api.custody import an_alert, an_open_count, listed_drug
-from tests.api.foreign import Foreign, mark
-from tests.claims.filing import run
-from tests.db.furnishing import furnish
+from backend.domain.patients.admitting import add_patient
+from tests.api.claims_requests import a_run
+from tests.api.custody_requests import an_alert, an_open_count, listed_drug
+from tests.api.other_hospital import Foreign, mark
+from tests.api.valid_requests import everything
+from tests.db.every_table import furnish
+from tests.domain.claims.filing import run
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 from tests.migrations.catalogue import needs_superuser
 

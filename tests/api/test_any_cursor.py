@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import ValidationFailed
-from backend.http import cursors
-from tests.api.asking import LISTS, OPERATIONS, least, login_for, send
-from tests.api.wrong import JSON, encoded
+from backend.web import cursors
+from tests.api.bad_values import JSON, encoded
+from tests.api.valid_requests import LISTS, OPERATIONS, least, login_for, send
 from tests.hospital import Client, Hospital
 
 SHARE = 20  # pages of a list for so many examples of other tests

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from backend.api.claims_csv import LINE_BYTES_MAX, read_claims
 from backend.api.delivery_csv import COLUMNS as DELIVERED
 from backend.api.delivery_csv import lines_of
-from backend.claims.imports import COLUMNS as CLAIMED
+from backend.domain.claims.imports import COLUMNS as CLAIMED
 from backend.errors import ValidationFailed
 
 BOM = b"\xef\xbb\xbf"

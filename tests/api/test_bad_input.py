@@ -11,7 +11,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from backend.actor import Role
-from tests.api.asking import (
+from tests.api.bad_values import JSON, wrong_bodies
+from tests.api.valid_requests import (
     OPERATIONS,
     SENT,
     VALID,
@@ -24,7 +25,6 @@ from tests.api.asking import (
     post_raw,
     send,
 )
-from tests.api.wrong import JSON, wrong_bodies
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 

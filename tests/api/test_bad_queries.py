@@ -10,7 +10,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema
 
-from tests.api.asking import (
+from tests.api.bad_values import (
+    ANY_ID,
+    CURSORS_OF_NO_LIST,
+    CURSORS_OF_NO_TIME,
+    JSON,
+    MOMENTS,
+    TEXTS,
+    encoded,
+    wrong_values,
+)
+from tests.api.list_growth import GROW
+from tests.api.valid_requests import (
     LISTS,
     OPERATIONS,
     READS,
@@ -23,8 +34,6 @@ from tests.api.asking import (
     send,
     url_of,
 )
-from tests.api.growing import GROW
-from tests.api.wrong import ANY_ID, CURSORS_OF_NO_LIST, CURSORS_OF_NO_TIME, JSON, MOMENTS, TEXTS, encoded, wrong_values
 from tests.hospital import Client, Hospital, sign_in
 
 SHARE = 10  # queries of an operation for so many examples of other tests

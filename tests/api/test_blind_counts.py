@@ -14,13 +14,13 @@ import pytest
 from flask import Flask
 
 from backend.actor import Role
-from backend.counts.counts import Counted
+from backend.domain.custody.counting import Counted
 from tests import day
-from tests.api.asking import OPERATIONS, READS, Ask, send
-from tests.api.claiming import a_run
-from tests.api.custody import assigned
+from tests.api.claims_requests import a_run
+from tests.api.custody_requests import assigned
+from tests.api.page_visits import WITHOUT_TENANT, Visit
 from tests.api.test_tenancy_of_pages import Screens
-from tests.api.visiting import WITHOUT_TENANT, Visit
+from tests.api.valid_requests import OPERATIONS, READS, Ask, send
 from tests.hospital import Client, Hospital, now, sign_in
 
 PAR, REORDER_POINT = 900_000, 800_000

@@ -12,13 +12,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from backend.actor import Role
-from backend.orders.models import Priority
-from backend.organizations import organizations
-from tests.api.asking import (
-    VALID,
-    assert_problem,
-    everything,
-)
+from backend.domain.orders.models import Priority
+from backend.domain.organizations import hospitals
+from tests.api.valid_requests import VALID, assert_problem, everything
 from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_in
 
 WARD = ["id", "name", "kind"]
@@ -143,7 +139,7 @@ def test_a_time_zone_is_one_that_the_program_and_the_database_know(
 ) -> None:
     """Each has files of its own. With a zone that only one knows no list of the hospital would be answered."""
     program = {*available_timezones(), "localtime", "Planet/Newly_Named"}  # which has newer files than the database
-    monkeypatch.setattr(organizations, "available_timezones", lambda: program)
+    monkeypatch.setattr(hospitals, "available_timezones", lambda: program)
     before = everything(hospital)
     refusal = assert_problem(clients["admin"].patch("/organization", {"time_zone": zone}), 422, "validation_failed")
     assert [error["pointer"] for error in refusal["errors"]] == ["/time_zone"]

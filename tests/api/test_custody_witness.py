@@ -7,10 +7,10 @@ import pytest
 from flask import Flask
 
 from tests import day
-from tests.api.asking import assert_problem
-from tests.api.custody import ward_of_nurse, witness
+from tests.api.custody_requests import ward_of_nurse, witness
+from tests.api.page_visits import Visit
 from tests.api.test_tenancy_of_pages import Screens
-from tests.api.visiting import Visit
+from tests.api.valid_requests import assert_problem
 from tests.hospital import Client, Hospital, sign_in
 
 LOT = {"lot_number": "L-9", "expires_on": "2031-05-31", "quantity_units": 4}

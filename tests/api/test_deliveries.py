@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from backend.stock.receipts import LINES_MAX
+from backend.domain.stock.receipts import LINES_MAX
 from tests.hospital import Client, Hospital, now, sign_in
 
 HEADER = "drug_id,lot_number,expires_on,quantity_units"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from backend.claims import runs
+from backend.domain.claims import runs
 from backend.errors import Busy
-from tests.api.asking import assert_problem, everything
-from tests.claims.filing import AS_OF, HEADER, claims, csv_of, file_claims, run, states
+from tests.api.valid_requests import assert_problem, everything
+from tests.domain.claims.filing import AS_OF, HEADER, claims, csv_of, file_claims, run, states
 from tests.hospital import Client, Hospital, now
 
 GOOD = "C1,Aetna,72148,Imaging,2026-01-05,2026-01-20,PAID"

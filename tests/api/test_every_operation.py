@@ -10,7 +10,7 @@ from flask import Flask
 from backend import create_app
 from backend.actor import Role
 from backend.config import Config
-from tests.api.asking import (
+from tests.api.valid_requests import (
     OPERATIONS,
     READS,
     SENT,
@@ -23,7 +23,7 @@ from tests.api.asking import (
     send,
     url_of,
 )
-from tests.db.leftovers import state_of
+from tests.db.session_leaks import state_of
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 

@@ -2,7 +2,7 @@
 
 import psycopg2.extensions
 
-from tests.api.asking import everything
+from tests.api.valid_requests import everything
 from tests.hospital import Hospital
 
 RENAME = "UPDATE wards SET name = name || '!' WHERE organization_id = %s"

@@ -10,12 +10,12 @@ import pytest
 from flask import Flask
 
 from backend.actor import Actor, Role
+from backend.domain.identity.sign_in import totp
+from backend.domain.identity.sign_in.by_password import Origin, check_password, finish
+from backend.domain.identity.tokens import Credentials, Person
 from backend.errors import NotAuthenticated
-from backend.identity import codes
-from backend.identity.signing_in import Origin, check_password, finish
-from backend.identity.tokens import Credentials, Person
-from tests.api.asking import VALID, assert_problem, everything, send
 from tests.api.test_tokens import sign_in_over_http
+from tests.api.valid_requests import VALID, assert_problem, everything, send
 from tests.hospital import PASSWORD, Client, Hospital, now, sign_in
 
 OWN = "seven lemons on a sill"
@@ -73,9 +73,9 @@ def test_what_cannot_be_ones_own_is_refused_and_changes_nothing(app: Flask, hosp
 
 
 def test_a_code_comes_with_the_new_password_where_an_app_is_enrolled(app: Flask, hospital: Hospital, new: str) -> None:
-    secret = codes.new_secret()
+    secret = totp.new_secret()
     hospital.change("UPDATE users SET totp_secret = :p1 WHERE name = 'New'", secret)
-    otp = codes.code_of(secret, codes.step_at(now()))
+    otp = totp.code_of(secret, totp.step_at(now()))
     refusal = sign_in_over_http(app, hospital, email=new, new_password=OWN)
     assert assert_problem(refusal, 403, "second_factor_required")["enrolled"] is True
     assert sign_in_over_http(app, hospital, email=new, otp=otp, new_password=OWN).status_code == 201

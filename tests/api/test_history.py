@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from backend.stock.ledger import Shelf
-from tests.api.asking import assert_problem
+from backend.domain.stock.ledger import Shelf
+from tests.api.valid_requests import assert_problem
 from tests.hospital import Client, Hospital, now
 
 AS_OF = ["ward_id", "ward_name", "drug_id", "drug_name", "on_hand_units", "figures_hidden", "as_of"]

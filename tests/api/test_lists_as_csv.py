@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from backend.db import Database
-from backend.http import tables
-from tests.api.asking import LISTS, OPERATIONS, assert_problem, least, login_for, send
+from backend.web import tables
+from tests.api.valid_requests import LISTS, OPERATIONS, assert_problem, least, login_for, send
 from tests.counting import statements_of
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 

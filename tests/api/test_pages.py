@@ -11,14 +11,12 @@ from flask import Flask
 
 from backend.actor import Role
 from backend.db import Database
-from backend.orders.models import Priority
-from backend.stock import levels
-from backend.stock.ledger import Shelf
-from tests.api.asking import LISTS, login_for, url_of
-from tests.api.custody import (
-    Ask,
-)
-from tests.api.growing import GROW, admit, stocked
+from backend.domain.orders.models import Priority
+from backend.domain.stock import levels
+from backend.domain.stock.ledger import Shelf
+from tests.api.custody_requests import Ask
+from tests.api.list_growth import GROW, admit, stocked
+from tests.api.valid_requests import LISTS, login_for, url_of
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
 
 Rows = list[dict[str, Any]]

@@ -15,12 +15,12 @@ from werkzeug.test import TestResponse
 from backend import create_app
 from backend.actor import Role
 from backend.config import Config
-from backend.ui.sealed_terms import cipher_of
-from tests.api.asking import OPERATIONS, READS, assert_problem, everything, least, login_for, send
-from tests.api.growing import admit
-from tests.api.reading import Page, tells
+from backend.ui.frame.sealed_search import cipher_of
+from tests.api.list_growth import admit
+from tests.api.page_visits import PAGES
 from tests.api.test_tenancy_of_pages import Screens
-from tests.api.visiting import PAGES
+from tests.api.url_leaks import Page, tells
+from tests.api.valid_requests import OPERATIONS, READS, assert_problem, everything, least, login_for, send
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 SECRETS = ["Quillfeather", "Zebedee", "ZQ-902"]

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from backend.actor import Role
-from tests.api.asking import OPERATIONS, VALID, Ask, arrive, assert_problem, everything, login_for, send
+from tests.api.valid_requests import OPERATIONS, VALID, Ask, arrive, assert_problem, everything, login_for, send
 from tests.hospital import Client, Hospital
 
 EVERYBODY = {"nurse", "pharmacist", "doctor", "admin"}

@@ -10,10 +10,10 @@ from flask import Flask
 
 from backend import create_app
 from backend.config import Config
-from backend.identity import tokens
-from backend.identity.codes import code_of, new_secret, step_at
-from tests.api.asking import assert_problem, everything
+from backend.domain.identity import tokens
+from backend.domain.identity.sign_in.totp import code_of, new_secret, step_at
 from tests.api.test_tokens import sign_in_over_http
+from tests.api.valid_requests import assert_problem, everything
 from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital
 
 NEW = "another long password"

@@ -12,11 +12,11 @@ from marshmallow import Schema, fields
 from werkzeug.test import TestResponse
 
 from backend.actor import Role
-from backend.http.fields import Code, Password, Secret
-from backend.http.idempotency import SECRETS
-from backend.identity import codes
-from tests.api.asking import OPERATIONS, VALID, WITH_BODY, WITH_KEY, assert_problem, everything, send
+from backend.domain.identity.sign_in import totp
+from backend.web.fields import Code, Password, Secret
+from backend.web.idempotency import SECRETS
 from tests.api.test_tokens import sign_in_over_http
+from tests.api.valid_requests import OPERATIONS, VALID, WITH_BODY, WITH_KEY, assert_problem, everything, send
 from tests.hospital import PASSWORD, Client, Hospital, now, sign_in
 
 FIRST, OTHER = "four small brown mice", "seven lemons on a sill"
@@ -118,9 +118,9 @@ def test_second_factor_sent_again_with_the_key_is_not_told_as_enrolled(app: Flas
     nurse, key = sign_in(app, hospital, "nurse"), {"Idempotency-Key": "phone"}
 
     def enrol(secret: str) -> int:
-        body = {"secret": secret, "otp": codes.code_of(secret, codes.step_at(now()))}
+        body = {"secret": secret, "otp": totp.code_of(secret, totp.step_at(now()))}
         return nurse.put("/me/second-factor", body, headers=key).status_code
 
-    mine, other = codes.new_secret(), codes.new_secret()
+    mine, other = totp.new_secret(), totp.new_secret()
     assert [enrol(mine), enrol(other), enrol(mine)] == [200, 403, 200], "to change it takes the password"
     assert hospital.rows("SELECT totp_secret FROM users WHERE role = 'nurse'") == [(mine,)]

@@ -11,9 +11,9 @@ from backend import create_app
 from backend.config import Config
 from backend.db.engine import normalised_url
 from backend.db.provision import connect
-from tests.api.asking import LISTS, least, login_for, send
+from tests.api.valid_requests import LISTS, least, login_for, send
 from tests.counting import statements_of
-from tests.db.furnishing import furnish
+from tests.db.every_table import furnish
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 
 ROWS = 200

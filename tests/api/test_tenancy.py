@@ -10,8 +10,10 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from backend.actor import Role
-from backend.http.endpoint import JSON
-from tests.api.asking import (
+from backend.web.endpoint import JSON
+from tests.api.foreign_ids import FOREIGN, foreign_id, ids_of
+from tests.api.other_hospital import ID, Foreign
+from tests.api.valid_requests import (
     LISTS,
     NEEDED,
     OPERATIONS,
@@ -25,9 +27,7 @@ from tests.api.asking import (
     post_raw,
     send,
 )
-from tests.api.carrying import FOREIGN, foreign_id, ids_of
-from tests.api.foreign import ID, Foreign
-from tests.claims.filing import Claim, csv_of
+from tests.domain.claims.filing import Claim, csv_of
 from tests.hospital import PASSWORD, Client, Hospital, sign_in
 
 CASES = sorted(FOREIGN)

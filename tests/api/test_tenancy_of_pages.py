@@ -19,10 +19,10 @@ from werkzeug.test import TestResponse
 
 from backend import create_app
 from backend.config import Config
-from backend.models import Base
-from tests.api.asking import OPERATIONS, everything, least, login_for, send
-from tests.api.foreign import ID, Foreign
-from tests.api.visiting import CURSORS, PAGES, PLAIN, UNHEEDED, WITHOUT_TENANT, Visit
+from backend.domain.models import Base
+from tests.api.other_hospital import ID, Foreign
+from tests.api.page_visits import CURSORS, PAGES, PLAIN, UNHEEDED, WITHOUT_TENANT, Visit
+from tests.api.valid_requests import OPERATIONS, everything, least, login_for, send
 from tests.hospital import Client, Hospital, sign_in
 
 pytestmark = pytest.mark.usefixtures("nothing_changes_there")

@@ -13,12 +13,9 @@ from backend import create_app
 from backend.actor import Role
 from backend.api.sign_ins import UNLESS_SAID
 from backend.config import Config
-from backend.identity import tokens
-from backend.identity.users import add_user
-from tests.api.asking import (
-    assert_problem,
-    everything,
-)
+from backend.domain.identity import tokens
+from backend.domain.identity.users import add_user
+from tests.api.valid_requests import assert_problem, everything
 from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_in
 
 

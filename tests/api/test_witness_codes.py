@@ -19,11 +19,11 @@ from backend.actor import Role
 from backend.config import Config
 from backend.db.lanes import lock_lanes
 from backend.db.provision import application_url
-from backend.identity.codes import new_secret
-from backend.proving.proxy import Ambush, Moment, Proxy
-from tests.api.asking import OPERATIONS, SENT, VALID, assert_problem, everything, login_for, send
+from backend.domain.identity.sign_in.totp import new_secret
+from backend.operations.proving.proxy import Ambush, Moment, Proxy
 from tests.api.test_second_factors import code_now
 from tests.api.test_tokens import sign_in_over_http
+from tests.api.valid_requests import OPERATIONS, SENT, VALID, assert_problem, everything, login_for, send
 from tests.hospital import PASSWORD, Client, Hospital, sign_in
 from tests.waiting import wait_until_blocked
 

@@ -12,16 +12,16 @@ from uuid import UUID
 
 import pytest
 
-from backend.audit.checking import FINDINGS_MAX
 from backend.cli import audit
 from backend.config import Config
 from backend.db import Database
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
+from backend.domain.audit.checking import FINDINGS_MAX
 from backend.errors import Busy
-from tests.audit.sealed import Evidence
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment
 from tests.cli.test_cli import Succeed
+from tests.domain.audit.tampering import Evidence
 from tests.hospital import open_hospital
 from tests.waiting import PATIENCE_SECONDS, wait_until
 

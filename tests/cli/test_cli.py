@@ -18,13 +18,13 @@ from backend.actor import Role
 from backend.config import Config
 from backend.db import Database, migrate
 from backend.db.provision import application_url
+from backend.domain.identity import tokens
+from backend.domain.identity.sign_in.by_password import Origin, check_password
+from backend.domain.identity.sign_in.totp import code_of, step_at
+from backend.domain.identity.tokens import Credentials
+from backend.domain.models import Base
 from backend.errors import NotAuthenticated
-from backend.identity import tokens
-from backend.identity.codes import code_of, step_at
-from backend.identity.signing_in import Origin, check_password
-from backend.identity.tokens import Credentials
-from backend.models import Base
-from backend.reports.invariants import INVARIANTS, references
+from backend.operations.verification.invariants import INVARIANTS, references
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.hospital import Hospital, now, open_hospital
 from tests.migrations.catalogue import ask, owner_of

@@ -24,10 +24,10 @@ from typing import Any
 
 import pytest
 
-from backend.demo.people import DOMAIN, PASSWORD, WARDS
-from backend.embedded import Server
-from backend.embedded.account import choose_account
-from backend.embedded.processes import find_processes
+from backend.operations.demo.people import DOMAIN, PASSWORD, WARDS
+from backend.operations.embedded import Server
+from backend.operations.embedded.account import choose_account
+from backend.operations.embedded.processes import find_processes
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
 from tests.waiting import PATIENCE_SECONDS, wait_until
 

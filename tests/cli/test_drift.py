@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 
-from backend.claims import weekly
 from backend.cli import drift
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
+from backend.domain.claims import weekly
 from backend.errors import Busy
-from tests.claims.filing import AS_OF, claims, csv_of, file_claims, states
 from tests.cli.running import COMMAND, ROOT, Loaded, clean_environment, free_port
+from tests.domain.claims.filing import AS_OF, claims, csv_of, file_claims, states
 from tests.hospital import Hospital, now, open_hospital
 from tests.waiting import PATIENCE_SECONDS, wait_until
 

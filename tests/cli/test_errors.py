@@ -13,9 +13,9 @@ from backend.cli.serve import listen
 from backend.config import Config, ConfigError
 from backend.db import Database, migrate
 from backend.db.provision import application_url
-from backend.demo.people import DOMAIN
-from backend.demo.people import PASSWORD as DEMO_PASSWORD
-from backend.identity.users import add_user
+from backend.domain.identity.users import add_user
+from backend.operations.demo.people import DOMAIN
+from backend.operations.demo.people import PASSWORD as DEMO_PASSWORD
 from tests.cli.running import Loaded, free_port
 from tests.conftest import create_database, drop_database
 from tests.hospital import PASSWORD, open_hospital

@@ -8,9 +8,9 @@ from backend.config import Config
 from backend.db import Database
 from backend.db.paging import LIMIT_MAX
 from backend.db.provision import application_url
-from backend.reports.verification import ROWS_SHOWN_MAX
-from tests.claims.filing import AS_OF, Claim, claims, file_claims
+from backend.operations.verification.verify import ROWS_SHOWN_MAX
 from tests.cli.running import Loaded
+from tests.domain.claims.filing import AS_OF, Claim, claims, file_claims
 from tests.hospital import Hospital, open_hospital
 
 Succeed = Callable[..., str]

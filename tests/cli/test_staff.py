@@ -3,7 +3,7 @@
 import pytest
 
 from backend.config import Config
-from tests.api.asking import everything
+from tests.api.valid_requests import everything
 from tests.cli.running import Loaded
 from tests.hospital import Hospital
 

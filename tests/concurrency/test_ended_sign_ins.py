@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.api.asking import assert_problem
+from tests.api.valid_requests import assert_problem
 from tests.hospital import Client, Hospital, sign_in
 from tests.waiting import wait_until_blocked
 

@@ -20,14 +20,14 @@ from backend.db import Database, Prepared, Session, lane_of, transaction
 from backend.db.provision import application_url
 from backend.db.session import SwallowedError
 from backend.db.transaction import ConstraintViolated
+from backend.domain.administrations import fulfilment, rounds
+from backend.domain.orders.errors import OrderAlreadyCompleted
+from backend.domain.stock import ledger
+from backend.domain.stock.ledger import Cause, Line
+from backend.domain.stock.models import MovementReason
+from backend.domain.stock.picking import LotOnShelf
 from backend.errors import Busy, DomainError
-from backend.orders import fulfilment, rounds
-from backend.orders.errors import OrderAlreadyCompleted
-from backend.stock import ledger
-from backend.stock.ledger import Cause, Line
-from backend.stock.models import MovementReason
-from backend.stock.picking import LotOnShelf
-from tests.concurrency.crowd import retries, together
+from tests.concurrency.threads import retries, together
 from tests.hospital import Hospital, now, open_hospital
 
 pytestmark = pytest.mark.concurrency

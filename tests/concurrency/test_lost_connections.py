@@ -27,10 +27,10 @@ from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
 from backend.db.provision import application_url, connect
 from backend.db.transaction import OutcomeUnknown
+from backend.domain.administrations import fulfilment
 from backend.errors import Busy
-from backend.orders import fulfilment
-from backend.proving.proxy import Ambush, Moment, Proxy
-from tests.concurrency.crowd import together
+from backend.operations.proving.proxy import Ambush, Moment, Proxy
+from tests.concurrency.threads import together
 from tests.hospital import Hospital, open_hospital, sign_in
 
 pytestmark = pytest.mark.concurrency

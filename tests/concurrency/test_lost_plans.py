@@ -23,7 +23,7 @@ from backend.config import Config
 from backend.db import Database, Session
 from backend.errors import Busy
 from backend.observability import RETRIES
-from tests.concurrency.crowd import together
+from tests.concurrency.threads import together
 from tests.hospital import Client, Hospital, open_hospital, sign_in
 from tests.migrations.catalogue import ask, owner_of
 

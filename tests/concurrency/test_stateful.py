@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from backend.config import Config
 from backend.db import Database
 from backend.db.engine import normalised_url
-from backend.models import Base
-from backend.reports.verification import verify
-from tests.concurrency.crowd import together
-from tests.concurrency.world import ACTS, UNITS_MAX, World
+from backend.domain.models import Base
+from backend.operations.verification.verify import verify
+from tests.concurrency.random_acts import ACTS, UNITS_MAX, World
+from tests.concurrency.threads import together
 
 pytestmark = pytest.mark.concurrency
 AT_ONCE_MAX = 8

@@ -11,12 +11,12 @@ from backend import create_app
 from backend.config import Config
 from backend.db import Session
 from backend.db.engine import normalised_url
-from backend.models import Base
-from backend.reports.verification import verify
-from backend.stock import ledger
-from backend.stock.ledger import Cause, Line, Shelf
-from backend.stock.models import MovementReason
-from tests.concurrency.crowd import fulfil_all, outcomes, retries, together
+from backend.domain.models import Base
+from backend.domain.stock import ledger
+from backend.domain.stock.ledger import Cause, Line, Shelf
+from backend.domain.stock.models import MovementReason
+from backend.operations.verification.verify import verify
+from tests.concurrency.threads import fulfil_all, outcomes, retries, together
 from tests.hospital import Client, Hospital, now, sign_in
 
 pytestmark = pytest.mark.concurrency

@@ -7,9 +7,9 @@ import pytest
 from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
-from backend.proving.application import HOST, Node
+from backend.operations.proving.application import HOST, Node
 from tests.cli.running import settings_of
-from tests.db.furnishing import furnish
+from tests.db.every_table import furnish
 from tests.hospital import Hospital, open_hospital
 
 

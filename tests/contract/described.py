@@ -8,8 +8,8 @@ import orjson
 
 from backend.actor import Actor
 from backend.api import RESOURCES
-from backend.http import cursors, openapi
-from tests.api.asking import OPERATIONS, VALID, OneEach
+from backend.web import cursors, openapi
+from tests.api.valid_requests import OPERATIONS, VALID, OneEach
 from tests.hospital import Hospital
 
 # A value of each part of a cursor: a cursor can be had from a list only, which no JSON Schema can say.

@@ -15,8 +15,8 @@ from hypothesis import settings
 
 from backend.actor import Role
 from backend.api import RESOURCES
-from backend.http.endpoint import Operation
-from backend.identity.tokens import issue_token
+from backend.domain.identity.tokens import issue_token
+from backend.web.endpoint import Operation
 from tests.contract.described import described
 from tests.contract.running import ONCE, Found, run
 from tests.hospital import Hospital, now

@@ -7,7 +7,7 @@ import pytest
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
-from tests.db.furnishing import Pair, furnish
+from tests.db.every_table import Pair, furnish
 from tests.hospital import open_hospital
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from backend.config import Config
 from backend.db.provision import application_url, connect
-from backend.identity import tokens
-from backend.models import Base
-from tests.db.furnishing import Pair
+from backend.domain.identity import tokens
+from backend.domain.models import Base
+from tests.db.every_table import Pair
 from tests.hospital import Hospital, now
 from tests.migrations.catalogue import OURS, ask, needs_superuser
 

@@ -18,30 +18,30 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.engine.url import URL, make_url
 
-from backend.administrations.board import BoardCache, Key, read_board
-from backend.administrations.models import MedicationAdministration
-from backend.administrations.queries import list_administrations
-from backend.care_team.queries import history_of, team_of
 from backend.config import Config
-from backend.counts.blind import hidden_from
 from backend.db import Database, Prepared, Session
 from backend.db.engine import normalised_url
 from backend.db.idempotency import IdempotencyKey
 from backend.db.paging import PageRequest
 from backend.db.provision import application_url, connect
-from backend.http import cursors
-from backend.orders import fulfilment
-from backend.orders.models import OrderStatus
-from backend.orders.queries import list_orders
-from backend.patients.patients import list_patients
-from backend.reports.consumption import list_consumption
-from backend.reports.trail import list_events
-from backend.stock.history import levels_as_of, list_expiring_value
-from backend.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
-from backend.transfers.models import StockTransfer
+from backend.domain.administrations import fulfilment
+from backend.domain.administrations.board import BoardCache, Key, read_board
+from backend.domain.administrations.models import MedicationAdministration
+from backend.domain.administrations.queries import list_administrations
+from backend.domain.care_team.queries import history_of, team_of
+from backend.domain.custody.blind import hidden_from
+from backend.domain.custody.models import StockTransfer
+from backend.domain.orders.models import OrderStatus
+from backend.domain.orders.queries import list_orders
+from backend.domain.patients.admitting import list_patients
+from backend.domain.reports.consumption import list_consumption
+from backend.domain.reports.trail import list_events
+from backend.domain.stock.history import levels_as_of, list_expiring_value
+from backend.domain.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
+from backend.web import cursors
 from tests.conftest import create_database, drop_database
-from tests.db.explaining import Emitted, Plan, explain
-from tests.db.filling import FILLED, ROWS, SHELF_DRUGS, fill, made_id
+from tests.db.bulk_rows import FILLED, ROWS, SHELF_DRUGS, fill, made_id
+from tests.db.query_plans import Emitted, Plan, explain
 from tests.hospital import Hospital, now, open_hospital
 
 PAGE = PageRequest(limit=50)

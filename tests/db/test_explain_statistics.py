@@ -11,10 +11,10 @@ from sqlalchemy.engine.url import URL, make_url
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url, connect
-from backend.orders.queries import order_statistics
+from backend.domain.orders.queries import order_statistics
 from tests.conftest import create_database, drop_database
-from tests.db.explaining import explain
-from tests.db.filling import WARDS, fill_orders, made_id
+from tests.db.bulk_rows import WARDS, fill_orders, made_id
+from tests.db.query_plans import explain
 from tests.hospital import Hospital, now, open_hospital
 from tests.migrations.catalogue import ask, needs_superuser
 

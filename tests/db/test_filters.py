@@ -7,8 +7,8 @@ from sqlalchemy.sql import ClauseElement
 
 from backend.db import bump
 from backend.db.filters import same_hospital
-from backend.organizations.models import Ward
-from backend.patients.models import Patient
+from backend.domain.organizations.models import Ward
+from backend.domain.patients.models import Patient
 from tests.hospital import Hospital
 
 

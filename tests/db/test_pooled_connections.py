@@ -28,11 +28,11 @@ from backend.db.lanes import lock_lanes
 from backend.db.provision import application_url
 from backend.db.session import SwallowedError
 from backend.db.transaction import ValueOutOfRange
+from backend.domain.models import Base
+from backend.domain.stock.picking import InsufficientStock
 from backend.errors import Busy
-from backend.models import Base
-from backend.stock.picking import InsufficientStock
-from tests.db.furnishing import Pair, tenant_column
-from tests.db.leftovers import state_of
+from tests.db.every_table import Pair, tenant_column
+from tests.db.session_leaks import state_of
 from tests.migrations.catalogue import needs_superuser
 from tests.waiting import PATIENCE_SECONDS
 
@@ -238,7 +238,7 @@ def test_a_server_that_vanishes_is_noticed_before_gunicorn_ends_the_worker(singl
     idle, interval = int(told["keepalives_idle"]), int(told["keepalives_interval"])
     probes = itertools.count(idle, interval)
     noticed = next(second for second in probes if second >= int(told["tcp_user_timeout"]) / 1000)
-    settings = Path(backend.__file__).with_name("gunicorn.conf.py")
+    settings = Path(backend.__file__).parent / "operations" / "gunicorn.conf.py"
     code = f"import runpy; print(runpy.run_path({str(settings)!r})['timeout'])"
     env = {**os.environ, "VALMED_REPORT_TIMEOUT_MS": "1", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     patience = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout

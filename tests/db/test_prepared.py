@@ -17,7 +17,7 @@ import backend
 from backend.config import Config
 from backend.db import Database, Prepared, Session
 from backend.db.provision import application_url, connect
-from backend.models import Base
+from backend.domain.models import Base
 from tests.hospital import Hospital
 from tests.migrations.catalogue import ask, owner_of
 

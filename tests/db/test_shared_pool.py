@@ -21,10 +21,10 @@ from backend import create_app
 from backend.config import Config
 from backend.db import Database, Prepared, Session
 from backend.db.transaction import ValueOutOfRange
+from backend.domain.models import Base
 from backend.errors import Busy
-from backend.models import Base
-from tests.db.furnishing import Pair, tenant_column
-from tests.db.leftovers import state_of
+from tests.db.every_table import Pair, tenant_column
+from tests.db.session_leaks import state_of
 from tests.hospital import Client, Hospital, sign_in
 from tests.migrations.catalogue import ask, needs_superuser
 from tests.waiting import PATIENCE_SECONDS

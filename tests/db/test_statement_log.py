@@ -24,10 +24,10 @@ from backend.db import Database, Session, migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import application_url, connect
 from backend.db.statement_log import QUIET, find_loud_settings, warning_of
-from backend.embedded import Server
+from backend.domain.identity.users import add_user
+from backend.domain.patients.admitting import add_patient
 from backend.errors import DomainError
-from backend.identity.users import add_user
-from backend.patients.patients import add_patient
+from backend.operations.embedded import Server
 from tests.cli.running import COMMAND, ROOT, clean_environment, settings_of
 from tests.conftest import FAST, create_database
 from tests.hospital import Hospital, open_hospital

@@ -18,8 +18,8 @@ from psycopg2.extras import Json
 from backend.config import Config
 from backend.db import Database, new_id
 from backend.db.provision import application_url, connect
-from backend.models import Base
-from tests.db.furnishing import POINTING, Pair, furnish, tenant_column
+from backend.domain.models import Base
+from tests.db.every_table import POINTING, Pair, furnish, tenant_column
 from tests.hospital import Hospital, open_hospital
 
 Connection = psycopg2.extensions.connection

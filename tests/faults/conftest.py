@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.embedded import Server
+from backend.operations.embedded import Server
 from tests.conftest import FAST
 
 

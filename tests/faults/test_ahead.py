@@ -9,7 +9,7 @@ pytestmark = pytest.mark.faults
 ASKED = """
 import time
 from datetime import UTC, date, datetime, timedelta  # by name, before the clock moves, as a module of ours may have
-from backend.proving.ahead import set_ahead
+from backend.operations.proving.ahead import set_ahead
 
 day = timedelta(days=1)
 before, started, today = datetime.now(UTC), time.monotonic(), date.today()

@@ -11,15 +11,15 @@ import pytest
 
 from backend.actor import Role
 from backend.db.provision import connect
-from backend.embedded import Server
-from backend.proving import Stand, standing
-from backend.proving.acts.wish import Posted, Seat, Shown, Wish, of_shelf
-from backend.proving.board import Board
-from backend.proving.checker import GAVE_UP, check
-from backend.proving.clients import Desk, ask
-from backend.proving.exchange import Reply
-from backend.proving.faults import Downtime
-from backend.proving.history import Attempt, History, Operation
+from backend.operations.embedded import Server
+from backend.operations.proving import Stand, standing
+from backend.operations.proving.acts.wish import Posted, Seat, Shown, Wish, of_shelf
+from backend.operations.proving.board import Board
+from backend.operations.proving.checker import GAVE_UP, check
+from backend.operations.proving.clients import Desk, ask
+from backend.operations.proving.exchange import Reply
+from backend.operations.proving.faults import Downtime
+from backend.operations.proving.history import Attempt, History, Operation
 
 pytestmark = pytest.mark.faults
 LATER = 1000  # seconds of the run: after everything that has really happened

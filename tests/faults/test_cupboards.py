@@ -7,12 +7,12 @@ import orjson
 import pytest
 
 from backend.actor import Actor, Role
-from backend.proving.acts import Wish
-from backend.proving.checks.cupboards import Cupboards
-from backend.proving.cupboard import Hands, Look, WriteOff
-from backend.proving.exchange import Reply
-from backend.proving.history import Attempt, Operation
-from backend.proving.hospital import Person
+from backend.operations.proving.acts import Wish
+from backend.operations.proving.checks.cupboards import Cupboards
+from backend.operations.proving.cupboard import Hands, Look, WriteOff
+from backend.operations.proving.exchange import Reply
+from backend.operations.proving.history import Attempt, Operation
+from backend.operations.proving.hospital import Person
 
 pytestmark = pytest.mark.faults
 WARD = UUID(int=1)

@@ -23,15 +23,15 @@ from pathlib import Path
 import pytest
 
 from backend.db.provision import connect
-from backend.embedded import Server
-from backend.embedded.account import choose_account
-from backend.embedded.ending import SIGNALLED
-from backend.embedded.processes import find_processes
-from backend.proving import Plan, prove, standing
-from backend.proving.acts import CARE_TEAM, CUPBOARDS
-from backend.proving.checker import GAVE_UP
-from backend.proving.faults import AROUND_COMMIT, CHANGED_ROWS
-from backend.proving.stand import ask
+from backend.operations.embedded import Server
+from backend.operations.embedded.account import choose_account
+from backend.operations.embedded.ending import SIGNALLED
+from backend.operations.embedded.processes import find_processes
+from backend.operations.proving import Plan, prove, standing
+from backend.operations.proving.acts import CARE_TEAM, CUPBOARDS
+from backend.operations.proving.checker import GAVE_UP
+from backend.operations.proving.faults import AROUND_COMMIT, CHANGED_ROWS
+from backend.operations.proving.stand import ask
 from tests.cli.running import clean_environment
 from tests.waiting import PATIENCE_SECONDS
 

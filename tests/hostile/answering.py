@@ -89,7 +89,15 @@ def serving_answers(folder: Path, *options: str, seconds: float, buffer: int = 0
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         bind = ["--bind", f"fd://{listener.fileno()}", "--workers", "1", *options]
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--config", "backend/gunicorn.conf.py", *bind, f"{__name__}:answer"],
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config",
+                "backend/operations/gunicorn.conf.py",
+                *bind,
+                f"{__name__}:answer",
+            ],
             cwd=ROOT,
             env=clean_environment(request_seconds_max=str(seconds)),
             stdout=output,

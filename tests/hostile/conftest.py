@@ -9,7 +9,7 @@ import pytest
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
-from backend.proving.application import HOST, Node
+from backend.operations.proving.application import HOST, Node
 from tests.cli.running import settings_of
 from tests.hospital import Hospital, open_hospital, sign_in
 from tests.hostile.talking import Server

@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.http.worker import Arrival
+from backend.web.server.worker import Arrival
 from tests.hostile.conftest import WORKERS
 from tests.hostile.reading import quickly
 from tests.hostile.requests import WARDS

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from backend.http.outbox import ANSWER_BYTES_MAX
-from backend.http.worker import BYTES_MAX, ENDING_SECONDS, OUTBOXES_MAX
+from backend.web.server.outbox import ANSWER_BYTES_MAX
+from backend.web.server.worker import BYTES_MAX, ENDING_SECONDS, OUTBOXES_MAX
 from tests.hostile.answering import PIECE_BYTES, Answering, content, serving_answers
 from tests.hostile.reading import ask, body_of, is_cut_off, quickly, read_steadily
 from tests.hostile.talking import Server, chunked, hear, request, status_of

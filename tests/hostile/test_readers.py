@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from backend.claims.runs import write_events
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
-from backend.http.openapi import DIST
-from tests.claims import filing
+from backend.domain.claims.runs import write_events
+from backend.web.openapi import DIST
+from tests.domain.claims import filing
 from tests.hospital import Hospital, open_hospital, sign_in
 from tests.hostile.conftest import SECONDS
 from tests.hostile.reading import ask, body_of, is_cut_off, quickly, read_steadily

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.asking import everything
+from tests.api.valid_requests import everything
 from tests.hospital import Hospital
 from tests.hostile.requests import HOSTILE
 from tests.hostile.talking import Server, request, status_of

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from tests.api.asking import everything
+from tests.api.valid_requests import everything
 from tests.hospital import Hospital, sign_in
 from tests.hostile.conftest import SECONDS, WORKERS
 from tests.hostile.requests import WARDS

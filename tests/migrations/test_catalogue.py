@@ -13,7 +13,7 @@ from backend.config import Config
 from backend.db.engine import normalised_url
 from backend.db.lanes import LANES, REPORT_LANES, lock_lanes
 from backend.db.provision import application_url, connect
-from backend.models import Base
+from backend.domain.models import Base
 from tests.migrations.catalogue import TABLES, ask, describe, owner_of
 
 Connection = psycopg2.extensions.connection

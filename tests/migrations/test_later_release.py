@@ -9,7 +9,7 @@ from backend import create_app
 from backend.config import Config
 from backend.db import Database, migrate
 from backend.db.provision import application_url
-from backend.proving.application import Node, NotStarted
+from backend.operations.proving.application import Node, NotStarted
 from tests.hospital import open_hospital, sign_in
 from tests.migrations.catalogue import ask, owner_of
 from tests.waiting import PATIENCE_SECONDS

@@ -294,7 +294,7 @@ def test_an_installed_wheel_brings_its_migrations_and_its_gunicorn_settings(
         archive.extractall(site)
     packed = {path.name for path in (site / "backend" / "_migrations" / "versions").glob("*.py")}
     assert packed == {file.name for file in FILES}
-    assert (site / "backend" / "gunicorn.conf.py").is_file()
+    assert (site / "backend" / "operations" / "gunicorn.conf.py").is_file()
     assert not (site / "migrations").exists()
     assert not (site / "tests").exists()
     program = "import backend.cli, sys; sys.argv[1:] = ['db', 'upgrade']; print(backend.__file__); backend.cli.main()"

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from backend import create_app
 from backend.config import Config
-from tests.api.reading import tells
+from tests.api.url_leaks import tells
 from tests.hospital import PASSWORD, Hospital
 
 AXE = Axe()

@@ -25,8 +25,8 @@ from werkzeug.routing import Rule
 from backend import create_app
 from backend.actor import Role
 from backend.config import Config
-from tests.api.wrong import COUNTS, CURSORS_OF_NO_LIST, DAYS, MOMENTS, TEXTS
-from tests.db.furnishing import furnish
+from tests.api.bad_values import COUNTS, CURSORS_OF_NO_LIST, DAYS, MOMENTS, TEXTS
+from tests.db.every_table import furnish
 from tests.hospital import PASSWORD, Hospital, open_hospital, sign_in
 
 TABLES = {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.actor import Role
-from backend.care_team.models import CareRole
+from backend.domain.care_team.models import CareRole
 from tests import day
 from tests.hospital import Hospital
 from tests.ui.conftest import Screen, watch

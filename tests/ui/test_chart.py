@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from backend.ui.chart import SLOTS_MAX, Span, rows_of
+from backend.ui.frame.chart import SLOTS_MAX, Span, rows_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=BERLIN)

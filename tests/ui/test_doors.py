@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from backend.ui.session import IDLE_SECONDS_MAX
-from tests.api.asking import everything
+from backend.ui.frame.session import IDLE_SECONDS_MAX
+from tests.api.valid_requests import everything
 from tests.hospital import PASSWORD, Hospital
-from tests.http.test_headers import url_of
+from tests.web.test_headers import url_of
 
 HTTPS = "https://ward.example"
 API = "/api/v1/"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.ui.drawing import (
+from backend.ui.frame.svg import (
     BOTTOM,
     LABELS_MAX,
     LEFT,

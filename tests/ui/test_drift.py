@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.claims.filing import AS_OF, HEADER, claims, csv_of, file_claims, run, states
+from tests.domain.claims.filing import AS_OF, HEADER, claims, csv_of, file_claims, run, states
 from tests.hospital import Hospital
 from tests.ui.conftest import Screen, watch
 

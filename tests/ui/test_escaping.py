@@ -8,7 +8,7 @@ from flask import Flask
 
 from backend.actor import Role
 from tests.api.test_tenancy import foreign_id
-from tests.db.furnishing import furnish
+from tests.db.every_table import furnish
 from tests.hospital import Hospital
 from tests.ui.test_doors import API, sign_in
 

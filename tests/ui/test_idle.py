@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.ui import session
+from backend.ui.frame import session
 from tests.hospital import Hospital
 from tests.ui.conftest import Screen
 

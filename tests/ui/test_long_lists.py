@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from backend.actor import Role
-from backend.care_team.models import CareRole
+from backend.domain.care_team.models import CareRole
 from tests import day
 from tests.hospital import Hospital
 from tests.ui.test_doors import send, sign_in
@@ -21,7 +21,7 @@ from tests.ui.test_doors import send, sign_in
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages that read one row at a time of what they read in pages of 200."""
-    monkeypatch.setattr("backend.ui.asking.LIMIT_MAX", 1)
+    monkeypatch.setattr("backend.ui.frame.asking.LIMIT_MAX", 1)
 
 
 def tab(app: Flask, hospital: Hospital, login: str) -> FlaskClient:
@@ -55,8 +55,8 @@ def walked(client: FlaskClient, path: str, label: str) -> list[str]:
 def test_a_long_count_is_typed_page_by_page_and_completed(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ui.counts.SHEET", 2)
-    monkeypatch.setattr("backend.counts.queries.LINES_SHOWN", 2)
+    monkeypatch.setattr("backend.ui.pages.counts.SHEET", 2)
+    monkeypatch.setattr("backend.domain.custody.count_queries.LINES_SHOWN", 2)
     for number in range(5):
         hospital.receive(7, lot=f"LOT-{number}", expires_on=date(2031, 1, 1 + number))
     client = tab(ward_app, hospital, "nurse")
@@ -83,7 +83,7 @@ def test_a_long_count_is_typed_page_by_page_and_completed(
 def test_every_entry_of_a_full_chart_is_reached(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ui.patients.ENTRY_PAGES", 1)
+    monkeypatch.setattr("backend.ui.pages.patients.ENTRY_PAGES", 1)
     hospital.receive(10)
     given = [orjson.loads(hospital.fulfil(hospital.place(units=1)).body)["administration_id"] for _ in range(3)]
     pages = walked(tab(ward_app, hospital, "nurse"), f"/patients/{hospital.patient_id}", "Earlier entries")
@@ -118,7 +118,7 @@ def given_days_ago(hospital: Hospital, days: int) -> None:
 def test_a_chart_of_what_was_given_goes_on_where_it_had_to_end(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("backend.ui.charts.CONSUMPTION_PAGES", 1)
+    monkeypatch.setattr("backend.ui.pages.trends.CONSUMPTION_PAGES", 1)
     hospital.receive(10)
     for days in (12, 9, 6, 3):
         given_days_ago(hospital, days)
@@ -131,8 +131,8 @@ def test_a_chart_of_what_was_given_goes_on_where_it_had_to_end(
 def test_a_chart_of_orders_goes_on_with_the_earlier_ones(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ui.charts.LIMIT_MAX", 1)
-    monkeypatch.setattr("backend.ui.charts.ORDER_PAGES", 1)
+    monkeypatch.setattr("backend.ui.pages.trends.LIMIT_MAX", 1)
+    monkeypatch.setattr("backend.ui.pages.trends.ORDER_PAGES", 1)
     for _ in range(3):
         hospital.place()
     pages = walked(tab(ward_app, hospital, "doctor"), f"/charts?ward_id={hospital.ward_id}", "Earlier ones")
@@ -154,7 +154,7 @@ def test_staff_beyond_the_choice_of_the_audit_page_are_found_by_name(ward_app: F
 def test_of_more_staff_than_the_wards_page_names_each_ward_leads_to_its_own(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ui.wards.PAGES", 1)
+    monkeypatch.setattr("backend.ui.pages.wards.PAGES", 1)
     hospital.change(
         "INSERT INTO wards (organization_id, id, name, kind) SELECT organization_id, gen_random_uuid(),"
         " 'Further ' || to_char(n, 'FM000'), kind FROM wards, generate_series(1, 60) n"
@@ -199,8 +199,8 @@ def test_somebody_works_on_more_wards_than_one_request_names(ward_app: Flask, ho
 def test_a_long_care_team_is_walked_and_each_member_can_be_removed(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ui.care_team.TEAM_PAGES", 1)
-    monkeypatch.setattr("backend.ui.care_team.DOCTORS_MAX", 1)
+    monkeypatch.setattr("backend.ui.pages.care_team.TEAM_PAGES", 1)
+    monkeypatch.setattr("backend.ui.pages.care_team.DOCTORS_MAX", 1)
     joined = []
     for login, role in (("ada", CareRole.PRIMARY), ("ben", CareRole.SPECIALIST), ("eva", CareRole.CONSULTANT)):
         doctor = hospital.add_staff(login, Role.DOCTOR)

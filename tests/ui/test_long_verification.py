@@ -4,7 +4,7 @@ import re
 
 from flask import Flask
 
-from backend.ui.verifying import SHOWN_MAX
+from backend.ui.pages.verification import SHOWN_MAX
 from tests.hospital import Hospital
 from tests.ui.test_long_lists import link, tab
 

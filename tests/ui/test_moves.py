@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from backend.actor import Role
+from backend.domain.stock import levels
+from backend.domain.stock.ledger import Shelf
 from backend.errors import Busy
-from backend.stock import levels
-from backend.stock.ledger import Shelf
-from backend.ui import transfers as transfer_pages
+from backend.ui.pages import transfers as transfer_pages
 from tests.hospital import PASSWORD, Hospital
 from tests.ui.conftest import Screen, watch
 
@@ -221,7 +221,7 @@ def test_an_older_sheet_does_not_undo_what_a_colleague_counted_since(vault: Hosp
 def test_a_ward_has_one_count_and_a_long_one_has_sheets(
     vault: Hospital, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ui.counts.SHEET", 1)
+    monkeypatch.setattr("backend.ui.pages.counts.SHEET", 1)
     nurse = enter("nurse")
     start_count(nurse)
     nurse.page.click("nav >> text=Counts")

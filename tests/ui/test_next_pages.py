@@ -9,8 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.stock.ledger import Shelf
-from backend.ui import adjusting, asking, prescribing, transfers
+from backend.domain.stock.ledger import Shelf
+from backend.ui.frame import asking
+from backend.ui.pages import adjustments, prescribing, transfers
 from tests import day
 from tests.hospital import Hospital
 from tests.ui.test_doors import sign_in, token_on
@@ -117,7 +118,7 @@ def post(tab: FlaskClient, path: str, page: TestResponse, **form: Any) -> TestRe
 def test_adjusting_offers_every_lot_page_by_page(
     hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    monkeypatch.setattr(adjustments, "LOTS_SHOWN", 3)
     hospital.receive(5, lot="HELD")
     add_lots(hospital, 7)
     path = adjust_url(hospital)
@@ -137,7 +138,7 @@ def test_old_lots_take_no_place_among_those_that_may_be_added(
     hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lots are listed by expiry: those that have expired would be the first page of any drug that is long in use."""
-    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    monkeypatch.setattr(adjustments, "LOTS_SHOWN", 3)
     add_lots(hospital, 5, expires_on="2020-01-01", name="OLD")
     add_lots(hospital, 2)
     page = pharmacist.get(adjust_url(hospital))
@@ -149,7 +150,7 @@ def test_old_lots_take_no_place_among_those_that_may_be_added(
 def test_lot_beyond_the_page_is_found_by_number_or_scan_and_adjusted(
     hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    monkeypatch.setattr(adjustments, "LOTS_SHOWN", 3)
     hospital.change("UPDATE drugs SET gtin = :p1", GTIN)
     add_lots(hospital, 7)
     path = adjust_url(hospital)
@@ -168,7 +169,7 @@ def test_lot_beyond_the_page_is_found_by_number_or_scan_and_adjusted(
 def test_number_that_no_lot_has_is_said_to_be_unknown(
     hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    monkeypatch.setattr(adjustments, "LOTS_SHOWN", 3)
     add_lots(hospital, 7)
     path = adjust_url(hospital)
     lot_id = offered(pharmacist.get(path))["N-001"]
@@ -181,7 +182,7 @@ def test_number_that_no_lot_has_is_said_to_be_unknown(
 def test_lot_of_digits_alone_is_found_although_a_scan_begins_so(
     hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    monkeypatch.setattr(adjustments, "LOTS_SHOWN", 3)
     add_lots(hospital, 7)
     hospital.change("UPDATE lots SET lot_number = '12345678' WHERE lot_number = 'N-007'")
     path = adjust_url(hospital)
@@ -193,7 +194,7 @@ def test_lot_that_was_chosen_stays_chosen_on_another_page_of_lots(
     hospital: Hospital, pharmacist: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the next tap would take units of the first lot to expire instead."""
-    monkeypatch.setattr(adjusting, "LOTS_SHOWN", 3)
+    monkeypatch.setattr(adjustments, "LOTS_SHOWN", 3)
     add_lots(hospital, 7)
     path = adjust_url(hospital)
     page = pharmacist.get(path)

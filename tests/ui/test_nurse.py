@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.actor import Role
-from backend.identity.codes import code_of, new_secret, step_at
+from backend.domain.identity.sign_in.totp import code_of, new_secret, step_at
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
 

@@ -13,11 +13,11 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from backend import create_app
 from backend.config import Config
-from backend.identity import ceremonies
-from backend.identity.codes import new_secret
+from backend.domain.identity.sign_in import webauthn
+from backend.domain.identity.sign_in.totp import new_secret
+from tests.domain.identity.device import Device as Forger
+from tests.domain.identity.test_passkeys import enrolled
 from tests.hospital import PASSWORD, Hospital, now
-from tests.identity.device import Device as Forger
-from tests.identity.test_passkeys import enrolled
 from tests.ui.authenticating import Device
 from tests.ui.conftest import Screen, watch
 from tests.ui.test_signing_in import code_now, token_of_page, tokens_of, type_code
@@ -471,8 +471,8 @@ def test_a_passkey_is_added_only_with_the_receipt_for_the_password(hospital: Hos
     assert refused.status_code == 403
     other = Forger(device.origin)
     asked(client, page, "/sign-in/passkey/options")  # which no password is needed for
-    forged = ceremonies.offer_making(
-        ceremonies.Party(device.origin),
+    forged = webauthn.offer_making(
+        webauthn.Party(device.origin),
         bytes.fromhex(session_of(client)["challenge"]["asked"]),
         handle=device.handle,
         email="e",

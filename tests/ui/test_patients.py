@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from backend.actor import Role
-from backend.administrations.models import Outcome
-from backend.patients.patients import add_patient
+from backend.domain.administrations.models import Outcome
+from backend.domain.patients.admitting import add_patient
 from tests import day
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch

@@ -10,12 +10,12 @@ import psycopg2.extensions
 import pytest
 
 from backend.db.paging import LIMIT_DEFAULT
-from backend.ui.downloads import BYTE_ORDER_MARK
-from backend.ui.lots import PATIENTS_SHOWN
+from backend.ui.frame.downloads import BYTE_ORDER_MARK
+from backend.ui.pages.lots import PATIENTS_SHOWN
 from tests import day
-from tests.api.growing import admit
+from tests.api.list_growth import admit
+from tests.domain.reports.many_doses import give_many
 from tests.hospital import Hospital
-from tests.reports.giving import give_many
 from tests.ui.conftest import Screen
 
 PATIENTS, DOSES = PATIENTS_SHOWN + 5, 2 * LIMIT_DEFAULT + 20

@@ -9,8 +9,8 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 
-from backend.identity.attempts import Attempt, count_failure
-from backend.identity.codes import code_of, new_secret, step_at
+from backend.domain.identity.sign_in.attempts import Attempt, count_failure
+from backend.domain.identity.sign_in.totp import code_of, new_secret, step_at
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
 

@@ -8,9 +8,9 @@ import pytest
 from flask import Flask
 
 from backend.actor import Role
+from backend.domain.stock.ledger import Shelf
 from backend.errors import Busy, Conflict, DomainError
-from backend.stock.ledger import Shelf
-from backend.ui.pages import kept_key
+from backend.ui.frame.rendering import kept_key
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
 

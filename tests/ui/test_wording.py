@@ -4,8 +4,8 @@ import pytest
 from flask import Flask, session
 
 from backend.errors import DomainError
-from backend.http.problems import problem_types
-from backend.ui.wording import field_of, plainly
+from backend.ui.frame.problem_text import field_of, plainly
+from backend.web.problems import problem_types
 from tests.hospital import Hospital
 from tests.ui.conftest import Screen
 

@@ -21,18 +21,18 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Engine, event, literal, select
 
-from backend.administrations.board import Board, BoardCache
-from backend.care_team import assigning
-from backend.counts import expectation
-from backend.counts.models import StockCountLine
 from backend.db import Prepared, Session, idempotency, transaction
 from backend.db.clock import OFFSET_SECONDS_MAX, ClockWatch
 from backend.db.idempotency import Answer
-from backend.http import endpoint
-from backend.identity import signing_in
-from backend.orders import fulfilment, rounds
-from backend.stock import ledger
-from backend.stock.picking import LotOnShelf
+from backend.domain.administrations import fulfilment, rounds
+from backend.domain.administrations.board import Board, BoardCache
+from backend.domain.care_team import assigning
+from backend.domain.custody import expectation
+from backend.domain.custody.models import StockCountLine
+from backend.domain.identity.sign_in import by_password
+from backend.domain.stock import ledger
+from backend.domain.stock.picking import LotOnShelf
+from backend.web import endpoint
 
 DAWDLE_SECONDS = 0.25
 _WHO = "    :actor_id, :witness_id, :occurred_at)"  # of the administration that a fulfilment writes
@@ -337,7 +337,7 @@ def without_looking_again() -> None:
 
     expectation.brought_up_to_date, expectation.is_outdated = leave, believe
     expectation._under_way = lambda *given, **named: select(literal(0)).scalar_subquery()
-    _dawdle(signing_in, "check_password", 2 * DAWDLE_SECONDS)
+    _dawdle(by_password, "check_password", 2 * DAWDLE_SECONDS)
 
 
 def without_looking_for_corrections() -> None:

@@ -1,1 +1,0 @@
-"""Counts: what lies on a ward's shelves, compared with the ledger."""

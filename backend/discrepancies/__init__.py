@@ -1,1 +1,0 @@
-"""Discrepancies: units that a count or a transfer could not account for, until somebody resolves them."""

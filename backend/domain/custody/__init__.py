@@ -1,0 +1,1 @@
+"""Move, count and account for stock: transfers, counts and their discrepancies."""

@@ -1,0 +1,1 @@
+"""Sign people in: by password, by passkey, with a second factor."""

@@ -1,0 +1,143 @@
+"""Hospitals: opening one, its policies, its wards."""
+
+import re
+from typing import Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.exc import DataError
+
+from backend.db import Database, Prepared, Rows, Session, bump, new_id
+from backend.db.paging import Page, PageRequest, read_page
+from backend.domain.organizations.models import Organization, Ward, WardKind
+from backend.errors import Conflict, NotFound, ValidationFailed
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NAMED = Prepared("organization_named", "SELECT organization_named(:slug::text)")
+_ALL = Prepared("organization_ids", "SELECT organization_ids()")
+
+
+class OrganizationNotFound(NotFound):
+    """There is no organization of this name."""
+
+
+class OrganizationExists(Conflict):
+    """An organization of this name exists."""
+
+
+class WardNotFound(NotFound):
+    """There is no such ward in your organization."""
+
+
+class WardNameTaken(Conflict):
+    """Another ward of your organization has this name."""
+
+
+def find_organization(database: Database, slug: str) -> UUID | None:
+    """The id of the organization `slug`, or None. Asked before any tenant is known."""
+    found: UUID | None = database.lookup(_NAMED, slug=slug)[0][0]
+    return found
+
+
+def list_organizations(database: Database) -> list[UUID]:
+    """The id of every hospital, for a process that works for all of them. Asked before any tenant is known."""
+    return [row[0] for row in database.lookup(_ALL)]
+
+
+def open_organization(session: Session, *, organization_id: UUID, slug: str, name: str, time_zone: str) -> None:
+    """A new hospital; the session's tenant is already `organization_id`. Raises OrganizationExists,
+    ValidationFailed (slug, time zone)."""
+    _ensure_time_zone(session, time_zone)
+    if not SLUG.fullmatch(slug):
+        raise ValidationFailed.of("slug", "1 to 63 small letters, digits and hyphens, no hyphen first")
+    if session.execute(select(func.organization_named(slug))).scalar() is not None:
+        raise OrganizationExists()
+    session.execute(insert(Organization).values(id=organization_id, slug=slug, name=name, time_zone=time_zone))
+
+
+def get_organization(session: Session, *, organization_id: UUID) -> Row[Any]:
+    """The hospital and its policies."""
+    columns = (
+        Organization.id,
+        Organization.slug,
+        Organization.name,
+        Organization.time_zone,
+        Organization.verification_required,
+        Organization.witness_required,
+        Organization.custody_witness_required,
+        Organization.dose_window_minutes,
+        Organization.discrepancy_hours,
+        Organization.transit_hours,
+        Organization.second_factor_roles,
+    )
+    return session.execute(select(*columns).where(Organization.id == organization_id)).one()
+
+
+def change_organization(session: Session, *, organization_id: UUID, **changes: Any) -> None:
+    """Changes name, time zone and policies. Raises ValidationFailed for an unknown time zone."""
+    if "second_factor_roles" in changes:
+        changes["second_factor_roles"] = sorted(str(role) for role in changes["second_factor_roles"])
+    if "time_zone" in changes:
+        _ensure_time_zone(session, changes["time_zone"])
+    session.execute(bump(Organization, **changes).where(Organization.id == organization_id))
+
+
+def _ensure_time_zone(session: Session, name: str) -> None:
+    """Raises ValidationFailed unless this program and the database both know the zone, each by its own files: else
+    every question for the hospital's day would fail. `localtime` is whatever a machine says, and no hospital's."""
+    unknown = ValidationFailed.of("time_zone", "not a time zone of the IANA database, such as Europe/Berlin")
+    if name == "localtime" or name not in available_timezones():
+        raise unknown
+    try:
+        session.execute(select(func.timezone(name, func.now())))
+    except DataError as error:
+        raise unknown from error
+
+
+def add_ward(session: Session, *, organization_id: UUID, name: str, kind: WardKind) -> UUID:
+    """A new ward. Raises WardNameTaken."""
+    taken = session.execute(select(Ward.id).where(Ward.organization_id == organization_id, Ward.name == name))
+    if taken.first() is not None:
+        raise WardNameTaken()
+    ward_id = new_id()
+    session.execute(insert(Ward).values(organization_id=organization_id, id=ward_id, name=name, kind=kind))
+    return ward_id
+
+
+def _wards(organization_id: UUID) -> Rows:
+    return select(Ward.id, Ward.name, Ward.kind).where(
+        Ward.organization_id == organization_id, Ward.archived_at.is_(None)
+    )
+
+
+def list_wards(session: Session, *, organization_id: UUID, page: PageRequest) -> Page:
+    """Wards by name."""
+    return read_page(session, _wards(organization_id), page, Ward.name, Ward.id)
+
+
+def find_ward(session: Session, *, organization_id: UUID, name: str) -> UUID:
+    """The id of the ward `name`. Raises WardNotFound."""
+    found = session.execute(_wards(organization_id).where(Ward.name == name)).one_or_none()
+    if found is None:
+        raise WardNotFound(f"There is no ward {name!r}.")
+    ward_id: UUID = found.id
+    return ward_id
+
+
+def get_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> Row[Any]:
+    """One ward. Raises WardNotFound."""
+    row = session.execute(_wards(organization_id).where(Ward.id == ward_id)).one_or_none()
+    if row is None:
+        raise WardNotFound()
+    return row
+
+
+def touch_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> None:
+    """Raises the ward's version: what its board shows of a patient has changed."""
+    session.execute(bump(Ward).where(Ward.organization_id == organization_id, Ward.id == ward_id))
+
+
+def touch_organization(session: Session, *, organization_id: UUID) -> None:
+    """Raises the organization's version: what every board shows of a drug has changed."""
+    session.execute(bump(Organization).where(Organization.id == organization_id))

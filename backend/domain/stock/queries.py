@@ -1,0 +1,311 @@
+"""Reads of stock: levels with their lots, the ledger, and drugs with what the hospital holds of them."""
+
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Date, Row, case, cast, func, select, union_all
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import aliased
+
+from backend.db import Rows, Session
+from backend.db.filters import equal, same_hospital, within
+from backend.db.paging import Page, PageRequest, read_page
+from backend.db.searching import among, named_page
+from backend.domain.formulary.drugs import Custody, DrugNotFound, containing, drugs_of, in_custody
+from backend.domain.formulary.models import Drug
+from backend.domain.identity.models import User
+from backend.domain.organizations.models import Organization, Ward
+from backend.domain.stock.hiding import Hides, unless
+from backend.domain.stock.models import Lot, LotStatus, StockLevel, StockLot, StockMovement
+
+
+class StockState(StrEnum):
+    """What asks for attention on a shelf."""
+
+    LOW = "low"
+    OUT = "out"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+
+
+class ExpiryHorizon(StrEnum):
+    """How many days ahead counts as expiring."""
+
+    DAYS_30 = "30"
+    DAYS_60 = "60"
+    DAYS_90 = "90"
+
+    def end(self, today: date) -> date:
+        """The last day of the horizon."""
+        return today + timedelta(days=int(self))
+
+
+def today_of(session: Session, *, organization_id: UUID, now: datetime) -> date:
+    """The calendar day of the hospital at `now`."""
+    zone = select(Organization.time_zone).where(Organization.id == organization_id).scalar_subquery()
+    day: date = session.execute(select(cast(func.timezone(zone, now), Date))).scalar_one()
+    return day
+
+
+def _drugs_with_stock(organization_id: UUID, hides: Hides) -> Rows:
+    hidden = hides(drug=Drug.id)
+    held = (
+        select(func.coalesce(func.sum(StockLevel.on_hand_units), 0))
+        .where(StockLevel.organization_id == organization_id, StockLevel.drug_id == Drug.id)
+        .scalar_subquery()
+    )
+    return drugs_of(organization_id).add_columns(
+        Drug.unit_price_cents, unless(hidden, held).label("current_stock"), hidden.label("figures_hidden")
+    )
+
+
+def get_drug_with_stock(session: Session, *, organization_id: UUID, drug_id: UUID, hides: Hides) -> Row[Any]:
+    """Read a formulary entry with its price and `current_stock`, the sum of its levels; None where a level is hidden.
+
+    Raises DrugNotFound.
+    """
+    row = session.execute(_drugs_with_stock(organization_id, hides).where(Drug.id == drug_id)).one_or_none()
+    if row is None:
+        raise DrugNotFound()
+    return row
+
+
+def list_drugs(
+    session: Session,
+    *,
+    organization_id: UUID,
+    q: str | None,
+    custody: Custody | None = None,
+    hides: Hides,
+    page: PageRequest,
+) -> Page:
+    """List drugs by name, each with `current_stock` unless a level of it is hidden; `q` is a name or generic name."""
+    return named_page(
+        session,
+        _drugs_with_stock(organization_id, hides).where(*([in_custody(custody)] if custody is not None else [])),
+        name_key=Drug.name_key,
+        row_id=Drug.id,
+        searched=[Drug.name_key, Drug.generic_name_key],
+        containing=containing,
+        q=q,
+        page=page,
+    )
+
+
+def _lots_of_level(organization_id: UUID, hidden: ColumnElement[bool]) -> Any:
+    """The lots of a shelf that hold units, first expiring first, as JSON; none where `hidden`: a lot that is missing
+    from the list would be known to be used up."""
+    lot = func.jsonb_build_object(
+        *("lot_id", Lot.id),
+        *("lot_number", Lot.lot_number),
+        *("expires_on", Lot.expires_on),
+        *("status", Lot.status),
+        *("quantity_units", StockLot.quantity_units),
+    )
+    lots = func.jsonb_agg(aggregate_order_by(lot, Lot.expires_on, Lot.id))
+    on_shelf = (
+        select(func.coalesce(lots, func.jsonb_build_array()))
+        .select_from(StockLot)
+        .join(Lot, same_hospital(Lot, by=StockLot.lot_id))
+        .where(
+            StockLot.organization_id == organization_id,
+            StockLot.ward_id == StockLevel.ward_id,
+            StockLot.drug_id == StockLevel.drug_id,
+            StockLot.quantity_units > 0,
+        )
+        .scalar_subquery()
+    )
+    return case((hidden, func.jsonb_build_array()), else_=on_shelf)
+
+
+def _available_units(organization_id: UUID, today: date, shelf: Any) -> Any:
+    """The units that may be given of what lies on `shelf`, which has a ward_id and a drug_id."""
+    on_shelf, lot = aliased(StockLot), aliased(Lot)
+    return (
+        select(func.coalesce(func.sum(on_shelf.quantity_units), 0))
+        .join(lot, same_hospital(lot, by=on_shelf.lot_id))
+        .where(
+            on_shelf.organization_id == organization_id,
+            on_shelf.ward_id == shelf.ward_id,
+            on_shelf.drug_id == shelf.drug_id,
+            lot.status == LotStatus.AVAILABLE,
+            lot.expires_on >= today,
+        )
+        .scalar_subquery()
+    )
+
+
+def list_levels(
+    session: Session,
+    *,
+    organization_id: UUID,
+    ward_id: UUID | None,
+    drug_id: UUID | None,
+    q: str | None,
+    state: StockState | None,
+    within_days: ExpiryHorizon = ExpiryHorizon.DAYS_30,
+    hides: Hides,
+    now: datetime,
+    page: PageRequest,
+) -> Page:
+    """Shelves by drug name, with what lies on them, what of it may be given, and the lots.
+
+    `within_days` says what the state `expiring` means. A shelf whose figures are hidden is in no state: the state would
+    tell them to somebody who moves the reorder point.
+    """
+    today = today_of(session, organization_id=organization_id, now=now)
+    hidden = hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id)
+    rows = (
+        select(
+            StockLevel.id,
+            StockLevel.ward_id,
+            Ward.name.label("ward_name"),
+            StockLevel.drug_id,
+            Drug.name.label("drug_name"),
+            Drug.strength,
+            Drug.form,
+            Drug.unit,
+            unless(hidden, StockLevel.on_hand_units).label("on_hand_units"),
+            unless(hidden, _available_units(organization_id, today, StockLevel)).label("available_units"),
+            StockLevel.reorder_point_units,
+            StockLevel.par_level_units,
+            _lots_of_level(organization_id, hidden).label("lots"),
+            hidden.label("figures_hidden"),
+        )
+        .join(Ward, same_hospital(Ward, by=StockLevel.ward_id))
+        .join(Drug, same_hospital(Drug, by=StockLevel.drug_id))
+        .where(StockLevel.organization_id == organization_id, Drug.organization_id == organization_id)
+    )
+    shelf = {name: value for name, value in (("ward_id", ward_id), ("drug_id", drug_id)) if value is not None}
+    rows = rows.where(*(getattr(StockLevel, name) == value for name, value in shelf.items()))
+    if state is not None:
+        rows = rows.where(_in_state(organization_id, shelf, state, today, within_days.end(today)), ~hidden)
+    return named_page(
+        session,
+        rows,
+        name_key=Drug.name_key,
+        row_id=StockLevel.id,
+        searched=[Drug.name_key, Drug.generic_name_key],
+        containing=containing,
+        q=q,
+        page=page,
+    )
+
+
+def _in_state(organization_id: UUID, shelf: dict[str, UUID], state: StockState, today: date, soon: date) -> Any:
+    """The condition that a shelf is in `state`; `soon` is the last day that counts as expiring.
+
+    `shelf` has the ward_id and the drug_id to which the list is narrowed, where it is.
+
+    Out means that nothing may be given: such a shelf is empty, and then low whatever its reorder point, or it holds
+    only what has expired, is on hold or was recalled.
+    """
+
+    def holding(condition: Any) -> Rows:
+        return _holding(organization_id, shelf, condition)
+
+    expired = holding(Lot.expires_on < today)
+    match state:
+        case StockState.LOW:
+            return StockLevel.low
+        case StockState.EXPIRED:
+            return among(StockLevel.id, expired)
+        case StockState.EXPIRING:
+            return among(StockLevel.id, holding(Lot.expires_on.between(today, soon)))
+        case StockState.OUT:
+            level = aliased(StockLevel)
+            empty = select(level.id).where(
+                level.organization_id == organization_id,
+                *(getattr(level, name) == value for name, value in shelf.items()),
+                *(level.low, level.on_hand_units == 0),
+            )
+            suspects = union_all(empty, expired, holding(Lot.status != LotStatus.AVAILABLE))
+            return among(StockLevel.id, suspects) & (_available_units(organization_id, today, StockLevel) == 0)
+
+
+def _holding(organization_id: UUID, shelf: dict[str, UUID], condition: Any) -> Rows:
+    """The ids of the shelves with units of lots that meet `condition`, found by the lots."""
+    level = aliased(StockLevel)
+    lots = select(Lot.id).where(Lot.organization_id == organization_id, condition)
+    return (
+        select(level.id)
+        .join(
+            StockLot,
+            (StockLot.organization_id == level.organization_id)
+            & (StockLot.ward_id == level.ward_id)
+            & (StockLot.drug_id == level.drug_id),
+        )
+        .where(
+            level.organization_id == organization_id,
+            StockLot.organization_id == organization_id,
+            StockLot.quantity_units > 0,
+            *(getattr(StockLot, name) == value for name, value in shelf.items()),
+            among(StockLot.lot_id, lots),
+        )
+    )
+
+
+def _movements(organization_id: UUID, hides: Hides) -> Rows:
+    """Movements with the names of what they are about; without units where the shelf's figures are hidden, whose sum
+    would be its balance."""
+    movement, witness = StockMovement, aliased(User)
+    hidden = hides(ward=movement.ward_id, drug=movement.drug_id)
+    return select(
+        movement.id,
+        movement.ward_id,
+        looked_up(organization_id, Ward, "name", movement.ward_id).label("ward_name"),
+        movement.drug_id,
+        looked_up(organization_id, Drug, "name", movement.drug_id).label("drug_name"),
+        movement.lot_id,
+        looked_up(organization_id, Lot, "lot_number", movement.lot_id).label("lot_number"),
+        looked_up(organization_id, Lot, "expires_on", movement.lot_id).label("expires_on"),
+        movement.sequence,
+        unless(hidden, movement.units).label("units"),
+        unless(hidden, movement.balance_after_units).label("balance_after_units"),
+        hidden.label("figures_hidden"),
+        movement.reason,
+        movement.reference_id,
+        movement.corrects_id,
+        movement.note,
+        movement.actor_id,
+        looked_up(organization_id, User, "name", movement.actor_id).label("actor_name"),
+        looked_up(organization_id, witness, "name", movement.witness_id).label("witness_name"),
+        movement.occurred_at,
+        movement.recorded_at,
+    ).where(movement.organization_id == organization_id)
+
+
+def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID, hides: Hides) -> Row[Any]:
+    """Read the one movement that was posted for `reference_id`."""
+    return session.execute(_movements(organization_id, hides).where(StockMovement.reference_id == reference_id)).one()
+
+
+def list_movements(
+    session: Session,
+    *,
+    organization_id: UUID,
+    ward_id: UUID | None,
+    drug_id: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    hides: Hides,
+    page: PageRequest,
+) -> Page:
+    """The ledger, newest first; `since` counts, `until` does not."""
+    movement = StockMovement
+    rows = _movements(organization_id, hides).where(
+        *equal(movement, ward_id=ward_id, drug_id=drug_id), *within(movement.recorded_at, since, until)
+    )
+    return read_page(session, rows, page, movement.recorded_at, movement.id, descending=True)
+
+
+def looked_up(organization_id: UUID, table: Any, column: str, row_id: Any) -> Any:
+    """`column` of the row `row_id` of `table`, for each row of a page and no other.
+
+    Not a join: how many rows a join leaves, the planner cannot tell in a database of many hospitals. It would rather
+    sort all that a ward ever moved, or read the formulary.
+    """
+    found = select(getattr(table, column)).where(table.organization_id == organization_id, table.id == row_id)
+    return found.scalar_subquery()

@@ -1,0 +1,1 @@
+"""Run what an operator runs: proofs, backups, retention, seeding, the demo."""

@@ -1,0 +1,1 @@
+"""Verify that a database keeps every invariant."""

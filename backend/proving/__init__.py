@@ -1,6 +1,0 @@
-"""The proof that anyone can run: a hospital at work while everything under it breaks (`valmed prove`)."""
-
-from backend.proving.proof import Plan, prove
-from backend.proving.stand import Stand, standing
-
-__all__ = ["Plan", "Stand", "prove", "standing"]

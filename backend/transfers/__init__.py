@@ -1,1 +1,0 @@
-"""Transfers: stock on its way from one ward to another."""

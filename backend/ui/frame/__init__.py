@@ -1,0 +1,1 @@
+"""Give every page what it needs: its frame, its session, its forms."""

@@ -1,0 +1,1 @@
+"""Show the pages, one file for each topic."""

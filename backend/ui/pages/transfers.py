@@ -1,0 +1,176 @@
+"""Transfers between wards."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import flash, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.actor import Role
+from backend.domain.custody.models import TransferStatus
+from backend.errors import DomainError
+from backend.ui.frame.asking import ask
+from backend.ui.frame.forms import WITNESS_ADVICE, asked, in_names, number_of, typed, with_witness
+from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
+from backend.ui.frame.ward_choice import acts_for, own_wards, wards
+
+blueprint = blueprint_of("transfers")
+STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
+LOTS_TYPED_MAX = 100  # of more lots, only those that did not arrive in full are typed
+ADVICE = {
+    "insufficient_stock": "Send less of it, or receive more stock first.",
+    "receiver_is_dispatcher": "Ask a colleague to receive it.",
+    **WITNESS_ADVICE,
+    "transfer_status_conflict": "Somebody was faster: look at where it stands now.",
+    "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
+}
+
+
+@blueprint.get("/transfers")
+def show_transfers() -> str:
+    """Transfers, newest first, of one state or of all, from a ward or to it."""
+    wanted = asked("status", "source_ward_id", "destination_ward_id", "cursor")
+    answer = ask("GET /transfers", query=wanted)
+    return render_template(
+        "transfers.html",
+        states=list(TransferStatus),
+        transfers=answer["items"],
+        more=answer["next_cursor"],
+        places=wards(),
+        wanted=wanted,
+        may_request=g.actor.role in STAFF,
+    )
+
+
+@blueprint.get("/transfers/new")
+def show_request() -> str:
+    """First the two wards, then what the giving one has."""
+    g.actor.require(STAFF)
+    return _request_page(None, {}, "")
+
+
+def _request_page(refusal: DomainError | None, units: dict[str, str], cursor: str) -> str:
+    """The form; what was chosen and is not among the shelves shown stays chosen."""
+    chosen, q = asked("source_ward_id", "destination_ward_id"), request.form.get("q", "").strip()
+    shelves: dict[str, Any] = {"items": [], "next_cursor": None}
+    source_ward_id = chosen["source_ward_id"]
+    if all(chosen.values()):
+        shelves = ask("GET /stock", query={"ward_id": source_ward_id, "q": q, "cursor": cursor})
+    shown = {shelf["drug_id"] for shelf in shelves["items"]}
+    kept = [drug_id for drug_id in units if drug_id not in shown]
+    kept_shelves = [
+        shelf
+        for drug_id in kept
+        for shelf in ask("GET /stock", query={"ward_id": source_ward_id, "drug_id": drug_id})["items"]
+    ]
+    return render_template(
+        "transfer_request.html",
+        sources=wards(),
+        destinations=own_wards(),
+        chosen=chosen,
+        q=q,
+        units=units,
+        kept=kept_shelves,
+        shelves=shelves["items"],
+        more=shelves["next_cursor"],
+        refusal=refusal,
+        advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
+        key=kept_key(refusal),
+    )
+
+
+@blueprint.post("/transfers/new")
+def send_request() -> AnyResponse | str | tuple[str, int]:
+    """Requests what was filled in; with the button "look" only looks for more."""
+    g.actor.require(STAFF)
+    units = typed("units_")
+    if "look" in request.form:
+        return _request_page(None, units, request.form["look"])
+    lines = [{"drug_id": drug_id, "quantity_units": number_of(value)} for drug_id, value in units.items()]
+    body = {**asked("source_ward_id", "destination_ward_id"), "lines": lines}
+    try:
+        made = ask("POST /transfers", body=body, key=form_key())
+    except DomainError as refusal:
+        names = {drug_id: request.form.get(f"name_{drug_id}", "") for drug_id in units}
+        return _request_page(in_names(refusal, list(units), names), units, ""), refusal.status
+    flash("Requested. No unit has moved yet.")
+    return redirect(url_for(".show_transfer", transfer_id=made["id"]))
+
+
+@blueprint.get("/transfers/<uuid:transfer_id>")
+def show_transfer(transfer_id: UUID) -> str:
+    """Where every unit of it is, and what may be done next."""
+    return render_template("transfer.html", **_of_transfer(transfer_id))
+
+
+def _of_transfer(transfer_id: UUID) -> dict[str, Any]:
+    """The transfer, and which steps are open to who sits at the screen."""
+    transfer = ask("GET /transfers/<uuid:transfer_id>", path={"transfer_id": transfer_id})
+    here = acts_for(transfer["destination_ward_id"])
+    controlled = any(line["controlled"] for line in transfer["lines"])
+    return {
+        "transfer": transfer,
+        "may_dispatch": transfer["status"] == TransferStatus.REQUESTED and g.actor.role is Role.PHARMACIST,
+        "may_cancel": transfer["status"] == TransferStatus.REQUESTED and here,
+        "may_receive": transfer["status"] == TransferStatus.DISPATCHED and here,
+        "witnessed": controlled and ask("GET /organization")["custody_witness_required"],
+        "only_short": sum(len(line["lots"]) for line in transfer["lines"]) > LOTS_TYPED_MAX,
+        "missing": sum(line["dispatched_units"] - line["received_units"] for line in transfer["lines"]),
+    }
+
+
+def _change(
+    step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str, **also: bool
+) -> AnyResponse | tuple[str, int]:
+    where, body = {"transfer_id": transfer_id}, with_witness({**({"lines": lines} if lines else {}), **also})
+    try:
+        ask(f"POST /transfers/<uuid:transfer_id>/{step}", path=where, body=body, key=form_key())
+    except DomainError as refusal:
+        found = _of_transfer(transfer_id)
+        names = {line["drug_id"]: line["drug_name"] for line in found["transfer"]["lines"]}
+        about = names.get(refusal.members.get("drug_id", ""))
+        advice = ADVICE.get(refusal.code, "")
+        return render_template(
+            "transfer.html",
+            **found,
+            refusal=in_names(refusal, [line["drug_id"] for line in lines], names),
+            refused_step=step,
+            advice=f"{about}: {advice}" if about else advice,
+            units={name: value for name, value in request.form.items() if name.startswith("units_")},
+            witness_email=typed("witness_").get("email", ""),
+            key=kept_key(refusal),
+        ), refusal.status
+    flash(done)
+    return redirect(url_for(".show_transfer", transfer_id=transfer_id))
+
+
+@blueprint.post("/transfers/<uuid:transfer_id>/dispatch")
+def dispatch(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Sends everything, or of each drug what the form says; an empty field sends none."""
+    units = {name.removeprefix("units_"): value for name, value in request.form.items() if name.startswith("units_")}
+    lines = [
+        {"drug_id": drug_id, "quantity_units": number_of(value.strip() or "0")} for drug_id, value in units.items()
+    ]
+    return _change("dispatch", transfer_id, lines, "Dispatched. It is on the way until somebody else receives it.")
+
+
+@blueprint.post("/transfers/<uuid:transfer_id>/receive")
+def receive(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Receives everything, or of each lot what the form says.
+
+    An empty field is refused, since it may be forgotten, unless the form says that the rest arrived as it was sent.
+    """
+    rest_as_sent = "rest_as_sent" in request.form
+    lines = [
+        {"drug_id": drug_id, "lot_id": lot_id, "quantity_units": number_of(value)}
+        for name, value in request.form.items()
+        if name.startswith("units_") and (value.strip() or not rest_as_sent)
+        for drug_id, _, lot_id in [name.removeprefix("units_").partition("_")]
+    ]
+    return _change("receive", transfer_id, lines, "Received.", **({"rest_as_sent": True} if rest_as_sent else {}))
+
+
+@blueprint.post("/transfers/<uuid:transfer_id>/cancel")
+def cancel(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
+    """Ends a transfer that was not dispatched."""
+    return _change("cancel", transfer_id, [], "Cancelled. No unit has moved.")

@@ -1,0 +1,1 @@
+"""Serve HTTP: the worker of gunicorn, what it buffers and what it logs."""

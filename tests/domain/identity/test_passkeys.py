@@ -1,0 +1,572 @@
+"""Passkeys below HTTP: whom an answer signs in, and every answer that signs in nobody."""
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import psycopg2.extensions
+import pytest
+
+from backend.actor import Actor, SecondFactorRequired
+from backend.config import Config, ConfigError
+from backend.db import Database
+from backend.db.provision import application_url
+from backend.domain.identity import passkeys, queries, second_factors
+from backend.domain.identity.passkeys import PASSKEYS_MAX, PasskeyTaken, TooManyPasskeys
+from backend.domain.identity.second_factors import SecondFactorChanged
+from backend.domain.identity.sign_in import totp, webauthn
+from backend.domain.identity.sign_in.attempts import Attempt, count_failure
+from backend.domain.identity.sign_in.by_passkey import finish_by_passkey, sign_in_alone
+from backend.domain.identity.sign_in.by_password import (
+    Origin,
+    SignedIn,
+    check_password,
+    enrol_and_finish,
+    has_second_factor,
+)
+from backend.domain.identity.sign_in.webauthn import Made, Party, PasskeyWrong
+from backend.domain.identity.tokens import Person, authenticate
+from backend.errors import NotAuthenticated
+from tests.domain.identity.device import Device
+from tests.domain.identity.test_second_factors import refusal_of, require
+from tests.domain.identity.test_sign_in import change, credentials_of, issue, origin
+from tests.hospital import Hospital, now, open_hospital
+
+ORIGIN = "https://ward.example"
+PARTY = Party(ORIGIN)
+
+
+@pytest.fixture
+def database(config: Config) -> Iterator[Database]:
+    """A worker that knows the address of its pages."""
+    made = Database(replace(config, origin=ORIGIN, pool_size=32, account_failures_max=3), application_url(config))
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def hospital(database: Database) -> Hospital:
+    """A hospital of the test's own."""
+    return open_hospital(database)
+
+
+@pytest.fixture
+def device(hospital: Hospital) -> Device:
+    """The nurse's phone, with a passkey."""
+    return enrolled(hospital, hospital.nurse)
+
+
+def enrolled(hospital: Hospital, actor: Actor, device: Device | None = None) -> Device:
+    """A device whose passkey is the actor's."""
+    made = device or Device(ORIGIN)
+    add(hospital, actor, made.make(offer_making(actor)))
+    return made
+
+
+CHALLENGE = b"c" * 32  # of registrations, which are checked before they reach the database
+
+
+def offer_making(actor: Actor) -> str:
+    """What a device is asked that makes a passkey of the actor's."""
+    assert actor.user_id is not None
+    handle = webauthn.handle_of(actor.organization_id, actor.user_id)
+    return webauthn.offer_making(PARTY, CHALLENGE, handle=handle, email="e", name=actor.name, known=[])
+
+
+def add(hospital: Hospital, actor: Actor, answer: str, name: str = "Phone") -> None:
+    """Stores the passkey that a device has made."""
+    made = webauthn.made_by(PARTY, CHALLENGE, answer)
+    hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name=name), actor)
+
+
+def alone(database: Database, device: Device, **changes: Any) -> SignedIn:
+    """Signs in by the passkey alone."""
+    asked = webauthn.new_challenge()
+    answer = device.show(webauthn.offer_showing(PARTY, asked, known=None), **changes)
+    return sign_in_alone(database, asked, answer, origin())[1]
+
+
+def second(database: Database, person: Person, device: Device, **changes: Any) -> SignedIn:
+    """Signs in somebody whose password was right."""
+    asked = webauthn.new_challenge()
+    answer = device.show(webauthn.offer_showing(PARTY, asked, known=[]), **changes)
+    return finish_by_passkey(database, person, asked, answer, origin())
+
+
+def nurse_of(hospital: Hospital, database: Database) -> Person:
+    """The nurse, whose password was right."""
+    return check_password(database, credentials_of(hospital), origin())
+
+
+def stored(hospital: Hospital) -> list[tuple[Any, ...]]:
+    """The passkeys of the hospital: count, and whether each was used."""
+    return hospital.rows("SELECT sign_count, last_used_at IS NOT NULL FROM passkeys ORDER BY id")
+
+
+def tokens_of(hospital: Hospital) -> int:
+    """How many sign-ins there were."""
+    return int(hospital.rows("SELECT count(*) FROM access_tokens")[0][0])
+
+
+def refused(act: Callable[[], Any], hospital: Hospital) -> None:
+    """The act signs nobody in, and uses no passkey."""
+    before = (tokens_of(hospital), stored(hospital))
+    with pytest.raises(NotAuthenticated):
+        act()
+    assert (tokens_of(hospital), stored(hospital)) == before
+
+
+# Signing in
+
+
+def test_a_passkey_alone_signs_in_with_two_factors(hospital: Hospital, database: Database, device: Device) -> None:
+    require(hospital, "nurse")
+    done = alone(database, device)
+    actor, _ = authenticate(database, done.issued.token, request_id="r")
+    assert (actor.user_id, actor.second_factor) == (hospital.nurse.user_id, True)
+    assert stored(hospital) == [(1, True)]
+
+
+def test_a_passkey_after_the_password_is_the_second_factor(
+    hospital: Hospital, database: Database, device: Device
+) -> None:
+    require(hospital, "nurse")
+    done = second(database, nurse_of(hospital, database), device, verified=False)
+    assert authenticate(database, done.issued.token, request_id="r")[0].second_factor
+    assert stored(hospital) == [(1, True)]
+
+
+def test_a_device_that_does_not_say_who_holds_it_signs_nobody_in_alone(
+    hospital: Hospital, database: Database, device: Device
+) -> None:
+    refused(lambda: alone(database, device, verified=False), hospital)
+    assert alone(database, device)
+
+
+@pytest.mark.parametrize("kind", ["alone", "after the password"])
+@pytest.mark.parametrize(
+    "other",
+    ["https://ward.example.evil.example", "http://ward.example", "https://ward.example:8443", "https://evil.example"],
+)
+def test_an_answer_to_another_page_is_refused(
+    hospital: Hospital, database: Database, device: Device, other: str, kind: str
+) -> None:
+    person = nurse_of(hospital, database)
+    device.origin = other
+    act = {"alone": lambda: alone(database, device), "after the password": lambda: second(database, person, device)}
+    refused(act[kind], hospital)
+    device.origin = ORIGIN
+    assert act[kind]()
+
+
+def test_an_answer_for_another_server_is_refused(hospital: Hospital, database: Database, device: Device) -> None:
+    refused(lambda: alone(database, device, rp_id="evil.example"), hospital)
+
+
+def test_an_answer_to_another_challenge_is_refused(hospital: Hospital, database: Database, device: Device) -> None:
+    refused(lambda: alone(database, device, challenge="A" * 43), hospital)
+
+
+def test_an_answer_counts_once(hospital: Hospital, database: Database, device: Device) -> None:
+    """Even of a device that does not count, so that only the challenge can tell."""
+    still = enrolled(hospital, hospital.nurse, Device(ORIGIN, counts=False))
+    person = nurse_of(hospital, database)
+    for act in (
+        lambda asked, answer: sign_in_alone(database, asked, answer, origin()),
+        lambda asked, answer: finish_by_passkey(database, person, asked, answer, origin()),
+    ):
+        asked = webauthn.new_challenge()
+        answer = still.show(webauthn.offer_showing(PARTY, asked, known=None))
+        act(asked, answer)
+        refused(lambda act=act, asked=asked, answer=answer: act(asked, answer), hospital)
+
+
+def test_a_challenge_is_used_up_by_a_wrong_answer_too(hospital: Hospital, database: Database, device: Device) -> None:
+    asked = webauthn.new_challenge()
+    offer = webauthn.offer_showing(PARTY, asked, known=None)
+    refused(lambda: sign_in_alone(database, asked, device.show(offer, verified=False), origin()), hospital)
+    refused(lambda: sign_in_alone(database, asked, device.show(offer), origin()), hospital)
+
+
+@pytest.mark.concurrency
+def test_of_sixteen_at_once_with_one_answer_one_gets_a_token(hospital: Hospital, config: Config) -> None:
+    database = Database(replace(config, origin=ORIGIN, pool_size=32, account_failures_max=99), application_url(config))
+    still = enrolled(hospital, hospital.nurse, Device(ORIGIN, counts=False))
+    asked, gate = webauthn.new_challenge(), threading.Barrier(16)
+    answer = still.show(webauthn.offer_showing(PARTY, asked, known=None))
+
+    def together(_: int) -> str:
+        gate.wait()
+        return refusal_of(lambda: sign_in_alone(database, asked, answer, origin()))
+
+    with ThreadPoolExecutor(16) as crowd:
+        outcomes = list(crowd.map(together, range(16)))
+    database.engine.dispose()
+    assert sorted(outcomes) == ["done"] + ["not_authenticated"] * 15
+    assert tokens_of(hospital) == 1
+
+
+def test_taken_challenges_end(database: Database, owner: psycopg2.extensions.connection) -> None:
+    with owner.cursor() as cursor:
+        old, new = webauthn.new_challenge(), webauthn.new_challenge()
+        webauthn.take_challenge(database, old)
+        cursor.execute("UPDATE sign_in.taken SET ends_at = now() WHERE challenge = %s", (old,))
+        webauthn.take_challenge(database, new)
+        kept = "SELECT extract(epoch FROM ends_at - now()) FROM sign_in.taken WHERE challenge = %s"
+        cursor.execute(kept, (old,))
+        assert cursor.fetchall() == []
+        cursor.execute(kept, (new,))
+        ((seconds,),) = cursor.fetchall()
+    assert seconds > webauthn.CHALLENGE_SECONDS
+    with pytest.raises(PasskeyWrong):
+        webauthn.take_challenge(database, new)
+
+
+# Whose
+
+
+def test_a_passkey_of_somebody_else_is_no_second_factor(hospital: Hospital, database: Database, device: Device) -> None:
+    doctors = enrolled(hospital, hospital.staff["doctor"])
+    person = nurse_of(hospital, database)
+    refused(lambda: second(database, person, doctors), hospital)
+    refused(lambda: second(database, person, doctors, handle=device.handle), hospital)
+
+
+def test_a_passkey_names_its_owner_and_nobody_else(hospital: Hospital, database: Database, device: Device) -> None:
+    doctors = enrolled(hospital, hospital.staff["doctor"])
+    refused(lambda: alone(database, device, handle=doctors.handle), hospital)
+    refused(lambda: alone(database, device, handle=b""), hospital)
+    refused(lambda: alone(database, device, handle=device.handle[:31]), hospital)
+
+
+def test_a_passkey_of_another_hospital_is_nobodys_here(hospital: Hospital, database: Database, device: Device) -> None:
+    other = open_hospital(database)
+    theirs = enrolled(other, other.nurse)
+    person = nurse_of(hospital, database)
+    for act in (
+        lambda: second(database, person, theirs),
+        lambda: alone(database, theirs, handle=device.handle),
+        lambda: alone(database, theirs, handle=device.handle[:16] + theirs.handle[16:]),
+        lambda: alone(database, theirs, handle=theirs.handle[:16] + device.handle[16:]),
+    ):
+        refused(act, hospital)
+        assert tokens_of(other) == 0
+    assert alone(database, theirs).actor.organization_id == other.organization_id
+
+
+def test_a_copied_name_without_the_key_is_refused(hospital: Hospital, database: Database, device: Device) -> None:
+    forger = Device(ORIGIN, credential_id=device.credential_id, handle=device.handle)
+    refused(lambda: alone(database, forger), hospital)
+    refused(lambda: second(database, nurse_of(hospital, database), forger), hospital)
+
+
+def test_a_removed_passkey_signs_nobody_in(hospital: Hospital, database: Database, device: Device) -> None:
+    person = nurse_of(hospital, database)
+    remove(hospital, device)
+    refused(lambda: alone(database, device), hospital)
+    refused(lambda: second(database, person, device), hospital)
+
+
+def test_who_has_left_is_not_let_in(hospital: Hospital, database: Database, device: Device) -> None:
+    change(hospital, hospital.nurse, active=False)
+    refused(lambda: alone(database, device), hospital)
+
+
+def test_a_reset_takes_passkeys_and_tokens_away(hospital: Hospital, database: Database, device: Device) -> None:
+    doctors = enrolled(hospital, hospital.staff["doctor"])
+    token = alone(database, device).issued.token
+    values = {"organization_id": hospital.organization_id, "user_id": hospital.nurse.user_id, "now": now()}
+    hospital.run(lambda session: second_factors.reset(session, **values))
+    refused(lambda: alone(database, device), hospital)
+    with pytest.raises(NotAuthenticated):
+        authenticate(database, token, request_id="r")
+    assert alone(database, doctors)
+
+
+# Copies
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5])
+def test_a_count_that_has_not_risen_is_refused(
+    hospital: Hospital, database: Database, device: Device, count: int
+) -> None:
+    device.count = 4
+    alone(database, device)
+    device.count, device.counts = count, False
+    refused(lambda: alone(database, device), hospital)
+    refused(lambda: second(database, nurse_of(hospital, database), device), hospital)
+    device.count = 6
+    assert alone(database, device)
+
+
+def test_a_device_that_never_counts_signs_in_again_and_again(hospital: Hospital, database: Database) -> None:
+    still = enrolled(hospital, hospital.nurse, Device(ORIGIN, counts=False))
+    for _ in range(3):
+        alone(database, still)
+    assert tokens_of(hospital) == 3
+
+
+# Failures
+
+
+def test_failures_of_a_known_passkey_lock_the_account_and_its_right_answer_too(
+    hospital: Hospital, database: Database, device: Device
+) -> None:
+    for _ in range(3):
+        refused(lambda: alone(database, device, verified=False), hospital)
+    assert refusal_of(lambda: alone(database, device)) == "too_many_attempts"
+    assert refusal_of(lambda: nurse_of(hospital, database)) == "too_many_attempts"
+
+
+def test_failed_second_passkeys_lock_the_account(hospital: Hospital, database: Database, device: Device) -> None:
+    person = nurse_of(hospital, database)
+    for _ in range(3):
+        refused(lambda: second(database, person, Device(ORIGIN)), hospital)
+    assert refusal_of(lambda: second(database, person, device)) == "too_many_attempts"
+
+
+def test_unknown_passkeys_lock_the_address_and_nobodys_account(
+    hospital: Hospital, config: Config, device: Device
+) -> None:
+    limits = {"account_failures_max": 1, "address_failures_max": 3}
+    database = Database(replace(config, origin=ORIGIN, **limits), application_url(config))
+    where, elsewhere = (origin(f"2001:db8:{random.getrandbits(16):x}:{number}::1") for number in (1, 2))
+
+    def tried(one: Device, at: Origin = where) -> str:
+        asked = webauthn.new_challenge()
+        answer = one.show(webauthn.offer_showing(PARTY, asked, known=None))
+        return refusal_of(lambda: sign_in_alone(database, asked, answer, at))
+
+    stranger = Device(ORIGIN, handle=device.handle)
+    assert [tried(stranger) for _ in range(4)] == ["not_authenticated"] * 3 + ["too_many_attempts"]
+    assert tried(device) == "too_many_attempts"
+    assert tried(device, elsewhere) == "done"
+    database.engine.dispose()
+
+
+def test_a_locked_account_is_locked_to_its_passkeys(hospital: Hospital, database: Database, device: Device) -> None:
+    for _ in range(3):
+        count_failure(database, Attempt(hospital.slug, f"nurse@{hospital.slug}.example", "192.0.2.9"))
+    assert refusal_of(lambda: alone(database, device)) == "too_many_attempts"
+    assert tokens_of(hospital) == 0
+
+
+def test_a_right_passkey_forgives_the_failures_before_it(hospital: Hospital, database: Database) -> None:
+    device = enrolled(hospital, hospital.nurse)
+    for _ in range(2):
+        for _ in range(2):
+            refused(lambda: alone(database, device, verified=False), hospital)
+        alone(database, device)
+
+
+def test_no_answer_of_a_stranger_is_anything_but_refused(hospital: Hospital, config: Config, device: Device) -> None:
+    database = Database(replace(config, origin=ORIGIN, account_failures_max=9_999), application_url(config))
+    draw = random.Random(7)
+    offer = webauthn.offer_showing(PARTY, CHALLENGE, known=None)
+    right, made = device.show(offer), Device(ORIGIN).make(offer_making(hospital.nurse))
+    answers = ["", "null", "[]", "{}", "[" * 5_000, '"\ud800"', "\0", '{"id": 1}', *_spoiled(right, draw)]
+    for answer in answers:
+        refused(lambda answer=answer: sign_in_alone(database, webauthn.new_challenge(), answer, origin()), hospital)
+    for answer in [*answers, *_spoiled(made, draw)]:
+        with pytest.raises(PasskeyWrong):
+            webauthn.made_by(PARTY, b"d" * 32, answer)
+    database.engine.dispose()
+
+
+def _spoiled(answer: str, draw: random.Random) -> Iterator[str]:
+    """The answer with a part of it gone, of another type, cut or garbled."""
+    whole = json.loads(answer)
+    for place in (whole, whole["response"]):
+        for name, value in list(place.items()):
+            for other in (None, 1, [], {}, "", "!", "A" * 9, "é", str(value)[:-7], str(value)[::-1]):
+                place[name] = other
+                yield json.dumps(whole)
+            place[name] = value
+    for name in ("authenticatorData", "attestationObject", "clientDataJSON", "signature"):
+        if value := whole["response"].get(name):
+            for _ in range(60):
+                at = draw.randrange(len(value))
+                whole["response"][name] = value[:at] + draw.choice("AZ_-09") + value[at + draw.randrange(3) :]
+                yield json.dumps(whole)
+            whole["response"][name] = value
+
+
+# Adding and removing
+
+
+def remove(hospital: Hospital, device: Device) -> None:
+    """The nurse removes the passkey of `device`."""
+    ((passkey_id,),) = hospital.rows("SELECT id FROM passkeys WHERE credential_id = :p1", device.credential_id)
+    hospital.run(
+        lambda session: passkeys.remove_passkey(session, actor=hospital.nurse, passkey_id=passkey_id), hospital.nurse
+    )
+
+
+def test_a_passkey_is_registered_once(hospital: Hospital, device: Device) -> None:
+    for login in ("nurse", "doctor"):
+        actor = hospital.staff[login]
+        with pytest.raises(PasskeyTaken):
+            add(hospital, actor, device.make(offer_making(actor)))
+    assert len(stored(hospital)) == 1
+
+
+@pytest.mark.parametrize("other", ["https://evil.example", "http://ward.example", "https://ward.example:8443"])
+def test_a_passkey_made_for_another_page_is_not_registered(hospital: Hospital, other: str) -> None:
+    with pytest.raises(PasskeyWrong):
+        add(hospital, hospital.nurse, Device(other).make(offer_making(hospital.nurse)))
+    answer = Device(ORIGIN).make(offer_making(hospital.nurse))
+    for party, challenge in ((PARTY, b"d" * 32), (Party("https://else.example"), CHALLENGE)):
+        with pytest.raises(PasskeyWrong):
+            webauthn.made_by(party, challenge, answer)
+
+
+def test_nobody_has_more_than_ten(hospital: Hospital, database: Database) -> None:
+    for _ in range(PASSKEYS_MAX):
+        enrolled(hospital, hospital.nurse)
+    with pytest.raises(TooManyPasskeys):
+        enrolled(hospital, hospital.nurse)
+    with pytest.raises(TooManyPasskeys):
+        hospital.run(lambda session: passkeys.known_before_another(session, actor=hospital.nurse))
+    assert len(stored(hospital)) == PASSKEYS_MAX
+    assert enrolled(hospital, hospital.staff["doctor"])
+
+
+@pytest.mark.concurrency
+def test_of_eight_added_at_once_to_nine_one_is(hospital: Hospital, database: Database) -> None:
+    for _ in range(PASSKEYS_MAX - 1):
+        enrolled(hospital, hospital.nurse)
+    gate = threading.Barrier(8)
+
+    def together(number: int) -> str:
+        made = Made(b"n%d" % number, b"key", 0, [], backed_up=False)
+
+        def work(session: Any) -> None:
+            queries.count_passkeys(
+                session, organization_id=hospital.organization_id, user_id=hospital.nurse.user_id
+            )  # the snapshot is taken
+            if not gate.broken:
+                try_wait(gate)
+            passkeys.add_passkey(session, actor=hospital.nurse, made=made, name="n")
+
+        return refusal_of(lambda: database.transact(work, actor=hospital.nurse))
+
+    with ThreadPoolExecutor(8) as crowd:
+        outcomes = sorted(crowd.map(together, range(8)))
+    assert outcomes == ["done"] + ["too_many_passkeys"] * 7
+    assert len(stored(hospital)) == PASSKEYS_MAX
+
+
+def try_wait(gate: threading.Barrier) -> None:
+    """Everybody's first run waits for the others; a run after a conflict goes on at once."""
+    try:
+        gate.wait(10)
+    except threading.BrokenBarrierError:
+        return
+    gate.abort()
+
+
+def test_the_last_factor_of_who_must_have_one_stays(hospital: Hospital, device: Device) -> None:
+    require(hospital, "nurse")
+    with pytest.raises(SecondFactorRequired):
+        remove(hospital, device)
+    assert len(stored(hospital)) == 1
+    spare = enrolled(hospital, hospital.nurse)
+    remove(hospital, device)
+    with pytest.raises(SecondFactorRequired):
+        remove(hospital, spare)
+    hospital.change("UPDATE users SET totp_secret = :p1 WHERE role = 'nurse'", totp.new_secret())
+    remove(hospital, spare)
+    with pytest.raises(SecondFactorRequired):
+        hospital.run(lambda session: second_factors.remove(session, actor=hospital.nurse))
+    enrolled(hospital, hospital.nurse)
+    hospital.run(lambda session: second_factors.remove(session, actor=hospital.nurse))
+    assert hospital.rows("SELECT totp_secret FROM users WHERE role = 'nurse'") == [(None,)]
+
+
+@pytest.mark.concurrency
+def test_of_two_that_take_away_the_app_and_the_passkey_at_once_one_is_refused(
+    hospital: Hospital, database: Database, device: Device
+) -> None:
+    require(hospital, "nurse")
+    hospital.change("UPDATE users SET totp_secret = :p1 WHERE role = 'nurse'", totp.new_secret())
+    ((passkey_id,),) = hospital.rows("SELECT id FROM passkeys")
+    gate = threading.Barrier(2)
+
+    def first_looking(act: Callable[[Any], None]) -> Callable[[Any], None]:
+        def work(session: Any) -> None:
+            second_factors.standing(session, actor=hospital.nurse)
+            if not gate.broken:
+                try_wait(gate)
+            act(session)
+
+        return work
+
+    acts = [
+        first_looking(lambda session: second_factors.remove(session, actor=hospital.nurse)),
+        first_looking(lambda session: passkeys.remove_passkey(session, actor=hospital.nurse, passkey_id=passkey_id)),
+    ]
+    with ThreadPoolExecutor(2) as pair:
+        outcomes = sorted(pair.map(lambda act: refusal_of(lambda: database.transact(act, actor=hospital.nurse)), acts))
+    assert outcomes == ["done", "second_factor_required"]
+    assert has_second_factor(database, nurse_of(hospital, database))
+
+
+def test_who_knows_the_password_does_not_set_an_app_up_beside_a_passkey(
+    hospital: Hospital, database: Database, device: Device
+) -> None:
+    """A thief on the page that sets up a first factor: it is not the first."""
+    require(hospital, "nurse")
+    person, secret = nurse_of(hospital, database), totp.new_secret()
+    otp = totp.code_of(secret, totp.step_at(now()))
+    with pytest.raises(SecondFactorChanged):
+        enrol_and_finish(database, person, secret, otp, origin())
+    assert hospital.rows("SELECT totp_secret FROM users WHERE role = 'nurse'") == [(None,)]
+    assert tokens_of(hospital) == 0
+
+
+# The setting
+
+
+@pytest.mark.parametrize("origin", ["https://ward.example", "https://ward.example:8443", "http://localhost:8000"])
+def test_an_address_that_browsers_make_passkeys_for(origin: str) -> None:
+    assert Config.from_env({"VALMED_ORIGIN": origin}).origin == origin
+    assert Party(origin).id in {"ward.example", "localhost"}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("ward.example", "http://ward.example", "https://ward.example/", "https://ward.example/x", "https://"),
+        *(
+            "http://127.0.0.1:8000",
+            "https://10.1.2.3",
+            "https://[::1]",
+            "https://u@ward.example",
+            "https://Ward.example",
+        ),
+        *(
+            "https://ward.example:x",
+            "https://ward.example?",
+            "https://-.example",
+            "ftp://localhost",
+            "https://ä.example",
+        ),
+    ],
+)
+def test_no_other_address_is_taken(origin: str) -> None:
+    with pytest.raises(ConfigError, match="VALMED_ORIGIN"):
+        Config.from_env({"VALMED_ORIGIN": origin})
+
+
+def test_without_an_address_there_are_no_passkeys(hospital: Hospital, config: Config, device: Device) -> None:
+    database = Database(config, application_url(config))
+    asked = webauthn.new_challenge()
+    answer = device.show(webauthn.offer_showing(PARTY, asked, known=None))
+    assert refusal_of(lambda: sign_in_alone(database, asked, answer, origin())) == "passkeys_off"
+    assert issue(hospital)
+    assert tokens_of(hospital) == 1
+    database.engine.dispose()
