@@ -15,13 +15,10 @@ from backend.domain.alerts import evaluating
 from backend.domain.care_team import assigning
 from backend.domain.care_team.assigning import Outgoing, team_lane
 from backend.domain.care_team.models import CareRole
-from backend.domain.custody import counting, transfers
+from backend.domain.custody import counting, resolving, transfers
 from backend.domain.custody.counting import Counted
-from backend.domain.custody.discrepancies import find_discrepancy, lock_unresolved
-from backend.domain.custody.models import DiscrepancyKind, Resolution
-from backend.domain.custody.shortfalls import resolve_shortfall, shelf_to_credit
+from backend.domain.custody.models import Resolution
 from backend.domain.custody.transfers import Arrived, Wanted
-from backend.domain.custody.variances import resolve_variance
 from backend.domain.stock import adjustments, levels, lots
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.models import LotStatus, MovementReason
@@ -408,21 +405,13 @@ def resolve(
     pharmacist = hospital.staff["pharmacist"]
     wanted = {"organization_id": hospital.organization_id, "discrepancy_id": discrepancy_id}
 
-    def place(session: Session) -> Shelf:
-        found = find_discrepancy(session, **wanted)
-        if found.kind is DiscrepancyKind.TRANSFER:
-            return shelf_to_credit(session, discrepancy=found, resolution=resolution)
-        return Shelf(hospital.organization_id, found.ward_id, found.drug_id)
-
-    shelf = look(hospital, place)
+    shelf = look(hospital, lambda session: resolving.shelf_of(session, resolution=resolution, **wanted))
 
     def work(session: Session) -> None:
-        found = lock_unresolved(session, **wanted)
-        end = resolve_shortfall if found.kind is DiscrepancyKind.TRANSFER else resolve_variance
-        end(
+        resolving.resolve(
             session,
             actor=pharmacist,
-            discrepancy=found,
+            discrepancy_id=discrepancy_id,
             shelf=shelf,
             resolution=resolution,
             reason="looked into",

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import Row
 
 from backend.actor import Role
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
-from backend.domain.custody import discrepancies
+from backend.domain.custody import discrepancies, resolving
 from backend.domain.custody.discrepancies import DiscrepancyNotFound, DiscrepancyResolved
 from backend.domain.custody.errors import VarianceOutdated
 from backend.domain.custody.models import DiscrepancyKind, DiscrepancyStatus, Resolution
-from backend.domain.custody.shortfalls import resolve_shortfall, shelf_to_credit
-from backend.domain.custody.variances import resolve_variance
 from backend.domain.identity.queries import UserNotFound
 from backend.domain.stock.ledger import Shelf, StockWouldBeNegative
 from backend.web import cursors
@@ -84,18 +81,9 @@ class ResolveIn(Body):
     witness = fields.Nested(WitnessIn)
 
 
-def _shelf(session: Session, discrepancy: Row[Any], resolution: Resolution) -> Shelf:
-    if discrepancy.kind is DiscrepancyKind.TRANSFER:
-        return shelf_to_credit(session, discrepancy=discrepancy, resolution=resolution)
-    return Shelf(discrepancy.organization_id, discrepancy.ward_id, discrepancy.drug_id)
-
-
 def _shelves(database: Database, call: Call) -> Sequence[Shelf]:
-    def look(session: Session) -> Shelf:
-        found = discrepancies.find_discrepancy(session, organization_id=call.organization_id, **call.path)
-        return _shelf(session, found, call.body["resolution"])
-
-    return [read(database, call, look)]
+    wanted = {"organization_id": call.organization_id, "resolution": call.body["resolution"], **call.path}
+    return [read(database, call, lambda session: resolving.shelf_of(session, **wanted))]
 
 
 def _answer(session: Session, call: Call) -> Any:
@@ -161,16 +149,14 @@ def assign(session: Session, call: Call) -> Any:
 )
 def resolve(session: Session, call: Call) -> Any:
     """Ends it once; only now stock changes, by its own movement."""
-    found = discrepancies.lock_unresolved(session, organization_id=call.organization_id, **call.path)
-    end = resolve_shortfall if found.kind is DiscrepancyKind.TRANSFER else resolve_variance
-    end(
+    resolving.resolve(
         session,
         actor=call.actor,
-        discrepancy=found,
         shelf=call.shelf,
         resolution=call.body["resolution"],
         reason=call.body["reason"],
         witness=call.prepared,
         now=session.now,
+        **call.path,
     )
     return _answer(session, call)
