@@ -27,6 +27,7 @@ from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
 from backend.domain.organizations import hospitals
 from backend.domain.organizations.models import WardKind
+from backend.domain.organizations.wards import add_ward
 from backend.domain.patients.admitting import add_patient
 from backend.domain.stock import receipts
 from backend.domain.stock.ledger import Shelf
@@ -76,7 +77,7 @@ class Hospital:
     def add_ward(self, name: str = "") -> UUID:
         """Another ward."""
         return self.run(
-            lambda session: hospitals.add_ward(
+            lambda session: add_ward(
                 session, organization_id=self.organization_id, name=name or uuid.uuid4().hex, kind=WardKind.WARD
             )
         )
@@ -255,7 +256,7 @@ def open_hospital(database: Database, **policies: Any) -> Hospital:
         )
         if policies:
             hospitals.change_organization(session, organization_id=organization_id, **policies)
-        ward_id = hospitals.add_ward(session, organization_id=organization_id, name="1 North", kind=WardKind.WARD)
+        ward_id = add_ward(session, organization_id=organization_id, name="1 North", kind=WardKind.WARD)
         patient_id = add_patient(
             session,
             organization_id=organization_id,

@@ -11,8 +11,8 @@ from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.domain.custody.blind import shown
 from backend.domain.formulary.drugs import DrugNotFound
-from backend.domain.organizations.hospitals import WardNotFound
-from backend.domain.stock import adjustments, queries
+from backend.domain.organizations.wards import WardNotFound
+from backend.domain.stock import adjustments, movement_queries
 from backend.domain.stock.adjustments import (
     AdjustmentReason,
     LotNotFound,
@@ -147,4 +147,4 @@ def correct(session: Session, call: Call) -> Any:
         **call.path,
     )
     which = {"organization_id": call.organization_id, "reference_id": reference_id}
-    return queries.get_movement_of(session, hides=call.hides, **which)
+    return movement_queries.get_movement_of(session, hides=call.hides, **which)

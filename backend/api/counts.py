@@ -16,7 +16,7 @@ from backend.domain.custody.errors import CountEnded, CountIncomplete, CountNotF
 from backend.domain.custody.models import CountStatus
 from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
 from backend.domain.identity.membership import NotOnThisWard
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock.adjustments import LotNotFound
 from backend.domain.stock.ledger import UNITS_ON_SHELF_MAX, Shelf
 from backend.domain.stock.scans import ScanContradictsLot, ensure_scan_of_lot

@@ -15,7 +15,7 @@ from backend.domain.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME,
 from backend.domain.claims.models import DriftType, RunStatus
 from backend.domain.claims.queries import RunNotFound
 from backend.domain.claims.runs import run_drift
-from backend.domain.stock.queries import today_of
+from backend.domain.organizations.calendar import today_of
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource, read
 from backend.web.fields import Body, Count, Day, Flag, PageQuery

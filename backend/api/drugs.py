@@ -9,7 +9,7 @@ from backend.actor import Role
 from backend.db import Session
 from backend.domain.formulary import drugs
 from backend.domain.formulary.drugs import Custody, DrugExists, DrugNotFound
-from backend.domain.stock import queries
+from backend.domain.stock import drug_queries
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource
 from backend.web.fields import Body, Choice, Count, Flag, Line, PageQuery, Search
@@ -86,7 +86,7 @@ class DrugQuery(PageQuery):
 
 def _answer(session: Session, call: Call, drug_id: UUID) -> Any:
     where = {"organization_id": call.organization_id, "drug_id": drug_id}
-    return queries.get_drug_with_stock(session, hides=call.hides, **where)
+    return drug_queries.get_drug_with_stock(session, hides=call.hides, **where)
 
 
 @resource.get("/drugs", "Drugs by name", query=DrugQuery(), answer=DrugOut(), page=cursors.BY_NAME)
@@ -96,7 +96,7 @@ def list_drugs(session: Session, call: Call) -> Any:
     `custody` narrows the list to the controlled drugs, which have a register, or to the others.
     """
     filters = {name: call.query.get(name) for name in ("q", "custody")}
-    return queries.list_drugs(
+    return drug_queries.list_drugs(
         session, organization_id=call.organization_id, hides=call.hides, page=call.page, **filters
     )
 

@@ -8,7 +8,7 @@ from backend.actor import Role
 from backend.db import Session
 from backend.domain.reports import consumption
 from backend.domain.stock import history
-from backend.domain.stock.queries import ExpiryHorizon
+from backend.domain.stock.level_queries import ExpiryHorizon
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource
 from backend.web.fields import Body, Choice, Day, Id, Moment, PageQuery

@@ -11,7 +11,7 @@ from backend.db.idempotency import Answer
 from backend.domain.administrations import board
 from backend.domain.administrations.board import BoardCache, DueState, Key
 from backend.domain.identity.membership import NotOnThisWard
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource
 from backend.web.fields import Body, Id, PageCursor, Whole

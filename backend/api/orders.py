@@ -17,7 +17,7 @@ from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
 from backend.domain.identity.membership import NotOnThisWard
 from backend.domain.orders import errors, ordering, queries
 from backend.domain.orders.models import OrderStatus, Priority
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.patients.admitting import PatientNotFound
 from backend.domain.stock.picking import InsufficientStock
 from backend.web import cursors

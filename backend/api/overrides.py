@@ -15,7 +15,7 @@ from backend.domain.orders.overrides import (
     OverrideDrugNotFound,
     OverrideNotFound,
 )
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource
 from backend.web.fields import Body, Choice, Id, Line, PageQuery

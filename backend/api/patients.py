@@ -11,7 +11,7 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.patients import admitting
 from backend.domain.patients.admitting import MrnTaken, PatientNotFound
 from backend.web import cursors

@@ -14,7 +14,7 @@ from backend.domain.custody.blind import shown
 from backend.domain.formulary.drugs import DrugNotFound
 from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
 from backend.domain.identity.witnesses import WitnessRequired
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock import receipts
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.receipts import LINES_MAX, Delivered, LotNotAvailable

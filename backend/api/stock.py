@@ -8,10 +8,10 @@ from backend.actor import Role
 from backend.db import Session
 from backend.domain.custody.blind import ShelfCountedBlind, ensure_not_hidden
 from backend.domain.formulary.drugs import DrugNotFound
-from backend.domain.organizations.hospitals import WardNotFound
-from backend.domain.stock import levels, queries
+from backend.domain.organizations.wards import WardNotFound
+from backend.domain.stock import level_queries, levels, movement_queries
+from backend.domain.stock.level_queries import ExpiryHorizon, StockState
 from backend.domain.stock.models import LotStatus, MovementReason
-from backend.domain.stock.queries import ExpiryHorizon, StockState
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource, shelf_of_body
 from backend.web.fields import Body, Choice, Count, Id, Moment, PageQuery, Search, Whole
@@ -101,7 +101,7 @@ def list_levels(session: Session, call: Call) -> Any:
     """List shelves. `state`: low, out (nothing that may be given), expiring (within_days), expired; a shelf whose
     figures are hidden is in none."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "q", "state")}
-    return queries.list_levels(
+    return level_queries.list_levels(
         session,
         organization_id=call.organization_id,
         within_days=call.query["within_days"],
@@ -157,6 +157,6 @@ def set_levels(session: Session, call: Call) -> Any:
 def list_movements(session: Session, call: Call) -> Any:
     """Every unit that came or went, with the balance after it."""
     filters = {name: call.query.get(name) for name in ("ward_id", "drug_id", "since", "until")}
-    return queries.list_movements(
+    return movement_queries.list_movements(
         session, organization_id=call.organization_id, hides=call.hides, page=call.page, **filters
     )

@@ -19,7 +19,7 @@ from backend.domain.custody.models import TransferStatus
 from backend.domain.custody.transfers import LINES_MAX, LOTS_MAX, Arrived, Wanted
 from backend.domain.formulary.drugs import DrugNotFound
 from backend.domain.identity.membership import NotOnThisWard
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.picking import InsufficientStock
 from backend.web import cursors

@@ -6,9 +6,9 @@ from marshmallow import fields
 
 from backend.actor import Role
 from backend.db import Session
-from backend.domain.organizations import hospitals
-from backend.domain.organizations.hospitals import WardNameTaken
+from backend.domain.organizations import wards
 from backend.domain.organizations.models import WardKind
+from backend.domain.organizations.wards import WardNameTaken
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource
 from backend.web.fields import Body, Choice, Line, PageQuery
@@ -34,7 +34,7 @@ class WardOut(Body):
 @resource.get("/wards", "Wards by name", query=PageQuery(), answer=WardOut(), page=cursors.BY_TEXT)
 def list_wards(session: Session, call: Call) -> Any:
     """The wards of the hospital."""
-    return hospitals.list_wards(session, organization_id=call.organization_id, page=call.page)
+    return wards.list_wards(session, organization_id=call.organization_id, page=call.page)
 
 
 @resource.post(
@@ -48,5 +48,5 @@ def list_wards(session: Session, call: Call) -> Any:
 )
 def open_ward(session: Session, call: Call) -> Any:
     """A new place that holds stock."""
-    ward_id = hospitals.add_ward(session, organization_id=call.organization_id, **call.body)
-    return hospitals.get_ward(session, organization_id=call.organization_id, ward_id=ward_id)
+    ward_id = wards.add_ward(session, organization_id=call.organization_id, **call.body)
+    return wards.get_ward(session, organization_id=call.organization_id, ward_id=ward_id)

@@ -24,7 +24,7 @@ from backend.domain.claims import queries
 from backend.domain.claims.drift import BASELINE_DAYS, CURRENT_DAYS, MIN_VOLUME, Parameters
 from backend.domain.claims.runs import run_drift
 from backend.domain.claims.weekly import run_weeks
-from backend.domain.stock.queries import today_of
+from backend.domain.organizations.calendar import today_of
 from backend.errors import Busy
 from backend.web.fields import YEAR_MAX, YEAR_MIN
 

@@ -24,6 +24,7 @@ from backend.domain.identity.sign_in import totp
 from backend.domain.identity.tokens import sign_in_lane
 from backend.domain.organizations import hospitals
 from backend.domain.organizations.models import WardKind
+from backend.domain.organizations.wards import add_ward, find_ward
 
 NOBODY = "nobody"  # as a role: the policy asks no role
 _FIRST = f"within {FIRST_PASSWORD_DAYS} days, and choose a password of their own then."
@@ -117,9 +118,7 @@ def create_ward(organization: str, name: str, kind: str, data_dir: Path | None) 
         database = open_database(config)
         actor = Actor.operator(organization_id(database, organization))
         ward_id = database.transact(
-            lambda session: hospitals.add_ward(
-                session, organization_id=actor.organization_id, name=name, kind=WardKind(kind)
-            ),
+            lambda session: add_ward(session, organization_id=actor.organization_id, name=name, kind=WardKind(kind)),
             actor=actor,
         )
     click.echo(str(ward_id))
@@ -240,4 +239,4 @@ def _user_id(database: Database, actor: Actor, email: str) -> UUID:
 
 
 def _ward_ids(session: Session, organization: UUID, names: tuple[str, ...]) -> list[UUID]:
-    return [hospitals.find_ward(session, organization_id=organization, name=name) for name in names]
+    return [find_ward(session, organization_id=organization, name=name) for name in names]

@@ -36,8 +36,10 @@ from backend.domain.orders.queries import list_orders
 from backend.domain.patients.admitting import list_patients
 from backend.domain.reports.consumption import list_consumption
 from backend.domain.reports.trail import list_events
+from backend.domain.stock.drug_queries import list_drugs
 from backend.domain.stock.history import levels_as_of, list_expiring_value
-from backend.domain.stock.queries import ExpiryHorizon, StockState, list_drugs, list_levels, list_movements
+from backend.domain.stock.level_queries import ExpiryHorizon, StockState, list_levels
+from backend.domain.stock.movement_queries import list_movements
 from backend.web import cursors
 from tests.conftest import create_database, drop_database
 from tests.db.bulk_rows import FILLED, ROWS, SHELF_DRUGS, fill, made_id

@@ -26,7 +26,7 @@ from backend.db import Prepared, Session
 from backend.domain.custody.blind import drugs_counted_blind
 from backend.domain.identity.membership import NotOnThisWard
 from backend.domain.orders.models import Priority
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.observability import BOARD_CACHE
 
 ORDERS_MAX = 2_000  # of one page of a board

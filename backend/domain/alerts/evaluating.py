@@ -21,10 +21,10 @@ from backend.domain.alerts.models import Alert, AlertKind
 from backend.domain.custody.blind import hidden_from
 from backend.domain.formulary.models import Drug
 from backend.domain.identity.models import User, WardMembership
+from backend.domain.organizations.calendar import today_of
 from backend.domain.organizations.models import Ward
 from backend.domain.stock.hiding import unless
 from backend.domain.stock.models import Lot
-from backend.domain.stock.queries import today_of
 from backend.errors import NotFound
 
 # Who is told: nurses of what concerns their wards' patients now, pharmacists of everything.

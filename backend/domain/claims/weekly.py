@@ -15,9 +15,9 @@ from backend.db import Database, Session
 from backend.domain.claims.drift import Parameters
 from backend.domain.claims.models import ClaimRecord, ReportRun, RunStatus
 from backend.domain.claims.runs import run_drift
+from backend.domain.organizations.calendar import today_of
 from backend.domain.organizations.hospitals import list_organizations
 from backend.domain.organizations.models import Organization
-from backend.domain.stock.queries import today_of
 from backend.errors import DomainError
 
 

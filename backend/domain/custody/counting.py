@@ -21,7 +21,7 @@ from backend.domain.custody.errors import CountEnded, CountIncomplete, CountNotF
 from backend.domain.custody.models import CountStatus, StockCount, StockCountLine
 from backend.domain.formulary.models import Drug
 from backend.domain.identity.membership import ensure_of_ward
-from backend.domain.organizations.hospitals import get_ward, touch_ward
+from backend.domain.organizations.wards import get_ward, touch_ward
 from backend.domain.stock import ledger
 from backend.domain.stock.adjustments import LotNotFound
 from backend.domain.stock.ledger import Shelf

@@ -14,11 +14,11 @@ from backend.domain.custody.errors import NothingToReplenish
 from backend.domain.custody.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
 from backend.domain.custody.transfers import LINES_MAX, Wanted, request_transfer
 from backend.domain.formulary.models import Drug
-from backend.domain.organizations.hospitals import get_ward, touch_ward
+from backend.domain.organizations.calendar import today_of
 from backend.domain.organizations.models import Ward
+from backend.domain.organizations.wards import get_ward, touch_ward
 from backend.domain.stock.hiding import Hides
 from backend.domain.stock.models import Lot, LotStatus, StockLevel, StockLot
-from backend.domain.stock.queries import today_of
 
 FIRST = PageRequest(limit=LINES_MAX)  # as many drugs as one transfer takes
 

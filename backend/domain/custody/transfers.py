@@ -23,13 +23,13 @@ from backend.domain.custody.models import StockTransfer, StockTransferLine, Stoc
 from backend.domain.formulary.drugs import get_drug
 from backend.domain.identity.membership import ensure_of_ward
 from backend.domain.identity.witnesses import Witness
-from backend.domain.organizations.hospitals import get_ward
+from backend.domain.organizations.calendar import today_of
+from backend.domain.organizations.wards import get_ward
 from backend.domain.stock import ledger
 from backend.domain.stock.custody import admit_custody_witness
 from backend.domain.stock.ledger import Cause, Line, Shelf
 from backend.domain.stock.models import MovementReason
 from backend.domain.stock.picking import InsufficientStock, LotOnShelf, first_expiring_first
-from backend.domain.stock.queries import today_of
 from backend.errors import ValidationFailed
 
 LINES_MAX = 200

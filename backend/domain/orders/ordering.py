@@ -15,7 +15,7 @@ from backend.db import Session, bump, new_id
 from backend.domain.formulary.drugs import get_drug
 from backend.domain.orders.errors import OrderAlreadyCompleted, OrderDiscontinued, OrderNotFound
 from backend.domain.orders.models import MedicationOrder, OrderStatus, Priority
-from backend.domain.organizations.hospitals import get_ward
+from backend.domain.organizations.wards import get_ward
 from backend.domain.patients.admitting import get_patient
 from backend.domain.stock import ledger
 from backend.domain.stock.ledger import Shelf

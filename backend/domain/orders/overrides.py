@@ -15,8 +15,8 @@ from backend.domain.formulary.models import Drug
 from backend.domain.identity.models import User
 from backend.domain.orders.errors import OrderNotVerified
 from backend.domain.orders.models import MedicationOrder, OrderOverride, OverrideDrug, OverrideStatus
-from backend.domain.organizations.hospitals import get_ward
 from backend.domain.organizations.models import Ward
+from backend.domain.organizations.wards import get_ward
 from backend.domain.stock.ledger import Shelf
 from backend.errors import Conflict, NotFound
 

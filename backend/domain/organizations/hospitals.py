@@ -8,13 +8,16 @@ from zoneinfo import available_timezones
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.exc import DataError
 
-from backend.db import Database, Prepared, Rows, Session, bump, new_id
-from backend.db.paging import Page, PageRequest, read_page
-from backend.domain.organizations.models import Organization, Ward, WardKind
+from backend.db import Database, Prepared, Session, bump
+from backend.domain.organizations.models import Organization
 from backend.errors import Conflict, NotFound, ValidationFailed
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
 _NAMED = Prepared("organization_named", "SELECT organization_named(:slug::text)")
+
+
 _ALL = Prepared("organization_ids", "SELECT organization_ids()")
 
 
@@ -24,14 +27,6 @@ class OrganizationNotFound(NotFound):
 
 class OrganizationExists(Conflict):
     """An organization of this name exists."""
-
-
-class WardNotFound(NotFound):
-    """There is no such ward in your organization."""
-
-
-class WardNameTaken(Conflict):
-    """Another ward of your organization has this name."""
 
 
 def find_organization(database: Database, slug: str) -> UUID | None:
@@ -93,49 +88,6 @@ def _ensure_time_zone(session: Session, name: str) -> None:
         session.execute(select(func.timezone(name, func.now())))
     except DataError as error:
         raise unknown from error
-
-
-def add_ward(session: Session, *, organization_id: UUID, name: str, kind: WardKind) -> UUID:
-    """A new ward. Raises WardNameTaken."""
-    taken = session.execute(select(Ward.id).where(Ward.organization_id == organization_id, Ward.name == name))
-    if taken.first() is not None:
-        raise WardNameTaken()
-    ward_id = new_id()
-    session.execute(insert(Ward).values(organization_id=organization_id, id=ward_id, name=name, kind=kind))
-    return ward_id
-
-
-def _wards(organization_id: UUID) -> Rows:
-    return select(Ward.id, Ward.name, Ward.kind).where(
-        Ward.organization_id == organization_id, Ward.archived_at.is_(None)
-    )
-
-
-def list_wards(session: Session, *, organization_id: UUID, page: PageRequest) -> Page:
-    """Wards by name."""
-    return read_page(session, _wards(organization_id), page, Ward.name, Ward.id)
-
-
-def find_ward(session: Session, *, organization_id: UUID, name: str) -> UUID:
-    """The id of the ward `name`. Raises WardNotFound."""
-    found = session.execute(_wards(organization_id).where(Ward.name == name)).one_or_none()
-    if found is None:
-        raise WardNotFound(f"There is no ward {name!r}.")
-    ward_id: UUID = found.id
-    return ward_id
-
-
-def get_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> Row[Any]:
-    """One ward. Raises WardNotFound."""
-    row = session.execute(_wards(organization_id).where(Ward.id == ward_id)).one_or_none()
-    if row is None:
-        raise WardNotFound()
-    return row
-
-
-def touch_ward(session: Session, *, organization_id: UUID, ward_id: UUID) -> None:
-    """Raises the ward's version: what its board shows of a patient has changed."""
-    session.execute(bump(Ward).where(Ward.organization_id == organization_id, Ward.id == ward_id))
 
 
 def touch_organization(session: Session, *, organization_id: UUID) -> None:

@@ -10,8 +10,8 @@ from backend.db import Rows, Session, new_id
 from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest
 from backend.db.searching import named_page
-from backend.domain.organizations.hospitals import get_ward
 from backend.domain.organizations.models import Ward
+from backend.domain.organizations.wards import get_ward
 from backend.domain.patients.models import Patient
 from backend.errors import Conflict, NotFound
 

@@ -12,13 +12,13 @@ from sqlalchemy import TIMESTAMP, BigInteger, Date, cast, exists, func, literal,
 from sqlalchemy.orm import aliased
 
 from backend.db import Session
-from backend.db.filters import equal
+from backend.db.filters import equal, looked_up
 from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.domain.administrations.models import DoseRemainder
 from backend.domain.formulary.models import Drug
+from backend.domain.organizations.calendar import today_of
 from backend.domain.organizations.models import Organization, Ward
 from backend.domain.stock.models import MovementReason, StockMovement
-from backend.domain.stock.queries import looked_up, today_of
 from backend.errors import ValidationFailed
 
 DAYS_DEFAULT, DAYS_MAX = 30, 92

@@ -17,7 +17,7 @@ from backend.actor import Actor
 from backend.db import Session, new_id
 from backend.domain.formulary.drugs import get_drug
 from backend.domain.identity.witnesses import Witness, admit_witness
-from backend.domain.organizations.hospitals import get_ward
+from backend.domain.organizations.wards import get_ward
 from backend.domain.stock import ledger
 from backend.domain.stock.ledger import Cause, Line, Shelf
 from backend.domain.stock.models import Lot, LotStatus, MovementReason, StockMovement

@@ -17,10 +17,11 @@ from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, beyond, page_of
 from backend.db.searching import among, named_page
 from backend.domain.formulary.models import Drug
+from backend.domain.organizations.calendar import today_of
 from backend.domain.organizations.models import Ward
 from backend.domain.stock.hiding import Hides, unless
+from backend.domain.stock.level_queries import ExpiryHorizon
 from backend.domain.stock.models import Lot, StockLevel, StockLot, StockMovement
-from backend.domain.stock.queries import ExpiryHorizon, today_of
 from backend.errors import ValidationFailed
 
 

@@ -2,7 +2,7 @@
 
 from backend.db import Session, bump
 from backend.domain.formulary.drugs import get_drug
-from backend.domain.organizations.hospitals import get_ward
+from backend.domain.organizations.wards import get_ward
 from backend.domain.stock import ledger
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.models import StockLevel

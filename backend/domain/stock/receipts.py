@@ -11,12 +11,12 @@ from backend.actor import Actor
 from backend.db import Session, new_id
 from backend.domain.formulary.drugs import DrugNotFound, get_drug
 from backend.domain.identity.witnesses import Witness
-from backend.domain.organizations.hospitals import get_ward
+from backend.domain.organizations.calendar import today_of
+from backend.domain.organizations.wards import get_ward
 from backend.domain.stock import ledger
 from backend.domain.stock.custody import admit_custody_witness
 from backend.domain.stock.ledger import Cause, Line, Shelf
 from backend.domain.stock.models import Lot, LotStatus, MovementReason
-from backend.domain.stock.queries import today_of
 from backend.errors import Conflict, ValidationFailed
 
 LINES_MAX = 500

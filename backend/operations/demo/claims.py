@@ -10,7 +10,7 @@ from backend.domain.claims.drift import BASELINE_DAYS, CURRENT_DAYS, Parameters
 from backend.domain.claims.imports import ClaimFile, import_claims
 from backend.domain.claims.models import ClaimOutcome
 from backend.domain.claims.runs import run_drift
-from backend.domain.stock.queries import today_of
+from backend.domain.organizations.calendar import today_of
 from backend.operations.demo.site import Hospital
 
 PAYERS = ("Harbor Mutual", "Meridian Health", "Northlake Plan")

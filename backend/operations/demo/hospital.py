@@ -15,7 +15,7 @@ from backend.domain.identity.tokens import find_person
 from backend.domain.identity.users import add_user
 from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
-from backend.domain.organizations import hospitals
+from backend.domain.organizations import hospitals, wards
 from backend.domain.organizations.models import WardKind
 from backend.domain.patients.admitting import add_patient
 from backend.domain.stock import levels, receipts
@@ -79,7 +79,7 @@ def _open(session: Session, hospital: Hospital, slug: str, name: str, strict: bo
         )
     for ward in (*WARDS, PHARMACY):
         kind = WardKind.PHARMACY if ward == PHARMACY else WardKind.WARD
-        hospital.wards[ward] = hospitals.add_ward(session, organization_id=organization_id, name=ward, kind=kind)
+        hospital.wards[ward] = wards.add_ward(session, organization_id=organization_id, name=ward, kind=kind)
 
 
 def _hire(session: Session, hospital: Hospital) -> None:

@@ -24,6 +24,7 @@ from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
 from backend.domain.organizations import hospitals
 from backend.domain.organizations.models import WardKind
+from backend.domain.organizations.wards import add_ward
 from backend.domain.patients.admitting import add_patient
 from backend.domain.stock import lots, receipts
 from backend.domain.stock.ledger import Shelf
@@ -152,7 +153,7 @@ class _Furnished(NamedTuple):
 
 def _furnish(session: Session, organization_id: UUID) -> _Furnished:
     def admit(name: str, kind: WardKind, number: int) -> tuple[UUID, list[UUID]]:
-        ward_id = hospitals.add_ward(session, organization_id=organization_id, name=name, kind=kind)
+        ward_id = add_ward(session, organization_id=organization_id, name=name, kind=kind)
         return ward_id, _admit(session, organization_id, ward_id, number)
 
     wards = [admit(name, kind, number) for number, (name, kind) in enumerate(WARDS)]

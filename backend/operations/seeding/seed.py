@@ -14,8 +14,9 @@ from backend.config import Config
 from backend.db import Database, Session, new_id
 from backend.db.engine import normalised_url
 from backend.domain.identity.users import add_user
-from backend.domain.organizations.hospitals import add_ward, open_organization
+from backend.domain.organizations.hospitals import open_organization
 from backend.domain.organizations.models import WardKind
+from backend.domain.organizations.wards import add_ward
 from backend.errors import ValidationFailed
 from backend.operations.seeding.admissions import admit
 from backend.operations.seeding.history import remember

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.actor import Role
 from backend.db.paging import LIMIT_MAX
 from backend.domain.formulary.scanning import ScanUnreadable
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock.scans import ScanContradictsLot, ScannedDrugAmbiguous, ScannedDrugUnknown
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame.asking import ask

@@ -9,8 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
 from backend.domain.stock.adjustments import CORRECTABLE
+from backend.domain.stock.level_queries import ExpiryHorizon, StockState
 from backend.domain.stock.models import LotStatus
-from backend.domain.stock.queries import ExpiryHorizon, StockState
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ask_from
 from backend.ui.frame.forms import WITNESS_ADVICE, asked, number_of

@@ -10,7 +10,7 @@ from flask import g, render_template
 
 from backend.actor import Role
 from backend.db.paging import LIMIT_MAX
-from backend.domain.stock.queries import ExpiryHorizon, StockState
+from backend.domain.stock.level_queries import ExpiryHorizon, StockState
 from backend.ui.frame.asking import ask, ask_all, ask_from
 from backend.ui.frame.forms import asked
 from backend.ui.frame.rendering import blueprint_of, local_now

@@ -17,7 +17,7 @@ from backend.domain.identity import tokens
 from backend.domain.identity.users import add_user, change_user
 from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
-from backend.domain.organizations import hospitals
+from backend.domain.organizations import hospitals, wards
 from backend.domain.organizations.models import WardKind
 from backend.domain.patients.admitting import add_patient
 from backend.domain.stock import levels, receipts
@@ -33,7 +33,7 @@ def change_policy(session: Session, hospital: Hospital, actor: Actor) -> None:
 
 
 def open_ward(session: Session, hospital: Hospital, actor: Actor) -> None:
-    hospitals.add_ward(session, organization_id=actor.organization_id, name="New", kind=WardKind.PHARMACY)
+    wards.add_ward(session, organization_id=actor.organization_id, name="New", kind=WardKind.PHARMACY)
 
 
 def list_a_drug(session: Session, hospital: Hospital, actor: Actor) -> None:

@@ -7,7 +7,7 @@ import pytest
 from backend.db import new_id
 from backend.db.transaction import ConstraintViolated
 from backend.domain.formulary.drugs import DrugNotFound
-from backend.domain.organizations.hospitals import WardNotFound
+from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock import ledger
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.receipts import LotNotAvailable

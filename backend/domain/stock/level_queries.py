@@ -1,24 +1,24 @@
-"""Reads of stock: levels with their lots, the ledger, and drugs with what the hospital holds of them."""
+"""Read what the shelves hold, by lot, and what of it asks for attention."""
 
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Row, case, cast, func, select, union_all
+from sqlalchemy import ColumnElement, case, func, select, union_all
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from backend.db import Rows, Session
-from backend.db.filters import equal, same_hospital, within
-from backend.db.paging import Page, PageRequest, read_page
+from backend.db.filters import same_hospital
+from backend.db.paging import Page, PageRequest
 from backend.db.searching import among, named_page
-from backend.domain.formulary.drugs import Custody, DrugNotFound, containing, drugs_of, in_custody
+from backend.domain.formulary.drugs import containing
 from backend.domain.formulary.models import Drug
-from backend.domain.identity.models import User
-from backend.domain.organizations.models import Organization, Ward
+from backend.domain.organizations.calendar import today_of
+from backend.domain.organizations.models import Ward
 from backend.domain.stock.hiding import Hides, unless
-from backend.domain.stock.models import Lot, LotStatus, StockLevel, StockLot, StockMovement
+from backend.domain.stock.models import Lot, LotStatus, StockLevel, StockLot
 
 
 class StockState(StrEnum):
@@ -40,58 +40,6 @@ class ExpiryHorizon(StrEnum):
     def end(self, today: date) -> date:
         """The last day of the horizon."""
         return today + timedelta(days=int(self))
-
-
-def today_of(session: Session, *, organization_id: UUID, now: datetime) -> date:
-    """The calendar day of the hospital at `now`."""
-    zone = select(Organization.time_zone).where(Organization.id == organization_id).scalar_subquery()
-    day: date = session.execute(select(cast(func.timezone(zone, now), Date))).scalar_one()
-    return day
-
-
-def _drugs_with_stock(organization_id: UUID, hides: Hides) -> Rows:
-    hidden = hides(drug=Drug.id)
-    held = (
-        select(func.coalesce(func.sum(StockLevel.on_hand_units), 0))
-        .where(StockLevel.organization_id == organization_id, StockLevel.drug_id == Drug.id)
-        .scalar_subquery()
-    )
-    return drugs_of(organization_id).add_columns(
-        Drug.unit_price_cents, unless(hidden, held).label("current_stock"), hidden.label("figures_hidden")
-    )
-
-
-def get_drug_with_stock(session: Session, *, organization_id: UUID, drug_id: UUID, hides: Hides) -> Row[Any]:
-    """Read a formulary entry with its price and `current_stock`, the sum of its levels; None where a level is hidden.
-
-    Raises DrugNotFound.
-    """
-    row = session.execute(_drugs_with_stock(organization_id, hides).where(Drug.id == drug_id)).one_or_none()
-    if row is None:
-        raise DrugNotFound()
-    return row
-
-
-def list_drugs(
-    session: Session,
-    *,
-    organization_id: UUID,
-    q: str | None,
-    custody: Custody | None = None,
-    hides: Hides,
-    page: PageRequest,
-) -> Page:
-    """List drugs by name, each with `current_stock` unless a level of it is hidden; `q` is a name or generic name."""
-    return named_page(
-        session,
-        _drugs_with_stock(organization_id, hides).where(*([in_custody(custody)] if custody is not None else [])),
-        name_key=Drug.name_key,
-        row_id=Drug.id,
-        searched=[Drug.name_key, Drug.generic_name_key],
-        containing=containing,
-        q=q,
-        page=page,
-    )
 
 
 def _lots_of_level(organization_id: UUID, hidden: ColumnElement[bool]) -> Any:
@@ -245,67 +193,3 @@ def _holding(organization_id: UUID, shelf: dict[str, UUID], condition: Any) -> R
             among(StockLot.lot_id, lots),
         )
     )
-
-
-def _movements(organization_id: UUID, hides: Hides) -> Rows:
-    """Movements with the names of what they are about; without units where the shelf's figures are hidden, whose sum
-    would be its balance."""
-    movement, witness = StockMovement, aliased(User)
-    hidden = hides(ward=movement.ward_id, drug=movement.drug_id)
-    return select(
-        movement.id,
-        movement.ward_id,
-        looked_up(organization_id, Ward, "name", movement.ward_id).label("ward_name"),
-        movement.drug_id,
-        looked_up(organization_id, Drug, "name", movement.drug_id).label("drug_name"),
-        movement.lot_id,
-        looked_up(organization_id, Lot, "lot_number", movement.lot_id).label("lot_number"),
-        looked_up(organization_id, Lot, "expires_on", movement.lot_id).label("expires_on"),
-        movement.sequence,
-        unless(hidden, movement.units).label("units"),
-        unless(hidden, movement.balance_after_units).label("balance_after_units"),
-        hidden.label("figures_hidden"),
-        movement.reason,
-        movement.reference_id,
-        movement.corrects_id,
-        movement.note,
-        movement.actor_id,
-        looked_up(organization_id, User, "name", movement.actor_id).label("actor_name"),
-        looked_up(organization_id, witness, "name", movement.witness_id).label("witness_name"),
-        movement.occurred_at,
-        movement.recorded_at,
-    ).where(movement.organization_id == organization_id)
-
-
-def get_movement_of(session: Session, *, organization_id: UUID, reference_id: UUID, hides: Hides) -> Row[Any]:
-    """Read the one movement that was posted for `reference_id`."""
-    return session.execute(_movements(organization_id, hides).where(StockMovement.reference_id == reference_id)).one()
-
-
-def list_movements(
-    session: Session,
-    *,
-    organization_id: UUID,
-    ward_id: UUID | None,
-    drug_id: UUID | None,
-    since: datetime | None,
-    until: datetime | None,
-    hides: Hides,
-    page: PageRequest,
-) -> Page:
-    """The ledger, newest first; `since` counts, `until` does not."""
-    movement = StockMovement
-    rows = _movements(organization_id, hides).where(
-        *equal(movement, ward_id=ward_id, drug_id=drug_id), *within(movement.recorded_at, since, until)
-    )
-    return read_page(session, rows, page, movement.recorded_at, movement.id, descending=True)
-
-
-def looked_up(organization_id: UUID, table: Any, column: str, row_id: Any) -> Any:
-    """`column` of the row `row_id` of `table`, for each row of a page and no other.
-
-    Not a join: how many rows a join leaves, the planner cannot tell in a database of many hospitals. It would rather
-    sort all that a ward ever moved, or read the formulary.
-    """
-    found = select(getattr(table, column)).where(table.organization_id == organization_id, table.id == row_id)
-    return found.scalar_subquery()
