@@ -9,8 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
 from backend.errors import DomainError
-from backend.ui.boards import whole_board
 from backend.ui.frame.asking import answer_of, ask
+from backend.ui.frame.boards import whole_board
 from backend.ui.frame.forms import asked, number_of, typed, with_witness
 from backend.ui.frame.navigation import tabs
 from backend.ui.frame.rendering import blueprint_of, form_key

@@ -8,8 +8,8 @@ from werkzeug.datastructures import MultiDict
 
 from backend.domain.administrations.rounds import FULFILLED, ORDERS_MAX
 from backend.errors import DomainError
-from backend.ui.boards import whole_board
 from backend.ui.frame.asking import ask, ensure_may
+from backend.ui.frame.boards import whole_board
 from backend.ui.frame.forms import WITNESS_ADVICE, asked, number_of
 from backend.ui.frame.rendering import blueprint_of, form_key
 

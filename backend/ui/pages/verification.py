@@ -12,8 +12,8 @@ from backend.actor import Role
 from backend.api.orders import Verification
 from backend.domain.orders.models import OrderStatus
 from backend.errors import DomainError
-from backend.ui.boards import whole_board
 from backend.ui.frame.asking import ask, ask_all
+from backend.ui.frame.boards import whole_board
 from backend.ui.frame.cautions import cautions_of
 from backend.ui.frame.forms import asked
 from backend.ui.frame.rendering import blueprint_of, form_key
