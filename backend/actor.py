@@ -11,7 +11,7 @@ from backend.errors import Forbidden
 class SecondFactorRequired(Forbidden):
     """This needs a second factor: sign in with the code of your authenticator app or, on the pages, a passkey.
 
-    Who has neither enrols first.
+    Who has neither enrols first; `enrolled` says whether your account has an authenticator app.
     """
 
 

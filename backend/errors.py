@@ -6,7 +6,10 @@ extra members of the answer.
 """
 
 import re
+from datetime import date, datetime
+from enum import Enum
 from typing import Any, ClassVar
+from uuid import UUID
 
 
 class DomainError(Exception):
@@ -26,15 +29,34 @@ class DomainError(Exception):
             cls.title = words.replace("_", " ").capitalize()
 
     def __init__(self, detail: str = "", **members: Any) -> None:
-        """`detail` is a sentence for a person, else the docstring's first; `members` are JSON values for a program."""
+        """Take a sentence for a person, else the docstring's first, and the members for a program.
+
+        `members` are kept as JSON values: a UUID, a day, a time or a member of an enum becomes its text.
+        """
         meaning = " ".join((type(self).__doc__ or self.title).split())
         self.detail = detail or meaning.split(". ")[0].rstrip(".") + "."
         super().__init__(self.detail)
-        self.members = members
+        self.members = {name: _as_json(value) for name, value in members.items()}
+
+
+def _as_json(value: Any) -> Any:
+    """Return `value` as answers write it: times like 2026-01-31T08:00:00Z, days like 2026-01-31."""
+    if isinstance(value, Enum):
+        return _as_json(value.value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, list):
+        return [_as_json(each) for each in value]
+    return value
 
 
 class Invalid(DomainError):
-    """The request is well-formed JSON but its content cannot be accepted."""
+    """The request is well-formed JSON but its content cannot be accepted. Where a rule of the database stopped it,
+    `constraint` is the rule's name."""
 
     status = 422
 

@@ -44,7 +44,8 @@ class OutcomeUnknown(Busy):
 
 
 class ConstraintViolated(Conflict):
-    """A rule of the database stopped the change although the request looked right. Nothing was changed."""
+    """A rule of the database stopped the change although the request looked right. Nothing was changed;
+    `constraint` is the rule's name."""
 
 
 class ValueOutOfRange(Invalid):

@@ -1,8 +1,9 @@
 """The ward UI: pages for the people of a hospital, rendered on the server, working without JavaScript.
 
 Decision: a page asks the same operations as the API (`ask`), inside the process. Because then there is one place where
-roles, lanes, keys and refusals are decided, and nothing a page does can differ from what the API promises. Cost: what a
-page shows goes through JSON once.
+roles, lanes, keys and refusals are decided, and no page can do what the API refuses. A page may ask for more before it
+asks the operation, as the one for prescribing does: it shows cautions, and the doctor confirms them. Cost: what a page
+shows goes through JSON once.
 """
 
 from flask import Flask

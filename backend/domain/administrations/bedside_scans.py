@@ -26,7 +26,7 @@ def ensure_scanned(session: Session, shelf: Shelf, scan: Scan, picks: Sequence[L
         f"{_why_not(session, shelf, scan)} Take lot {first.lot_number}, which expires on {first.expires_on}.",
         contradiction="other_lot",
         lot_number=first.lot_number,
-        expires_on=first.expires_on.isoformat(),
+        expires_on=first.expires_on,
     )
 
 

@@ -16,7 +16,7 @@ from backend.db import Session
 from backend.domain.administrations.entries import Entry, change_administration, change_order, lock_entry, withdrawn
 from backend.domain.administrations.errors import AlreadyEnteredInError, DoseHasRemainder
 from backend.domain.administrations.models import MedicationAdministration, Outcome
-from backend.domain.administrations.schedule import as_json, next_due
+from backend.domain.administrations.schedule import next_due
 from backend.domain.identity.witnesses import Witness, admit_witness
 from backend.domain.orders.models import OrderStatus, Priority
 from backend.domain.stock import ledger
@@ -42,7 +42,7 @@ def mark_entered_in_error(
     entry = lock_entry(session, actor=actor, shelf=shelf, administration_id=administration_id)
     dose = entry.administration
     if dose.entered_in_error_at is not None:
-        raise AlreadyEnteredInError(entered_in_error_at=as_json(dose.entered_in_error_at))
+        raise AlreadyEnteredInError(entered_in_error_at=dose.entered_in_error_at)
     if dose.wasted_units or dose.returned_units:
         raise DoseHasRemainder()
     if dose.outcome is Outcome.GIVEN:

@@ -17,7 +17,7 @@ from backend.actor import Actor
 from backend.db import Prepared, Session, new_id
 from backend.db.idempotency import Answer, IdempotencyKey, replayed
 from backend.domain.administrations.bedside_scans import ensure_scanned
-from backend.domain.administrations.schedule import as_json, ensure_next, next_due
+from backend.domain.administrations.schedule import ensure_next, next_due
 from backend.domain.custody.blind import counted_blind, hide_available_units
 from backend.domain.formulary.scanning import Scan
 from backend.domain.identity.membership import NotOnThisWard
@@ -235,7 +235,7 @@ def decide(session: Session, giving: Giving, target: Target, lots: Sequence[LotO
         raise NotOnThisWard()
     ensure_next(session, actor=giving.actor, order_id=giving.order_id, order=target, dose=giving.dose)
     if target.priority == Priority.PRN and target.doses_given and target.due_at > giving.moment(session):
-        raise DoseTooSoon(earliest_at=as_json(target.due_at))
+        raise DoseTooSoon(earliest_at=target.due_at)
     if overrides(target):
         ensure_overridable(session, giving.shelf, giving.override_reason)
     admit_witness(

@@ -14,7 +14,6 @@ from backend.db import Session, new_id
 from backend.domain.administrations.entries import change_administration, lock_entry, withdrawn
 from backend.domain.administrations.errors import AlreadyEnteredInError, DoseNotGiven, RemainderTooLarge
 from backend.domain.administrations.models import DoseRemainder, Outcome, RemainderKind
-from backend.domain.administrations.schedule import as_json
 from backend.domain.identity.witnesses import Witness, admit_witness
 from backend.domain.stock import ledger
 from backend.domain.stock.ledger import Cause, Line, Shelf
@@ -24,7 +23,7 @@ from backend.errors import ValidationFailed
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """What of a dose was wasted or returned; `open_units` of it count as given."""
+    """What of a dose was wasted or returned; `given_units` of what was withdrawn count as given."""
 
     id: UUID
     administration_id: UUID
@@ -60,7 +59,7 @@ def record_remainder(
     entry = lock_entry(session, actor=actor, shelf=shelf, administration_id=administration_id)
     dose = entry.administration
     if dose.entered_in_error_at is not None:
-        raise AlreadyEnteredInError(entered_in_error_at=as_json(dose.entered_in_error_at))
+        raise AlreadyEnteredInError(entered_in_error_at=dose.entered_in_error_at)
     if dose.outcome is not Outcome.GIVEN:
         raise DoseNotGiven()
     witness_id = admit_witness(session, actor=actor, ward_id=shelf.ward_id, witness=witness, needed=entry.controlled)

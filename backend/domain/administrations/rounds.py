@@ -18,7 +18,7 @@ from uuid import UUID
 from backend.actor import Actor
 from backend.db import Prepared, Session, new_id
 from backend.domain.administrations.fulfilment import TARGET, Giving, Target, answer_of, decide
-from backend.domain.administrations.schedule import as_json, next_due
+from backend.domain.administrations.schedule import next_due
 from backend.domain.identity.witnesses import Witness, use_code
 from backend.domain.orders.errors import DoseNotDue, DoseTooSoon, OrderNotFound
 from backend.domain.orders.models import OrderStatus, Priority
@@ -280,11 +280,11 @@ def _ensure_due(ordered: _Ordered, now: datetime) -> None:
     if ordered.priority == Priority.PRN:
         return  # whose interval every fulfilment looks at
     if ordered.due_at > now + timedelta(minutes=ordered.dose_window_minutes):
-        raise DoseNotDue(due_at=as_json(ordered.due_at))
+        raise DoseNotDue(due_at=ordered.due_at)
     if ordered.last_given_at is not None:
         earliest = ordered.last_given_at + timedelta(minutes=(ordered.interval_minutes or 0) / 2)
         if earliest > now:
-            raise DoseTooSoon(earliest_at=as_json(earliest))
+            raise DoseTooSoon(earliest_at=earliest)
 
 
 def _write(session: Session, wanted: Round, doses: Sequence[_Dose]) -> None:

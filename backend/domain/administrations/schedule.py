@@ -68,7 +68,7 @@ def ensure_next(session: Session, *, actor: Actor, order_id: UUID, order: Schedu
     if dose is not None and dose < next_dose:
         raise DoseAlreadyGiven(next_dose=next_dose, **_given_by(session, actor, order_id, dose))
     if order.status == OrderStatus.DISCONTINUED:
-        raise OrderDiscontinued(discontinued_at=as_json(order.discontinued_at))
+        raise OrderDiscontinued(discontinued_at=order.discontinued_at)
     if dose is not None and dose > next_dose:
         raise DoseOutOfSequence(next_dose=next_dose)
 
@@ -84,11 +84,6 @@ def next_due(order: Schedule, recorded: int, *, given_at: datetime | None = None
     return order.first_due_at + timedelta(minutes=min(recorded, order.doses - 1) * minutes)
 
 
-def as_json(moment: datetime | None) -> str | None:
-    """A time of an error's members."""
-    return moment.isoformat().replace("+00:00", "Z") if moment else None
-
-
 def _given_by(session: Session, actor: Actor, order_id: UUID, dose: int) -> dict[str, Any]:
     rows = session.run(_GIVEN_BY, organization_id=actor.organization_id, order_id=order_id, dose=dose)
-    return {"fulfilled_by": rows[0][0], "fulfilled_at": as_json(rows[0][1])} if rows else {}
+    return {"fulfilled_by": rows[0][0], "fulfilled_at": rows[0][1]} if rows else {}

@@ -59,7 +59,7 @@ def open_count(
     )
     open_id = session.execute(standing).scalar_one_or_none()
     if open_id is not None:
-        raise CountOpen(count_id=str(open_id))
+        raise CountOpen(count_id=open_id)
     lots = _lots_to_count(session, organization_id, ward_id, drug_ids, controlled)
     if not lots:
         raise ValidationFailed.of("ward_id", "there is nothing to count")

@@ -294,7 +294,7 @@ def _pick(session: Session, shelf: Shelf, units: int, today: Any) -> list[LotOnS
     try:
         return first_expiring_first(usable, units)
     except InsufficientStock as short:
-        raise InsufficientStock(short.detail, drug_id=str(shelf.drug_id), **short.members) from None
+        raise InsufficientStock(short.detail, drug_id=shelf.drug_id, **short.members) from None
 
 
 def _send(session: Session, actor: Actor, line_id: UUID, picks: Sequence[LotOnShelf]) -> None:

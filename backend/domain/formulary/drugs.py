@@ -22,7 +22,8 @@ class Custody(StrEnum):
 
 
 class DrugNotFound(NotFound):
-    """There is no such drug in your organization's formulary."""
+    """There is no such drug in your organization's formulary. In a delivery of several lots, `line` says which
+    one names it."""
 
 
 class DrugExists(Conflict):

@@ -28,7 +28,7 @@ class PasskeyTaken(Conflict):
 
 
 class TooManyPasskeys(Conflict):
-    """You have as many passkeys as anybody may. Remove one that you do not use any more."""
+    """You have as many passkeys as anybody may, `passkeys_max`. Remove one that you do not use any more."""
 
 
 def known_before_another(session: Session, *, actor: Actor) -> Sequence[Row[Any]]:

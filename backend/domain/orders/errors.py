@@ -1,4 +1,4 @@
-"""Why an order may not be changed, in the order of precedence (domain.md)."""
+"""Why an order may not be changed, in the order in which an answer names them."""
 
 from backend.errors import Conflict, NotFound
 
@@ -8,8 +8,8 @@ class OrderNotFound(NotFound):
 
 
 class OrderAlreadyCompleted(Conflict):
-    """The last dose of this order has been given. A fulfilment is told `fulfilled_by` and `fulfilled_at`, else
-    `completed_at` says when."""
+    """The last dose of this order has been given. The answer to a fulfilment says by whom and when with `fulfilled_by`
+    and `fulfilled_at`; the answer to any other request says when with `completed_at`."""
 
 
 class DoseAlreadyGiven(Conflict):
@@ -37,4 +37,5 @@ class DoseNotDue(Conflict):
 
 
 class ScanContradicts(Conflict):
-    """What was scanned is not what the order is filled with; `contradiction` says how and `detail` says it in words."""
+    """What was scanned is not what the order is filled with; `contradiction` says how and `detail` says it in words.
+    Where it is another lot, `lot_number` and `expires_on` name the lot to take."""

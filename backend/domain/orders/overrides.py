@@ -26,7 +26,7 @@ class OverrideNotFound(NotFound):
 
 
 class OverrideAlreadyReviewed(Conflict):
-    """This override has been reviewed; `status` says with what result."""
+    """This override has been reviewed; `verdict` says with what result."""
 
 
 class OverrideDrugNotFound(NotFound):

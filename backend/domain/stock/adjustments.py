@@ -147,7 +147,7 @@ def correct_movement(
     )
     corrected_by = session.execute(done).scalar_one_or_none()
     if corrected_by is not None:
-        raise MovementAlreadyCorrected(corrected_by_id=str(corrected_by))
+        raise MovementAlreadyCorrected(corrected_by_id=corrected_by)
     reference_id = new_id()
     cause = Cause(MovementReason.CORRECTION, reference_id, actor.user_id, now, witness_id, note)
     ledger.post(session, shelf, [Line(movement.lot_id, -movement.units, corrects_id=movement_id)], cause)

@@ -69,7 +69,8 @@ class PostingIncomplete(RuntimeError):
 
 
 class StockWouldBeNegative(Conflict):
-    """This would take more units of the lot than the shelf holds; `available_units` says how many those are."""
+    """This would take more units of the lot than the shelf holds; `lot_id` is the lot and `available_units`
+    what it holds."""
 
 
 # A list of CTEs, so that a use case can add its own changes to the same statement. `recorded_at` never falls behind the

@@ -31,7 +31,8 @@ MAY_BECOME = {
 
 
 class LotStatusConflict(Conflict):
-    """The lot's state does not allow this: available and on hold change into one another, recalled is final."""
+    """The lot's state does not allow this: available and on hold change into one another, recalled is final.
+    `lot_status` is the present one."""
 
 
 def shelves_of(session: Session, *, organization_id: UUID, lot_id: UUID) -> list[Shelf]:

@@ -10,7 +10,7 @@ from backend.errors import Conflict
 
 class InsufficientStock(Conflict):
     """The ward holds fewer units that may be given than are asked for: expired, held and recalled lots do not count.
-    `requested_units` and `available_units` say how many."""
+    `requested_units` and `available_units` say how many, and in a transfer `drug_id` of which drug."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ LINES_MAX = 500
 
 
 class LotNotAvailable(Conflict):
-    """The lot is on hold or recalled and cannot be received; `lot_status` says which."""
+    """The lot is on hold or recalled and cannot be received; `lot_status` says which. In a delivery of several lots,
+    `line` says which one it is."""
 
 
 @dataclass(frozen=True, slots=True)

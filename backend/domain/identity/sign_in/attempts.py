@@ -25,7 +25,8 @@ _NETWORK_BITS = 64  # of an IPv6 address: the rest is the client's to choose
 
 
 class TooManyAttempts(DomainError):
-    """Too many sign-ins to this account or from this address have failed. Wait for as long as Retry-After says."""
+    """Too many sign-ins to this account or from this address have failed. Wait for as long as Retry-After
+    says; `retry_after_seconds` is the same."""
 
     status = 429
 
