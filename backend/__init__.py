@@ -19,6 +19,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     from backend.db.provision import application_url
     from backend.domain import models
     from backend.domain.administrations.board import BoardCache
+    from backend.domain.guard import guarded
     from backend.observability import BUILD, CONNECTIONS_MAX, configure_logging
     from backend.web import health, lifecycle, problems
 
@@ -31,7 +32,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     app.config["CLAIMS_BYTES_MAX"] = config.claims_bytes_max
     app.config["HSTS_SECONDS"] = config.hsts_seconds
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["valmed"] = Database(config.per_worker(), application_url(config))
+    app.extensions["valmed"] = Database(config.per_worker(), application_url(config), guard=guarded)
     app.extensions["valmed_boards"] = BoardCache(config.board_cache_wards_max)
     BUILD.labels(VERSION).set(1)
     CONNECTIONS_MAX.set(config.connections_max())

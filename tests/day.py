@@ -240,24 +240,13 @@ def request(
 ) -> UUID:
     """The pharmacist, or `actor`, asks for a drug, and for `more`."""
     who = actor or hospital.staff["pharmacist"]
-    return act(
-        hospital,
-        [],
-        lambda session: transfers.request_transfer(
-            session,
-            actor=who,
-            source_ward_id=source,
-            destination_ward_id=destination,
-            lines=[Wanted(drug_id or hospital.drug_id, units), *more],
-            now=now(),
-        ),
-        who,
+    wanted = transfers.request_transfer.bind(
+        actor=who,
+        source_ward_id=source,
+        destination_ward_id=destination,
+        lines=[Wanted(drug_id or hospital.drug_id, units), *more],
     )
-
-
-def _ends(hospital: Hospital, transfer_id: UUID) -> tuple[list[Shelf], list[Shelf]]:
-    wanted = {"organization_id": hospital.organization_id, "transfer_id": transfer_id}
-    return look(hospital, lambda session: transfers.shelves_of(session, **wanted))
+    return hospital.database.change(wanted).id
 
 
 def dispatch(
@@ -269,26 +258,14 @@ def dispatch(
     witness_id: UUID | None = None,
 ) -> None:
     """The pharmacist, or `actor`, sends a transfer."""
-    pharmacist = actor or hospital.staff["pharmacist"]
-    act(
-        hospital,
-        _ends(hospital, transfer_id)[0],
-        lambda session: transfers.dispatch(
-            session, actor=pharmacist, transfer_id=transfer_id, sent=sent, witness=witness_of(witness_id), now=now()
-        ),
-        pharmacist,
-    )
+    who, witness = actor or hospital.staff["pharmacist"], witness_of(witness_id)
+    hospital.database.change(transfers.dispatch.bind(actor=who, transfer_id=transfer_id, sent=sent, witness=witness))
 
 
 def cancel_transfer(hospital: Hospital, transfer_id: UUID, actor: Actor | None = None) -> None:
     """The pharmacist, or `actor`, cancels a transfer."""
     who = actor or hospital.staff["pharmacist"]
-    act(
-        hospital,
-        [],
-        lambda session: transfers.cancel(session, actor=who, transfer_id=transfer_id, now=now()),
-        who,
-    )
+    hospital.database.change(transfers.cancel.bind(actor=who, transfer_id=transfer_id))
 
 
 def custody(hospital: Hospital) -> tuple[int, int]:
@@ -310,21 +287,14 @@ def receive(
     witness_id: UUID | None = None,
 ) -> None:
     """Another pharmacist, or `actor`, receives a transfer."""
-    receiver = actor or second_pharmacist(hospital)
-    act(
-        hospital,
-        _ends(hospital, transfer_id)[1],
-        lambda session: transfers.receive_transfer(
-            session,
-            actor=receiver,
-            transfer_id=transfer_id,
-            arrived=arrived,
-            rest_as_sent=rest_as_sent,
-            witness=witness_of(witness_id),
-            now=now(),
-        ),
-        receiver,
+    wanted = transfers.receive_transfer.bind(
+        actor=actor or second_pharmacist(hospital),
+        transfer_id=transfer_id,
+        arrived=arrived,
+        rest_as_sent=rest_as_sent,
+        witness=witness_of(witness_id),
     )
+    hospital.database.change(wanted)
 
 
 def lots_on(hospital: Hospital, ward_id: UUID) -> dict[str, int]:

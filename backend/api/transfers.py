@@ -1,14 +1,16 @@
 """Transfers between wards, and replenishment."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from marshmallow import fields
 
-from backend.actor import Role
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
-from backend.db import Database, Session
-from backend.domain.custody import replenishment, transfer_queries, transfers
+from backend.db import Session
+from backend.db.paging import Page
+from backend.db.use_cases import Bound
+from backend.domain.custody import replenishment, transfers
+from backend.domain.custody import transfer_queries as queries
 from backend.domain.custody.errors import (
     NothingToReplenish,
     ReceiverIsDispatcher,
@@ -16,19 +18,17 @@ from backend.domain.custody.errors import (
     TransferStatusConflict,
 )
 from backend.domain.custody.models import TransferStatus
-from backend.domain.custody.transfers import LINES_MAX, LOTS_MAX, Arrived, Wanted
+from backend.domain.custody.transfer_queries import Transfer
+from backend.domain.custody.transfers import LINES_MAX, LOTS_MAX, WARD_STAFF, Arrived, Wanted
 from backend.domain.formulary.drugs import DrugNotFound
 from backend.domain.identity.membership import NotOnThisWard
 from backend.domain.organizations.wards import WardNotFound
-from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.picking import InsufficientStock
 from backend.web import cursors
-from backend.web.endpoint import Call, Resource, read
-from backend.web.fields import Body, Choice, Count, Flag, Id, PageCursor, PageQuery, Several, Whole
+from backend.web.endpoint import Call, Resource
+from backend.web.fields import Body, Choice, Count, Flag, Id, PageCursor, PageQuery, Several
 
 resource = Resource("transfers")
-PHARMACIST = frozenset({Role.PHARMACIST})
-WARD_STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 
 
 class TransferQuery(PageQuery):
@@ -90,51 +90,6 @@ class ArrivalIn(Body):
     witness = fields.Nested(WitnessIn)
 
 
-class TransferLotOut(Body):
-    """Units of one lot; what was neither received, returned nor lost is still on the way."""
-
-    lot_id = fields.UUID()
-    lot_number = fields.String()
-    expires_on = fields.Date()
-    dispatched_units = fields.Integer()
-    received_units = fields.Integer()
-    returned_units = fields.Integer()
-    lost_units = fields.Integer()
-
-
-class TransferLineOut(Body):
-    """One drug of a transfer."""
-
-    drug_id = fields.UUID()
-    drug_name = fields.String()
-    strength = fields.String()
-    controlled = fields.Boolean()
-    quantity_units = fields.Integer()
-    dispatched_units = fields.Integer()
-    received_units = fields.Integer()
-    lots = Whole(fields.Nested(TransferLotOut), because="the lots that were sent of one drug")
-
-
-class TransferOut(Body):
-    """A transfer as it stands."""
-
-    id = fields.UUID()
-    status = fields.Enum(TransferStatus, by_value=True)
-    source_ward_id = fields.UUID()
-    source_ward_name = fields.String()
-    destination_ward_id = fields.UUID()
-    destination_ward_name = fields.String()
-    lines = Whole(fields.Nested(TransferLineOut), because="a transfer has at most two hundred drugs")
-    requested_by = fields.String()
-    requested_at = fields.AwareDateTime()
-    dispatched_by = fields.String(allow_none=True)
-    dispatched_at = fields.AwareDateTime(allow_none=True)
-    received_by = fields.String(allow_none=True)
-    received_at = fields.AwareDateTime(allow_none=True)
-    cancelled_by = fields.String(allow_none=True)
-    cancelled_at = fields.AwareDateTime(allow_none=True)
-
-
 class ProposalQuery(Body):
     """For which ward, and where a further page begins."""
 
@@ -178,119 +133,97 @@ class ReplenishIn(Body):
     source_ward_id = Id(required=True)
 
 
-def _shelves(end: int) -> Callable[[Database, Call], Sequence[Shelf]]:
-    """The shelves at the source (0) or at the destination (1)."""
-
-    def of_transfer(database: Database, call: Call) -> Sequence[Shelf]:
-        wanted = {"organization_id": call.organization_id, "transfer_id": call.path["transfer_id"]}
-        return read(database, call, lambda session: transfers.shelves_of(session, **wanted))[end]
-
-    return of_transfer
-
-
-def _answer(session: Session, call: Call) -> Any:
-    return transfer_queries.get_transfer(
-        session, organization_id=call.organization_id, transfer_id=call.path["transfer_id"]
-    )
-
-
 @resource.get(
-    "/transfers", "Transfers, newest first", query=TransferQuery(), answer=TransferOut(), page=cursors.BY_TIME
+    "/transfers", "Transfers, newest first", does=queries.list_transfers, query=TransferQuery(), page=cursors.BY_TIME
 )
-def list_transfers(session: Session, call: Call) -> Any:
+def list_transfers(call: Call) -> Bound[Page[Transfer]]:
     """Transfers with their lines and lots."""
-    return transfer_queries.list_transfers(session, organization_id=call.organization_id, page=call.page, **call.query)
+    return queries.list_transfers.bind(actor=call.actor, page=call.page, **call.query)
 
 
 @resource.post(
     "/transfers",
     "Request a transfer",
+    does=transfers.request_transfer,
     body=TransferIn(),
-    answer=TransferOut(),
     status=201,
-    roles=WARD_STAFF,
     raises=(WardNotFound, DrugNotFound, NotOnThisWard),
 )
-def request_transfer(session: Session, call: Call) -> Any:
+def request_transfer(call: Call) -> Bound[Transfer]:
     """Asks for stock of another ward; no unit moves yet. A nurse asks for her own wards."""
-    wanted = {**call.body, "lines": [Wanted(**line) for line in call.body["lines"]]}
-    transfer_id = transfers.request_transfer(session, actor=call.actor, now=session.now, **wanted)
-    return transfer_queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
+    return transfers.request_transfer.bind(actor=call.actor, **wanted_of(call.body))
 
 
-@resource.get("/transfers/<uuid:transfer_id>", "One transfer", answer=TransferOut(), raises=(TransferNotFound,))
-def read_transfer(session: Session, call: Call) -> Any:
+@resource.get("/transfers/<uuid:transfer_id>", "One transfer", does=queries.get_transfer, raises=(TransferNotFound,))
+def read_transfer(call: Call) -> Bound[Transfer]:
     """One transfer with its lines and lots."""
-    return _answer(session, call)
+    return queries.get_transfer.bind(actor=call.actor, transfer_id=call.path["transfer_id"])
+
+
+def wanted_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a request that a body names."""
+    return {**body, "lines": [Wanted(**line) for line in body["lines"]]}
+
+
+def sent_of(body: dict[str, Any]) -> dict[UUID, int] | None:
+    """The units by drug that a body lists as sent, None where it lists nothing."""
+    return {line["drug_id"]: line["quantity_units"] for line in body["lines"]} if "lines" in body else None
+
+
+def arrived_of(body: dict[str, Any]) -> list[Arrived] | None:
+    """What a body lists as arrived, None where it lists nothing."""
+    return [Arrived(**line) for line in body["lines"]] if "lines" in body else None
 
 
 @resource.post(
     "/transfers/<uuid:transfer_id>/dispatch",
     "Dispatch a transfer",
+    does=transfers.dispatch,
     body=DispatchIn(),
-    answer=TransferOut(),
-    roles=PHARMACIST,
-    shelves=_shelves(0),
     prepare=check_witness,
     raises=(TransferNotFound, TransferStatusConflict, InsufficientStock, *REFUSALS),
 )
-def dispatch(session: Session, call: Call) -> Any:
+def dispatch(call: Call) -> Bound[Transfer]:
     """Takes the units off the source's shelves, first expiring first; until they are received they are on the way.
 
     Of more lots than a receipt may list nothing is sent: send less, and the rest by another transfer.
     """
-    lines = call.body.get("lines")
-    sent = None if lines is None else {line["drug_id"]: line["quantity_units"] for line in lines}
-    transfers.dispatch(session, actor=call.actor, sent=sent, witness=call.prepared, now=session.now, **call.path)
-    return _answer(session, call)
+    return transfers.dispatch.bind(
+        actor=call.actor, transfer_id=call.path["transfer_id"], sent=sent_of(call.body), witness=call.prepared
+    )
 
 
 @resource.post(
     "/transfers/<uuid:transfer_id>/receive",
     "Receive a transfer",
+    does=transfers.receive_transfer,
     body=ArrivalIn(),
-    answer=TransferOut(),
-    roles=WARD_STAFF,
-    shelves=_shelves(1),
     prepare=check_witness,
-    raises=(
-        TransferNotFound,
-        NotOnThisWard,
-        TransferStatusConflict,
-        ReceiverIsDispatcher,
-        *REFUSALS,
-    ),
+    raises=(TransferNotFound, NotOnThisWard, TransferStatusConflict, ReceiverIsDispatcher, *REFUSALS),
 )
-def receive(session: Session, call: Call) -> Any:
+def receive(call: Call) -> Bound[Transfer]:
     """Puts what arrived on the destination's shelves; what is short becomes a discrepancy and stays on the way.
 
     By somebody else than who dispatched it; a nurse receives for her own wards.
     """
-    lines = call.body.get("lines")
-    arrived = None if lines is None else [Arrived(**line) for line in lines]
-    transfers.receive_transfer(
-        session,
+    return transfers.receive_transfer.bind(
         actor=call.actor,
-        arrived=arrived,
+        transfer_id=call.path["transfer_id"],
+        arrived=arrived_of(call.body),
         rest_as_sent=call.body.get("rest_as_sent", False),
         witness=call.prepared,
-        now=session.now,
-        **call.path,
     )
-    return _answer(session, call)
 
 
 @resource.post(
     "/transfers/<uuid:transfer_id>/cancel",
     "Cancel a transfer",
-    answer=TransferOut(),
-    roles=WARD_STAFF,
+    does=transfers.cancel,
     raises=(TransferNotFound, NotOnThisWard, TransferStatusConflict),
 )
-def cancel(session: Session, call: Call) -> Any:
+def cancel(call: Call) -> Bound[Transfer]:
     """Ends a transfer that was not dispatched."""
-    transfers.cancel(session, actor=call.actor, now=session.now, **call.path)
-    return _answer(session, call)
+    return transfers.cancel.bind(actor=call.actor, transfer_id=call.path["transfer_id"])
 
 
 @resource.get(
@@ -318,13 +251,11 @@ def propose(session: Session, call: Call) -> Any:
 @resource.post(
     "/stock/replenishment",
     "Request what a ward lacks",
+    does=replenishment.replenish,
     body=ReplenishIn(),
-    answer=TransferOut(),
     status=201,
-    roles=WARD_STAFF,
     raises=(WardNotFound, NotOnThisWard, NothingToReplenish),
 )
-def replenish(session: Session, call: Call) -> Any:
+def replenish(call: Call) -> Bound[Transfer]:
     """Turns the proposal into a transfer; a second request finds the first on its way."""
-    transfer_id = replenishment.replenish(session, actor=call.actor, hides=call.hides, now=session.now, **call.body)
-    return transfer_queries.get_transfer(session, organization_id=call.organization_id, transfer_id=transfer_id)
+    return replenishment.replenish.bind(actor=call.actor, **call.body)

@@ -16,6 +16,7 @@ from backend.db.lanes import lane_of, report_lane_of
 from backend.db.prepared import Prepared
 from backend.db.session import Session
 from backend.db.transaction import Database
+from backend.db.use_cases import change, read
 
 __all__ = [
     "Base",
@@ -28,9 +29,11 @@ __all__ = [
     "Timestamped",
     "belongs_to",
     "bump",
+    "change",
     "lane_of",
     "new_id",
     "of_organization",
     "pg_enum",
+    "read",
     "report_lane_of",
 ]

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 from sqlalchemy import SQLColumnExpression, tuple_
+from typing_extensions import TypeVar
 
 from backend.db.base import Rows
 from backend.db.session import Session
+from backend.db.typed import rows_as
 
+T = TypeVar("T", default=Any)
+U = TypeVar("U")
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 
 
@@ -21,11 +25,15 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[T]):
     """Rows of one page and the key of its last row, None on the last page."""
 
-    items: Sequence[Any]
+    items: Sequence[T]
     next_key: tuple[Any, ...] | None
+
+    def of(self, kind: type[U]) -> "Page[U]":
+        """Return the same page with a `kind` of each of its rows (`rows_as`)."""
+        return Page(rows_as(kind, self.items), self.next_key)
 
 
 def beyond(page: PageRequest, *key: SQLColumnExpression[Any], descending: bool = False) -> list[Any]:

@@ -11,10 +11,12 @@ and the organization's row, and nothing of these.
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
 
 import psycopg2
 import sqlalchemy.exc
@@ -25,10 +27,13 @@ from backend.actor import Actor
 from backend.config import Config
 from backend.db.clock import CLOCK, ClockWatch
 from backend.db.engine import make_engine
+from backend.db.idempotency import Answer, IdempotencyKey, find_answer, store_answer
 from backend.db.prepared import Prepared
 from backend.db.session import Row, Session
 from backend.db.signals import Signal, constraint_of, driver_error, signal_of
 from backend.db.tenancy import prologue, tally_prologue
+from backend.db.typed import from_json, to_json
+from backend.db.use_cases import Bound, Place
 from backend.errors import Busy, Conflict, DomainError, Invalid
 from backend.observability import BUSY, RETRIES, VIOLATIONS, log
 
@@ -52,12 +57,33 @@ class ValueOutOfRange(Invalid):
     """A value is larger or longer than the database can hold. Nothing was changed."""
 
 
+class Guard(Protocol):
+    """What stands around every change: it looks whether the sign-in of the actor still stands, and hides from a refusal
+    what the actor may not know of the places. The application hands over the domain's own."""
+
+    def __call__(self, session: Session, actor: Actor, places: Sequence[Place], /) -> AbstractContextManager[None]:
+        """Enter after the lanes were taken; leave before the commit."""
+
+
+@contextmanager
+def unguarded(_session: Session, actor: Actor, _places: Sequence[Place]) -> Iterator[None]:
+    """Let the operator and the tests change things. Raises RuntimeError for a request that brought a token."""
+    if actor.token_sha256 is not None:
+        raise RuntimeError("a request changes nothing without a guard")
+    yield
+
+
 class Database:
     """The pool of one process and the transactions on it."""
 
-    def __init__(self, config: Config, url: URL) -> None:
-        """`url` signs in as the application role; `config` gives pool, timeouts and retries."""
+    def __init__(self, config: Config, url: URL, *, guard: Guard = unguarded) -> None:
+        """Connect nothing yet: the pool opens connections as they are needed.
+
+        `url` signs in as the application role; `config` gives pool, timeouts and retries. `guard` stands around every
+        change, see `Guard`; without one no request with a token changes anything.
+        """
         self.config = config
+        self._guard = guard
         self.engine = make_engine(config, url)
         self.clock = ClockWatch()
         self._for_reports = replace(
@@ -96,6 +122,53 @@ class Database:
                 attempts.answer_translated(refusal)
             except sqlalchemy.exc.TimeoutError:
                 raise attempts.busy("pool_timeout") from None
+
+    def read(self, wanted: Bound[T]) -> T:
+        """Run a use case that only reads. Raises Forbidden, and what `transact` and the use case raise."""
+        wanted.admit()
+        return self.transact(wanted.run, actor=wanted.actor, read_only=True)
+
+    def change(self, wanted: Bound[T], *, key: IdempotencyKey | None = None) -> T:
+        """Run a use case that changes something, once for each `key`, and return what it returned the first time.
+
+        Raises Forbidden, SecondFactorRequired, IdempotencyKeyReused, and what `transact` and the use case raise.
+        """
+        if key is None:
+            return self._in_lanes(wanted, lambda session: wanted.run(session), repeatable=False)
+        answer = self.answer(wanted, key=key, encode=lambda value: Answer(HTTPStatus.OK, to_json(value)))
+        changed: T = from_json(answer.body, wanted.use_case.answers)
+        return changed
+
+    def answer(self, wanted: Bound[T], *, key: IdempotencyKey, encode: Callable[[T], Answer]) -> Answer:
+        """Run a use case as `change` does, and return the answer that `encode` made of its value the first time.
+
+        The answer is stored under `key` in the same transaction, so it is there exactly when the change is.
+        """
+
+        def work(session: Session) -> Answer:
+            organization_id, user_id = wanted.actor.organization_id, wanted.actor.user_id
+            stored = find_answer(session, organization_id=organization_id, key=key)
+            if stored is not None:
+                return stored
+            answer = encode(wanted.run(session))
+            store_answer(session, organization_id=organization_id, user_id=user_id, key=key, answer=answer)
+            return answer
+
+        return self._in_lanes(wanted, work, repeatable=True)
+
+    def _in_lanes(self, wanted: Bound[Any], work: Callable[[Session], T], *, repeatable: bool) -> T:
+        """Run `work` in a transaction that holds the lanes of `wanted`, inside the guard."""
+        wanted.admit()
+        places: Sequence[Place] = ()
+        if wanted.use_case.places is not None:
+            places = self.transact(wanted.places, actor=wanted.actor, read_only=True)
+
+        def guarded(session: Session) -> T:
+            session.take_lanes(place.lane for place in places)
+            with self._guard(session, wanted.actor, places):
+                return work(session)
+
+        return self.transact(guarded, actor=wanted.actor, repeatable=repeatable)
 
     def now(self) -> datetime:
         """Tell the database's time, outside a transaction, and compare this node's clock with it. Raises Busy."""

@@ -1,13 +1,15 @@
 """One way to write an endpoint: what it takes, who may call it, what it answers; the rest happens here.
 
-A route is a function `(session, call)` that returns plain values. Around it, in this order: token, role, query, body,
-lanes, idempotency key, one transaction, JSON. Reads run READ ONLY. Writes store their answer under the key in their
+A route turns what was sent into the arguments of the use case that the operation `does`: `(call) -> Bound`. Roles,
+lanes and the type of the answer are the use case's. Around it, in this order: token, role, query, body, the use case in
+one transaction under the idempotency key, JSON. Routes that do no declared use case yet are functions `(session, call)`
+that return plain values. Reads run READ ONLY. Writes store their answer under the key in their
 own transaction, so every write can be repeated and none can be lost or doubled by a broken connection.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -20,6 +22,7 @@ from backend.actor import STAFF, Actor, Role
 from backend.db import Database, Session
 from backend.db.idempotency import Answer, IdempotencyKey, find_answer, store_answer
 from backend.db.paging import LIMIT_DEFAULT, Page, PageRequest
+from backend.db.use_cases import Bound, UseCase
 from backend.domain.custody.blind import hidden_from, refusing_blindly
 from backend.domain.identity.standing import ensure_stands
 from backend.domain.identity.tokens import OrderPlace
@@ -31,6 +34,7 @@ from backend.web import cursors, tables
 from backend.web.authentication import actor_of
 from backend.web.idempotency import key_of
 from backend.web.parsing import parse_body, parse_query
+from backend.web.schemas import schema_of
 
 JSON = "application/json"
 T = TypeVar("T")
@@ -65,7 +69,7 @@ class Call:
         return hidden_from(self.actor)
 
 
-Route = Callable[[Session, Call], Any]
+Route = Callable[..., Any]  # (session, call) -> plain values; of an operation that `does` a use case, call -> Bound
 NO_KEY = IdempotencyKey("", b"")
 NO_PAGE = PageRequest()
 
@@ -78,6 +82,7 @@ class Operation:
     path: str
     summary: str
     route: Route
+    does: UseCase[..., Any] | None = None  # what the route binds; roles, second factor and answer are its own
     roles: frozenset[Role] = STAFF
     query: Schema | None = None
     body: Schema | None = None
@@ -160,6 +165,10 @@ class Resource:
         return self._add("DELETE", path, summary, promises)
 
     def _add(self, method: str, path: str, summary: str, promises: dict[str, Any]) -> Callable[[Route], Route]:
+        does = promises.get("does")
+        if does is not None:
+            promises = {"answer": answer_of(does), "roles": does.may, "second_factor": does.second_factor, **promises}
+
         def add(route: Route) -> Route:
             self.operations.append(
                 Operation(
@@ -184,6 +193,12 @@ class Resource:
                 view_func=_view(operation),
                 methods=[operation.method],
             )
+
+
+def answer_of(use_case: UseCase[..., Any]) -> Schema:
+    """Return the schema of what a use case returns, or of an item where it returns a page."""
+    kind = use_case.answers
+    return schema_of(get_args(kind)[0] if get_origin(kind) is Page else kind)
 
 
 def shelf_of_body(_database: Database, call: Call) -> Sequence[Shelf]:
@@ -233,6 +248,9 @@ def perform(database: Database, operation: Operation, call: Call) -> Answer:
     if operation.prepare is not None:
         call.prepared = operation.prepare(database, call)
     try:
+        if operation.does is not None and operation.writes:
+            wanted: Bound[Any] = operation.route(call)
+            return database.answer(wanted, key=call.key, encode=lambda value: _answer(operation, value))
         return database.transact(
             lambda session: _run(session, operation, call),
             actor=call.actor,
@@ -296,7 +314,7 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
         itself: Answer = operation.route(session, call)
         return itself
     if not operation.writes:
-        return _answer(operation, operation.route(session, call))
+        return _answer(operation, _value(operation, session, call))
     session.take_lanes([*(shelf.lane for shelf in call.shelves), *operation.lanes(call)])
     if operation.identify is None:
         ensure_stands(session, call.actor)
@@ -309,6 +327,13 @@ def _run(session: Session, operation: Operation, call: Call) -> Answer:
         answer = _answer(operation, operation.route(session, call))
     store_answer(session, organization_id=call.organization_id, user_id=call.actor.user_id, key=call.key, answer=answer)
     return answer
+
+
+def _value(operation: Operation, session: Session, call: Call) -> Any:
+    """What a read returns."""
+    if operation.does is None or operation.produces != JSON:  # a table calls for its pages itself
+        return operation.route(session, call)
+    return operation.route(call).run(session)
 
 
 def _answer(operation: Operation, value: Any) -> Answer:
@@ -332,7 +357,8 @@ def _table(operation: Operation, session: Session, call: Call) -> Answer:
     rows: list[list[Any]] = [list(operation.answer.fields)]
     left, after = call.page.limit, call.page.after
     while left:
-        page = operation.route(session, replace(call, page=PageRequest(min(left, tables.PAGE_ROWS), after)))
+        part = replace(call, page=PageRequest(min(left, tables.PAGE_ROWS), after))
+        page = _value(operation, session, part)
         rows += (list(plain(operation.answer, row).values()) for row in page.items)
         left, after = left - len(page.items), page.next_key
         if after is None:

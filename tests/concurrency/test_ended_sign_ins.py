@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from tests import day
 from tests.api.valid_requests import assert_problem
 from tests.hospital import Client, Hospital, sign_in
 from tests.waiting import wait_until_blocked
@@ -61,3 +62,23 @@ def test_ended_sign_in_changes_nothing_after_its_wait(
         assert_problem(answer.result(), 401, "not_authenticated")
     assert hospital.counts() == before
     assert hospital.on_hand() == 5
+
+
+@pytest.mark.parametrize("end", [_deactivate, _change_role, _sign_out])
+def test_ended_sign_in_dispatches_no_transfer_after_its_wait(
+    app: Flask, hospital: Hospital, owner: psycopg2.extensions.connection, end: End
+) -> None:
+    """The database module itself asks the guard, of a use case that declares its lanes."""
+    hospital.receive(5)
+    transfer_id = day.request(hospital, hospital.ward_id, hospital.add_ward(), 2)
+    pharmacist, admin = sign_in(app, hospital, "pharmacist"), sign_in(app, hospital, "admin")
+    with owner.cursor() as cursor, ThreadPoolExecutor(1) as waiting:
+        cursor.execute(f"BEGIN; LOCK TABLE lanes.lane_{hospital.shelf.lane:03d} IN EXCLUSIVE MODE")
+        answer = waiting.submit(pharmacist.post, f"/transfers/{transfer_id}/dispatch")
+        wait_until_blocked(owner)
+        assert end(admin, pharmacist, str(hospital.staff["pharmacist"].user_id)).status_code in {200, 204}
+        before = hospital.counts()
+        cursor.execute("ROLLBACK")
+        assert_problem(answer.result(), 401, "not_authenticated")
+    assert hospital.counts() == before
+    assert day.custody(hospital) == (5, 0)

@@ -7,12 +7,14 @@ from uuid import UUID
 from sqlalchemy import Integer, case, cast, func, select
 
 from backend.actor import Actor
-from backend.db import Rows, Session
+from backend.db import Rows, Session, change
 from backend.db.filters import same_hospital
 from backend.db.paging import Page, PageRequest, read_page
+from backend.domain.custody.blind import hidden_from
 from backend.domain.custody.errors import NothingToReplenish
 from backend.domain.custody.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
-from backend.domain.custody.transfers import LINES_MAX, Wanted, request_transfer
+from backend.domain.custody.transfer_queries import Transfer
+from backend.domain.custody.transfers import LINES_MAX, WARD_STAFF, Wanted, request_transfer
 from backend.domain.formulary.models import Drug
 from backend.domain.organizations.calendar import today_of
 from backend.domain.organizations.models import Ward
@@ -72,16 +74,16 @@ def hides_some(session: Session, *, organization_id: UUID, ward_id: UUID, hides:
     return session.execute(ward).first() is not None
 
 
-def replenish(
-    session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: UUID, hides: Hides, now: datetime
-) -> UUID:
+@change(may=WARD_STAFF)
+def replenish(session: Session, *, actor: Actor, ward_id: UUID, source_ward_id: UUID) -> Transfer:
     """Request the first page of what `propose` lists from another ward; asked again, the next.
 
     The ward's row is the lock: the second of two requests fails with 40001, runs again and counts the first as inbound.
     Raises WardNotFound, NotOnThisWard, NothingToReplenish, ValidationFailed.
     """
     touch_ward(session, organization_id=actor.organization_id, ward_id=ward_id)
-    lines = propose(session, organization_id=actor.organization_id, ward_id=ward_id, hides=hides, now=now).items
+    hides, organization_id = hidden_from(actor), actor.organization_id
+    lines = propose(session, organization_id=organization_id, ward_id=ward_id, hides=hides, now=session.now).items
     if not lines:
         raise NothingToReplenish()
     return request_transfer(
@@ -90,7 +92,6 @@ def replenish(
         source_ward_id=source_ward_id,
         destination_ward_id=ward_id,
         lines=[Wanted(line.drug_id, line.proposed_units) for line in lines],
-        now=now,
     )
 
 

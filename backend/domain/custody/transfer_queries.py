@@ -1,21 +1,73 @@
 """Reads of transfers."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
-from backend.db import Rows, Session
+from backend.actor import Actor
+from backend.db import Rows, Session, read
 from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
+from backend.db.typed import Kept, rows_as
 from backend.domain.custody.errors import TransferNotFound
-from backend.domain.custody.models import StockTransfer, StockTransferLine, StockTransferLot
+from backend.domain.custody.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
 from backend.domain.formulary.models import Drug
 from backend.domain.identity.models import User
 from backend.domain.organizations.models import Ward
 from backend.domain.stock.models import Lot
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLot:
+    """Units of one lot; what was neither received, returned nor lost is still on the way."""
+
+    lot_id: UUID
+    lot_number: str
+    expires_on: date
+    dispatched_units: int
+    received_units: int
+    returned_units: int
+    lost_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLine:
+    """One drug of a transfer."""
+
+    drug_id: UUID
+    drug_name: str
+    strength: str
+    controlled: bool
+    quantity_units: int
+    dispatched_units: int
+    received_units: int
+    lots: Annotated[list[TransferLot], Kept("the lots that were sent of one drug")]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A transfer as it stands."""
+
+    id: UUID
+    status: TransferStatus
+    source_ward_id: UUID
+    source_ward_name: str
+    destination_ward_id: UUID
+    destination_ward_name: str
+    lines: Annotated[list[TransferLine], Kept("a transfer has at most two hundred drugs")]
+    requested_by: str
+    requested_at: datetime
+    dispatched_by: str | None
+    dispatched_at: datetime | None
+    received_by: str | None
+    received_at: datetime | None
+    cancelled_by: str | None
+    cancelled_at: datetime | None
 
 
 def _lots_of_line() -> Any:
@@ -91,16 +143,27 @@ def _transfers(organization_id: UUID) -> Rows:
     return rows
 
 
-def get_transfer(session: Session, *, organization_id: UUID, transfer_id: UUID) -> Row[Any]:
-    """One transfer with its lines and lots. Raises TransferNotFound."""
-    row = session.execute(_transfers(organization_id).where(StockTransfer.id == transfer_id)).one_or_none()
-    if row is None:
+@read()
+def get_transfer(session: Session, *, actor: Actor, transfer_id: UUID) -> Transfer:
+    """Read one transfer with its lines and lots. Raises TransferNotFound."""
+    found = session.execute(_transfers(actor.organization_id).where(StockTransfer.id == transfer_id)).all()
+    if not found:
         raise TransferNotFound()
-    return row
+    return rows_as(Transfer, found)[0]
 
 
-def list_transfers(session: Session, *, organization_id: UUID, page: PageRequest, **filters: Any) -> Page:
-    """Transfers, newest first. `filters` are values of status, source_ward_id and destination_ward_id."""
+@read()
+def list_transfers(
+    session: Session,
+    *,
+    actor: Actor,
+    page: PageRequest,
+    status: TransferStatus | None = None,
+    source_ward_id: UUID | None = None,
+    destination_ward_id: UUID | None = None,
+) -> Page[Transfer]:
+    """List transfers, newest first, of one status or between certain wards where that is said."""
     transfer = StockTransfer
-    rows = _transfers(organization_id).where(*equal(transfer, **filters))
-    return read_page(session, rows, page, transfer.created_at, transfer.id, descending=True)
+    wanted = {"status": status, "source_ward_id": source_ward_id, "destination_ward_id": destination_ward_id}
+    rows = _transfers(actor.organization_id).where(*equal(transfer, **wanted))
+    return read_page(session, rows, page, transfer.created_at, transfer.id, descending=True).of(Transfer)

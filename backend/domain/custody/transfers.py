@@ -14,12 +14,13 @@ from uuid import UUID
 
 from sqlalchemy import Row, insert, select
 
-from backend.actor import Actor
-from backend.db import Session, bump, new_id
+from backend.actor import Actor, Role
+from backend.db import Session, bump, change, new_id
 from backend.db.filters import same_hospital
 from backend.domain.custody.discrepancies import open_shortfall
 from backend.domain.custody.errors import ReceiverIsDispatcher, TransferNotFound, TransferStatusConflict
 from backend.domain.custody.models import StockTransfer, StockTransferLine, StockTransferLot, TransferStatus
+from backend.domain.custody.transfer_queries import Transfer, get_transfer
 from backend.domain.formulary.drugs import get_drug
 from backend.domain.identity.membership import ensure_of_ward
 from backend.domain.identity.witnesses import Witness
@@ -32,6 +33,7 @@ from backend.domain.stock.models import MovementReason
 from backend.domain.stock.picking import InsufficientStock, LotOnShelf, first_expiring_first
 from backend.errors import ValidationFailed
 
+WARD_STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 LINES_MAX = 200
 LOTS_MAX = 1_000  # of one transfer: as many as a receipt may name one by one
 
@@ -53,6 +55,31 @@ class Arrived:
     lot_id: UUID | None = None
 
 
+def _shelves(session: Session, actor: Actor, transfer_id: UUID, ward_id: Any) -> list[Shelf]:
+    """The shelves of a transfer's drugs on one of its wards. Raises TransferNotFound."""
+    transfer, line = StockTransfer, StockTransferLine
+    rows = session.execute(
+        select(ward_id, line.drug_id)
+        .join_from(transfer, line, same_hospital(transfer, by=line.transfer_id))
+        .where(transfer.organization_id == actor.organization_id, transfer.id == transfer_id)
+        .order_by(line.drug_id)
+    ).all()
+    if not rows:
+        raise TransferNotFound()
+    return [Shelf(actor.organization_id, row[0], row.drug_id) for row in rows]
+
+
+def shelves_at_source(session: Session, actor: Actor, transfer_id: UUID) -> list[Shelf]:
+    """Find the shelves that a dispatch takes units off. Raises TransferNotFound."""
+    return _shelves(session, actor, transfer_id, StockTransfer.source_ward_id)
+
+
+def shelves_at_destination(session: Session, actor: Actor, transfer_id: UUID) -> list[Shelf]:
+    """Find the shelves that a receipt puts units on. Raises TransferNotFound."""
+    return _shelves(session, actor, transfer_id, StockTransfer.destination_ward_id)
+
+
+@change(may=WARD_STAFF)
 def request_transfer(
     session: Session,
     *,
@@ -60,10 +87,13 @@ def request_transfer(
     source_ward_id: UUID,
     destination_ward_id: UUID,
     lines: Sequence[Wanted],
-    now: datetime,
-) -> UUID:
-    """A new transfer. A nurse asks for her own wards. Raises WardNotFound, DrugNotFound, NotOnThisWard,
-    ValidationFailed (the same ward or drug twice)."""
+    at: datetime | None = None,
+) -> Transfer:
+    """Ask for stock of another ward; no unit moves yet. A nurse asks for her own wards.
+
+    `at` states when, where that is not now. Raises WardNotFound, DrugNotFound, NotOnThisWard, ValidationFailed (the
+    same ward or drug twice).
+    """
     organization_id = actor.organization_id
     for ward_id in (source_ward_id, destination_ward_id):
         get_ward(session, organization_id=organization_id, ward_id=ward_id)
@@ -82,7 +112,7 @@ def request_transfer(
             source_ward_id=source_ward_id,
             destination_ward_id=destination_ward_id,
             requested_by_id=actor.user_id,
-            created_at=now,
+            created_at=at or session.now,
         )
     )
     session.execute(
@@ -98,42 +128,26 @@ def request_transfer(
             for line in lines
         ],
     )
-    return transfer_id
+    return get_transfer(session, actor=actor, transfer_id=transfer_id)
 
 
-def shelves_of(session: Session, *, organization_id: UUID, transfer_id: UUID) -> tuple[list[Shelf], list[Shelf]]:
-    """The shelves at the source and at the destination, whose lanes dispatch and receipt take. Raises
-    TransferNotFound."""
-    transfer, line = StockTransfer, StockTransferLine
-    rows = session.execute(
-        select(transfer.source_ward_id, transfer.destination_ward_id, line.drug_id)
-        .join(line, same_hospital(transfer, by=line.transfer_id))
-        .where(transfer.organization_id == organization_id, transfer.id == transfer_id)
-        .order_by(line.drug_id)
-    ).all()
-    if not rows:
-        raise TransferNotFound()
-    return (
-        [Shelf(organization_id, row.source_ward_id, row.drug_id) for row in rows],
-        [Shelf(organization_id, row.destination_ward_id, row.drug_id) for row in rows],
-    )
-
-
+@change(may=frozenset({Role.PHARMACIST}), places=shelves_at_source)
 def dispatch(
     session: Session,
     *,
     actor: Actor,
     transfer_id: UUID,
-    sent: Mapping[UUID, int] | None,
-    now: datetime,
+    sent: Mapping[UUID, int] | None = None,
     witness: Witness | None = None,
-) -> None:
-    """Takes the units off the source's shelves; the caller has taken their lanes.
+    at: datetime | None = None,
+) -> Transfer:
+    """Take the units off the source's shelves, the lots that expire first.
 
     `sent` names the units by drug where fewer than asked for are sent; a drug it leaves out is not sent. Raises
     TransferNotFound, TransferStatusConflict, InsufficientStock, WitnessRequired (a controlled drug, by policy),
-    ValidationFailed (among others for more than LOTS_MAX lots).
+    ValidationFailed (among others for more than LOTS_MAX lots). `at` states when, where that is not now.
     """
+    now = at or session.now
     transfer = _lock(session, actor, transfer_id, TransferStatus.REQUESTED)
     lines = _lines(session, actor, transfer_id)
     units = _units_to_send(lines, sent)
@@ -155,24 +169,28 @@ def dispatch(
         _send(session, actor, line.id, picks)
     sent_by = {"dispatched_by_id": actor.user_id, "dispatched_at": now}
     _change(session, actor, transfer_id, status=TransferStatus.DISPATCHED, **sent_by)
+    return get_transfer(session, actor=actor, transfer_id=transfer_id)
 
 
+@change(may=WARD_STAFF, places=shelves_at_destination)
 def receive_transfer(
     session: Session,
     *,
     actor: Actor,
     transfer_id: UUID,
-    arrived: Sequence[Arrived] | None,
+    arrived: Sequence[Arrived] | None = None,
     rest_as_sent: bool = False,
-    now: datetime,
     witness: Witness | None = None,
-) -> None:
-    """Puts what arrived on the destination's shelves; the caller has taken their lanes.
+    at: datetime | None = None,
+) -> Transfer:
+    """Put what arrived on the destination's shelves. Somebody else than the dispatcher does it.
 
     Without `arrived` everything did; with `rest_as_sent` everything that `arrived` does not name. What is short becomes
     a discrepancy of the dispatcher. Raises TransferNotFound, NotOnThisWard, TransferStatusConflict,
-    ReceiverIsDispatcher, WitnessRequired (a controlled drug, by policy), ValidationFailed.
+    ReceiverIsDispatcher, WitnessRequired (a controlled drug, by policy), ValidationFailed. `at` states when, where that
+    is not now.
     """
+    now = at or session.now
     transfer = _lock(session, actor, transfer_id, TransferStatus.DISPATCHED)
     ensure_of_ward(session, actor, transfer.destination_ward_id)
     if transfer.dispatched_by_id == actor.user_id:
@@ -187,6 +205,7 @@ def receive_transfer(
         _put_on(session, shelf, list(of_drug), received, cause, owner_id=transfer.dispatched_by_id)
     received_by = {"received_by_id": actor.user_id, "received_at": now}
     _change(session, actor, transfer_id, status=TransferStatus.RECEIVED, **received_by)
+    return get_transfer(session, actor=actor, transfer_id=transfer_id)
 
 
 def _put_on(
@@ -213,13 +232,17 @@ def _put_on(
             )
 
 
-def cancel(session: Session, *, actor: Actor, transfer_id: UUID, now: datetime) -> None:
-    """Ends a transfer that was not dispatched. A nurse cancels those of her wards. Raises TransferNotFound,
-    NotOnThisWard, TransferStatusConflict."""
+@change(may=WARD_STAFF)
+def cancel(session: Session, *, actor: Actor, transfer_id: UUID) -> Transfer:
+    """End a transfer that was not dispatched. A nurse cancels those of her wards.
+
+    Raises TransferNotFound, NotOnThisWard, TransferStatusConflict.
+    """
     transfer = _lock(session, actor, transfer_id, TransferStatus.REQUESTED)
     ensure_of_ward(session, actor, transfer.destination_ward_id)
-    cancelled_by = {"cancelled_by_id": actor.user_id, "cancelled_at": now}
+    cancelled_by = {"cancelled_by_id": actor.user_id, "cancelled_at": session.now}
     _change(session, actor, transfer_id, status=TransferStatus.CANCELLED, **cancelled_by)
+    return get_transfer(session, actor=actor, transfer_id=transfer_id)
 
 
 def add_received(session: Session, *, organization_id: UUID, lot: Any, units: int) -> None:

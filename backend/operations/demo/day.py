@@ -50,55 +50,29 @@ def play_a_day(hospital: Hospital) -> None:
 
 
 def _request(hospital: Hospital, ward: str, names: Sequence[str], units: int, when: datetime) -> UUID:
-    lines = [Wanted(hospital.drugs[BY_NAME[name]], units) for name in names]
-    nurse = hospital.staff["nurse"]
-    return hospital.run(
-        lambda session: transfers.request_transfer(
-            session,
-            actor=nurse,
-            source_ward_id=hospital.wards[PHARMACY],
-            destination_ward_id=hospital.wards[ward],
-            lines=lines,
-            now=when,
-        ),
-        nurse,
+    wanted = transfers.request_transfer.bind(
+        actor=hospital.staff["nurse"],
+        source_ward_id=hospital.wards[PHARMACY],
+        destination_ward_id=hospital.wards[ward],
+        lines=[Wanted(hospital.drugs[BY_NAME[name]], units) for name in names],
+        at=when,
     )
-
-
-def _ends(hospital: Hospital, transfer_id: UUID) -> tuple[list[Shelf], list[Shelf]]:
-    wanted = {"organization_id": hospital.organization_id, "transfer_id": transfer_id}
-    return hospital.read(lambda session: transfers.shelves_of(session, **wanted))
+    return hospital.database.change(wanted).id
 
 
 def _dispatch(hospital: Hospital, transfer_id: UUID, when: datetime) -> None:
     pharmacist = hospital.staff["pharmacist"]
-    hospital.act(
-        _ends(hospital, transfer_id)[0],
-        lambda session: transfers.dispatch(session, actor=pharmacist, transfer_id=transfer_id, sent=None, now=when),
-        pharmacist,
-    )
+    hospital.database.change(transfers.dispatch.bind(actor=pharmacist, transfer_id=transfer_id, at=when))
 
 
 def _receive(hospital: Hospital, transfer_id: UUID, when: datetime, *, missing_units: int = 0) -> None:
     """All of it, but for `missing_units` of its first lot."""
-    nurse, organization_id = hospital.staff["nurse"], hospital.organization_id
-    sent = hospital.read(
-        lambda session: transfer_queries.get_transfer(session, organization_id=organization_id, transfer_id=transfer_id)
-    )
-    arrived = [
-        Arrived(UUID(line["drug_id"]), lot["dispatched_units"], UUID(lot["lot_id"]))
-        for line in sent.lines
-        for lot in line["lots"]
-    ]
+    nurse, database = hospital.staff["nurse"], hospital.database
+    sent = database.read(transfer_queries.get_transfer.bind(actor=nurse, transfer_id=transfer_id))
+    arrived = [Arrived(line.drug_id, lot.dispatched_units, lot.lot_id) for line in sent.lines for lot in line.lots]
     first = arrived[0]
     arrived[0] = Arrived(first.drug_id, first.quantity_units - missing_units, first.lot_id)
-    hospital.act(
-        _ends(hospital, transfer_id)[1],
-        lambda session: transfers.receive_transfer(
-            session, actor=nurse, transfer_id=transfer_id, arrived=arrived, now=when
-        ),
-        nurse,
-    )
+    database.change(transfers.receive_transfer.bind(actor=nurse, transfer_id=transfer_id, arrived=arrived, at=when))
 
 
 def _send_transfers(hospital: Hospital) -> None:

@@ -45,10 +45,16 @@ def typed(prefix: str) -> dict[str, str]:
 
 def with_witness(body: dict[str, Any]) -> dict[str, Any]:
     """The body with the second person's credentials, where the form names one."""
+    named = witness_typed()
+    return {**body, "witness": named} if named else body
+
+
+def witness_typed() -> dict[str, str]:
+    """The credentials of the second person whom the form names; empty where it names nobody."""
     witness = typed("witness_")
     witness["otp"] = witness.get("otp", "").replace(" ", "")
     named = {name: witness[name] for name in WITNESS if witness.get(name)}
-    return {**body, "witness": named} if "email" in named else body
+    return named if "email" in named else {}
 
 
 def by(items: Iterable[dict[str, Any]], name: str) -> dict[Any, list[dict[str, Any]]]:

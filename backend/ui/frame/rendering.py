@@ -133,9 +133,9 @@ def midnight(day: str, *, days_later: int = 0) -> str:
         return day
 
 
-def _moment(text: str) -> str:
-    """An ISO time with its day; what is today's or this year's is left out."""
-    moment = datetime.fromisoformat(text).astimezone(zone())
+def _moment(at: datetime | str) -> str:
+    """Write a time, or an ISO text of one, with its day; what is today's or this year's is left out."""
+    moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(zone())
     today = local_now().date()
     if moment.date() == today:
         return f"{moment:%H:%M}"
@@ -162,9 +162,9 @@ def _plural(unit: str) -> str:
     return f"{unit}s" if unit.islower() else unit
 
 
-def _day(text: str) -> str:
-    """An ISO day as people write it."""
-    return f"{date.fromisoformat(text):%-d %b %Y}"
+def _day(day: date | str) -> str:
+    """Write a day, or an ISO text of one, as people do."""
+    return f"{date.fromisoformat(day) if isinstance(day, str) else day:%-d %b %Y}"
 
 
 def _refused(refusal: DomainError) -> AnyResponse | tuple[str, int]:

@@ -3,15 +3,17 @@
 from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.actor import Role
+from backend.api.transfers import ReplenishIn
+from backend.domain.custody import replenishment
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
+from backend.ui.frame.doing import do, ensure_may_do
 from backend.ui.frame.forms import asked
-from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
+from backend.ui.frame.rendering import blueprint_of, kept_key
 from backend.ui.frame.ward_choice import chosen_ward, own_wards, wards
+from backend.web.parsing import load
 
 blueprint = blueprint_of("replenishing")
-STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 ADVICE = {
     "nothing_to_replenish": "Nothing is to be done: look at the transfers on their way.",
     "busy": "Nothing is known to have changed. Tap again: nothing is done twice.",
@@ -21,7 +23,7 @@ ADVICE = {
 @blueprint.get("/replenishment")
 def show_proposal() -> str:
     """What a ward lacks."""
-    g.actor.require(STAFF)
+    ensure_may_do(replenishment.replenish)
     return _page(chosen_ward(), None)
 
 
@@ -50,8 +52,8 @@ def replenish() -> AnyResponse | tuple[str, int]:
     """Turns the proposal into a transfer."""
     body = {name: request.form.get(name, "").strip() for name in ("ward_id", "source_ward_id")}
     try:
-        made = ask("POST /stock/replenishment", body=body, key=form_key())
+        made = do(replenishment.replenish.bind(actor=g.actor, **load(ReplenishIn(), body)))
     except DomainError as refusal:
         return _page(body["ward_id"], refusal), refusal.status
     flash("Requested. No unit has moved yet.")
-    return redirect(url_for("transfers.show_transfer", transfer_id=made["id"]))
+    return redirect(url_for("transfers.show_transfer", transfer_id=made.id))

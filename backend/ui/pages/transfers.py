@@ -1,5 +1,6 @@
 """Transfers between wards."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -7,15 +8,20 @@ from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
+from backend.api.transfers import ArrivalIn, DispatchIn, TransferIn, TransferQuery, arrived_of, sent_of, wanted_of
+from backend.domain.custody import transfer_queries as queries
+from backend.domain.custody import transfers
 from backend.domain.custody.models import TransferStatus
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, in_names, number_of, typed, with_witness
-from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
+from backend.ui.frame.doing import do, do_before_witness, ensure_may_do, look, page_of_query
+from backend.ui.frame.forms import WITNESS_ADVICE, asked, in_names, number_of, typed
+from backend.ui.frame.rendering import blueprint_of, kept_key
 from backend.ui.frame.ward_choice import acts_for, own_wards, wards
+from backend.web import cursors
+from backend.web.parsing import load
 
 blueprint = blueprint_of("transfers")
-STAFF = frozenset({Role.NURSE, Role.PHARMACIST})
 LOTS_TYPED_MAX = 100  # of more lots, only those that did not arrive in full are typed
 ADVICE = {
     "insufficient_stock": "Send less of it, or receive more stock first.",
@@ -30,22 +36,23 @@ ADVICE = {
 def show_transfers() -> str:
     """Transfers, newest first, of one state or of all, from a ward or to it."""
     wanted = asked("status", "source_ward_id", "destination_ward_id", "cursor")
-    answer = ask("GET /transfers", query=wanted)
+    filters, page = page_of_query(TransferQuery(), wanted, cursors.BY_TIME)
+    listed = look(queries.list_transfers.bind(actor=g.actor, page=page, **filters))
     return render_template(
         "transfers.html",
         states=list(TransferStatus),
-        transfers=answer["items"],
-        more=answer["next_cursor"],
+        transfers=listed.items,
+        more=cursors.encode(listed.next_key),
         places=wards(),
         wanted=wanted,
-        may_request=g.actor.role in STAFF,
+        may_request=g.actor.role in transfers.request_transfer.may,
     )
 
 
 @blueprint.get("/transfers/new")
 def show_request() -> str:
     """First the two wards, then what the giving one has."""
-    g.actor.require(STAFF)
+    ensure_may_do(transfers.request_transfer)
     return _request_page(None, {}, "")
 
 
@@ -82,19 +89,19 @@ def _request_page(refusal: DomainError | None, units: dict[str, str], cursor: st
 @blueprint.post("/transfers/new")
 def send_request() -> AnyResponse | str | tuple[str, int]:
     """Requests what was filled in; with the button "look" only looks for more."""
-    g.actor.require(STAFF)
+    ensure_may_do(transfers.request_transfer)
     units = typed("units_")
     if "look" in request.form:
         return _request_page(None, units, request.form["look"])
     lines = [{"drug_id": drug_id, "quantity_units": number_of(value)} for drug_id, value in units.items()]
-    body = {**asked("source_ward_id", "destination_ward_id"), "lines": lines}
     try:
-        made = ask("POST /transfers", body=body, key=form_key())
+        body = load(TransferIn(), {**asked("source_ward_id", "destination_ward_id"), "lines": lines})
+        made = do(transfers.request_transfer.bind(actor=g.actor, **wanted_of(body)))
     except DomainError as refusal:
         names = {drug_id: request.form.get(f"name_{drug_id}", "") for drug_id in units}
         return _request_page(in_names(refusal, list(units), names), units, ""), refusal.status
     flash("Requested. No unit has moved yet.")
-    return redirect(url_for(".show_transfer", transfer_id=made["id"]))
+    return redirect(url_for(".show_transfer", transfer_id=made.id))
 
 
 @blueprint.get("/transfers/<uuid:transfer_id>")
@@ -105,42 +112,39 @@ def show_transfer(transfer_id: UUID) -> str:
 
 def _of_transfer(transfer_id: UUID) -> dict[str, Any]:
     """The transfer, and which steps are open to who sits at the screen."""
-    transfer = ask("GET /transfers/<uuid:transfer_id>", path={"transfer_id": transfer_id})
-    here = acts_for(transfer["destination_ward_id"])
-    controlled = any(line["controlled"] for line in transfer["lines"])
+    transfer = look(queries.get_transfer.bind(actor=g.actor, transfer_id=transfer_id))
+    here = acts_for(str(transfer.destination_ward_id))
+    controlled = any(line.controlled for line in transfer.lines)
     return {
         "transfer": transfer,
-        "may_dispatch": transfer["status"] == TransferStatus.REQUESTED and g.actor.role is Role.PHARMACIST,
-        "may_cancel": transfer["status"] == TransferStatus.REQUESTED and here,
-        "may_receive": transfer["status"] == TransferStatus.DISPATCHED and here,
+        "may_dispatch": transfer.status is TransferStatus.REQUESTED and g.actor.role is Role.PHARMACIST,
+        "may_cancel": transfer.status is TransferStatus.REQUESTED and here,
+        "may_receive": transfer.status is TransferStatus.DISPATCHED and here,
         "witnessed": controlled and ask("GET /organization")["custody_witness_required"],
-        "only_short": sum(len(line["lots"]) for line in transfer["lines"]) > LOTS_TYPED_MAX,
-        "missing": sum(line["dispatched_units"] - line["received_units"] for line in transfer["lines"]),
+        "only_short": sum(len(line.lots) for line in transfer.lines) > LOTS_TYPED_MAX,
+        "missing": sum(line.dispatched_units - line.received_units for line in transfer.lines),
     }
 
 
-def _change(
-    step: str, transfer_id: UUID, lines: list[dict[str, Any]], done: str, **also: bool
-) -> AnyResponse | tuple[str, int]:
-    where, body = {"transfer_id": transfer_id}, with_witness({**({"lines": lines} if lines else {}), **also})
-    try:
-        ask(f"POST /transfers/<uuid:transfer_id>/{step}", path=where, body=body, key=form_key())
-    except DomainError as refusal:
-        found = _of_transfer(transfer_id)
-        names = {line["drug_id"]: line["drug_name"] for line in found["transfer"]["lines"]}
-        about = names.get(refusal.members.get("drug_id", ""))
-        advice = ADVICE.get(refusal.code, "")
-        return render_template(
-            "transfer.html",
-            **found,
-            refusal=in_names(refusal, [line["drug_id"] for line in lines], names),
-            refused_step=step,
-            advice=f"{about}: {advice}" if about else advice,
-            units={name: value for name, value in request.form.items() if name.startswith("units_")},
-            witness_email=typed("witness_").get("email", ""),
-            key=kept_key(refusal),
-        ), refusal.status
-    flash(done)
+def _refused(transfer_id: UUID, step: str, refusal: DomainError, sent: Sequence[str] = ()) -> tuple[str, int]:
+    """The transfer's page with what was wrong; `sent` are the drugs of what was sent, in its order."""
+    found = _of_transfer(transfer_id)
+    names = {str(line.drug_id): line.drug_name for line in found["transfer"].lines}
+    about, advice = names.get(refusal.members.get("drug_id", "")), ADVICE.get(refusal.code, "")
+    return render_template(
+        "transfer.html",
+        **found,
+        refusal=in_names(refusal, sent, names),
+        refused_step=step,
+        advice=f"{about}: {advice}" if about else advice,
+        units={name: value for name, value in request.form.items() if name.startswith("units_")},
+        witness_email=typed("witness_").get("email", ""),
+        key=kept_key(refusal),
+    ), refusal.status
+
+
+def _done(transfer_id: UUID, what: str) -> AnyResponse:
+    flash(what)
     return redirect(url_for(".show_transfer", transfer_id=transfer_id))
 
 
@@ -151,7 +155,12 @@ def dispatch(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
     lines = [
         {"drug_id": drug_id, "quantity_units": number_of(value.strip() or "0")} for drug_id, value in units.items()
     ]
-    return _change("dispatch", transfer_id, lines, "Dispatched. It is on the way until somebody else receives it.")
+    try:
+        sent = sent_of(load(DispatchIn(), {"lines": lines} if lines else {}))
+        do_before_witness(transfers.dispatch.bind(actor=g.actor, transfer_id=transfer_id, sent=sent))
+    except DomainError as refusal:
+        return _refused(transfer_id, "dispatch", refusal, list(units))
+    return _done(transfer_id, "Dispatched. It is on the way until somebody else receives it.")
 
 
 @blueprint.post("/transfers/<uuid:transfer_id>/receive")
@@ -167,10 +176,23 @@ def receive(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
         if name.startswith("units_") and (value.strip() or not rest_as_sent)
         for drug_id, _, lot_id in [name.removeprefix("units_").partition("_")]
     ]
-    return _change("receive", transfer_id, lines, "Received.", **({"rest_as_sent": True} if rest_as_sent else {}))
+    try:
+        arrived = arrived_of(load(ArrivalIn(), {"lines": lines} if lines else {}))
+        do_before_witness(
+            transfers.receive_transfer.bind(
+                actor=g.actor, transfer_id=transfer_id, arrived=arrived, rest_as_sent=rest_as_sent
+            )
+        )
+    except DomainError as refusal:
+        return _refused(transfer_id, "receive", refusal, [str(line["drug_id"]) for line in lines])
+    return _done(transfer_id, "Received.")
 
 
 @blueprint.post("/transfers/<uuid:transfer_id>/cancel")
 def cancel(transfer_id: UUID) -> AnyResponse | tuple[str, int]:
     """Ends a transfer that was not dispatched."""
-    return _change("cancel", transfer_id, [], "Cancelled. No unit has moved.")
+    try:
+        do(transfers.cancel.bind(actor=g.actor, transfer_id=transfer_id))
+    except DomainError as refusal:
+        return _refused(transfer_id, "cancel", refusal)
+    return _done(transfer_id, "Cancelled. No unit has moved.")

@@ -29,19 +29,8 @@ def _proposed(hospital: Hospital) -> list[tuple[Any, ...]]:
 
 
 def _replenish(hospital: Hospital, source: UUID) -> UUID:
-    return day.act(
-        hospital,
-        [],
-        lambda session: replenishment.replenish(
-            session,
-            actor=hospital.nurse,
-            ward_id=hospital.ward_id,
-            source_ward_id=source,
-            hides=hidden_from(hospital.nurse),
-            now=now(),
-        ),
-        hospital.nurse,
-    )
+    wanted = replenishment.replenish.bind(actor=hospital.nurse, ward_id=hospital.ward_id, source_ward_id=source)
+    return hospital.database.change(wanted).id
 
 
 def test_ward_that_lacks_more_than_a_transfer_takes_is_proposed_in_pages(hospital: Hospital, pharmacy: UUID) -> None:
