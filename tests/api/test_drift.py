@@ -37,6 +37,7 @@ def test_a_file_of_claims(hospital: Hospital, clients: dict[str, Client]) -> Non
             {"line": 3, "errors": [{"pointer": "", "detail": "1 cells, not 7"}]},
             {"line": 4, "errors": [{"pointer": "/claim_id", "detail": "line 2 names this claim"}]},
         ],
+        "next_after_line": None,
     }
     response = upload(clients["admin"], raw)
     assert (response.status_code, response.get_json()) == (201, expected)

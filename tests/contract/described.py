@@ -21,6 +21,13 @@ PARTS: dict[cursors.KeyPart, Any] = {
     cursors.id_part: "00000000-0000-7000-8000-000000000000",
     cursors.number_part: 1,
     cursors.share_part: 0.5,
+    cursors.either_part: 0,
+}
+# Operations that answer more than a list and read its cursor themselves.
+READ_BY_ROUTE = {
+    "GET /mar": cursors.BY_BED,
+    "GET /me/tokens": cursors.BY_TIME,
+    "GET /stock/replenishment": cursors.BY_LACK,
 }
 
 
@@ -37,7 +44,7 @@ def described(hospital: Hospital, actor: Actor) -> dict[str, Any]:
             if parameter["name"] in known:
                 parameter["example"] = str(known[parameter["name"]])
             if parameter["name"] == "cursor":
-                cursor = cursors.encode(tuple(PARTS[part] for part in promised.page))
+                cursor = cursors.encode(tuple(PARTS[part] for part in promised.page or READ_BY_ROUTE[name]))
                 parameter["schema"] = {"type": "string", "enum": [cursor]}
         if promised.page and promised.body is not None:
             sent = document["components"]["schemas"][type(promised.body).__name__]
