@@ -224,7 +224,7 @@ def test_every_ward_that_holds_a_drug_is_reached_from_its_page(ward_app: Flask, 
         hospital.receive(11 + number, shelf=replace(hospital.shelf, ward_id=ward_id))
     client, path = tab(ward_app, hospital, "nurse"), f"/stock/drugs/{hospital.drug_id}"
     pages = walked(client, path, "Further wards")
-    shown = [set(re.findall(r'<th scope="row"><a [^>]*ward_id=([0-9a-f-]{36})', page)) for page in pages]
+    shown = [set(re.findall(r'<th scope="row">\s*<a [^>]*ward_id=([0-9a-f-]{36})', page)) for page in pages]
     assert shown[0] | shown[1] | shown[2] == {str(ward_id) for ward_id in wards}
     assert all("These are 1 of the wards" in page for page in pages)
     for number, ward_id in enumerate(wards):
