@@ -9,28 +9,19 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from flask import Flask
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from backend.actor import Actor, Role
-from backend.db import Database, Session, new_id
+from backend.db import Database, new_id
 from backend.db.idempotency import Answer, IdempotencyKey
 from backend.domain.administrations import fulfilment
-from backend.domain.formulary.drugs import add_drug
 from backend.domain.identity import tokens
-from backend.domain.identity.first_passwords import expiry
-from backend.domain.identity.models import User
 from backend.domain.identity.passwords import hash_password
-from backend.domain.identity.users import set_wards
 from backend.domain.identity.witnesses import Witness
-from backend.domain.orders import ordering
-from backend.domain.orders.models import Priority
-from backend.domain.organizations import hospitals
-from backend.domain.organizations.models import WardKind
-from backend.domain.organizations.wards import add_ward
-from backend.domain.patients.admitting import add_patient
-from backend.domain.stock import receipts
 from backend.domain.stock.ledger import Shelf
+from backend.domain.stock.receipts import Receipt
+from backend.operations.building import Builder, Site
 
 ZONE = ZoneInfo("Europe/Berlin")
 PASSWORD = "correct horse battery"
@@ -44,11 +35,9 @@ def hash_of_password() -> str:
 
 
 @dataclass
-class Hospital:
+class Hospital(Site):
     """One organization with a ward, a nurse, a pharmacist, a doctor, an admin, a patient and a drug."""
 
-    database: Database
-    organization_id: UUID
     slug: str
     ward_id: UUID
     patient_id: UUID
@@ -65,49 +54,34 @@ class Hospital:
         """The ward's shelf of the drug."""
         return Shelf(self.organization_id, self.ward_id, self.drug_id)
 
-    @property
-    def operator(self) -> Actor:
-        """The person at the command line."""
-        return Actor.operator(self.organization_id)
-
-    def run(self, work: Any, actor: Actor | None = None) -> Any:
-        """What `work(session)` returns."""
-        return self.database.transact(work, actor=actor or self.operator)
-
     def add_ward(self, name: str = "") -> UUID:
         """Another ward."""
-        return self.run(
-            lambda session: add_ward(
-                session, organization_id=self.organization_id, name=name or uuid.uuid4().hex, kind=WardKind.WARD
-            )
-        )
+        return self.build(lambda builder: builder.add_ward(name or uuid.uuid4().hex))
 
     def add_drug(self, name: str = "", **values: Any) -> UUID:
         """Another drug."""
-        name = name or f"Drug {uuid.uuid4().hex[:8]}"
-        values = {"strength": "5 mg", "form": "tablet", "unit": "tablet", "generic_name": name.lower(), **values}
-        return self.run(lambda session: add_drug(session, organization_id=self.organization_id, name=name, **values))
+        return self.build(lambda builder: builder.add_drug(name or f"Drug {uuid.uuid4().hex[:8]}", **values))
+
+    def admit(self, name: str, mrn: str = "", **values: Any) -> UUID:
+        """Another patient of the ward, or of the `ward_id` among `values`."""
+        where = {"ward_id": self.ward_id, **values}
+        return self.build(lambda builder: builder.admit(name=name, mrn=mrn or uuid.uuid4().hex, **where))
 
     def add_staff(self, login: str, role: Role, wards: tuple[UUID, ...] = (), *, own_password: bool = True) -> Actor:
         """Another member of staff, who signs in as `login`@slug.example; without `own_password` by a first one."""
-        user_id, organization_id = new_id(), self.organization_id
-        user = {
-            "organization_id": organization_id,
-            "id": user_id,
-            "email": f"{login}@{self.slug}.example",
-            "name": login.title(),
-            "role": role,
-            "password_hash": hash_of_password(),
-        }
-        if not own_password:
-            user["first_password_expires_at"] = expiry()
 
-        def work(session: Session) -> None:
-            session.execute(insert(User).values(user))
-            set_wards(session, organization_id=organization_id, user_id=user_id, ward_ids=wards)
+        def hire(builder: Builder) -> Actor:
+            user_id = builder.hire(
+                email=f"{login}@{self.slug}.example",
+                name=login.title(),
+                role=role,
+                password_hash=hash_of_password(),
+                ward_ids=wards,
+                own_password=own_password,
+            )
+            return Actor(self.organization_id, user_id, role, login.title(), "test")
 
-        self.run(work)
-        self.staff[login] = Actor(self.organization_id, user_id, role, login.title(), "test")
+        self.staff[login] = self.build(hire)
         return self.staff[login]
 
     def receive(
@@ -118,50 +92,21 @@ class Hospital:
         expires_on: date | None = None,
         shelf: Shelf | None = None,
         witness_id: UUID | None = None,
-    ) -> receipts.Receipt:
+    ) -> Receipt:
         """Puts units of a lot on the shelf."""
-        where = shelf or self.shelf
+        where, pharmacist = shelf or self.shelf, self.staff["pharmacist"]
+        values = {"lot_number": lot, "expires_on": expires_on or (now() + timedelta(days=365)).date()}
+        return self.build(
+            lambda builder: builder.receive(where, units, actor=pharmacist, witness=witness_of(witness_id), **values),
+            shelves=[where],
+            actor=pharmacist,
+        )
 
-        def work(session: Session) -> receipts.Receipt:
-            session.take_lanes([where.lane])
-            return receipts.receive(
-                session,
-                actor=self.staff["pharmacist"],
-                shelf=where,
-                lot_number=lot,
-                expires_on=expires_on or (now() + timedelta(days=365)).date(),
-                quantity_units=units,
-                witness=witness_of(witness_id),
-                now=now(),
-            )
-
-        return self.run(work, self.staff["pharmacist"])
-
-    def place(self, *, units: int = 1, doses: int = 1, shelf: Shelf | None = None, **values: Any) -> UUID:
-        """An order for the patient."""
-        where = shelf or self.shelf
-        defaults: dict[str, Any] = {
-            "priority": Priority.ROUTINE,
-            "interval_minutes": 60 if doses > 1 else None,
-            "first_due_at": None,
-            "dose_text": None,
-            "route": None,
-        }
-
-        def work(session: Session) -> UUID:
-            session.take_lanes([where.lane])
-            return ordering.place(
-                session,
-                actor=self.staff["doctor"],
-                shelf=where,
-                patient_id=self.patient_id,
-                quantity_units=units,
-                doses=doses,
-                now=now(),
-                **{**defaults, **values},
-            )
-
-        return self.run(work, self.staff["doctor"])
+    def place(self, *, shelf: Shelf | None = None, **values: Any) -> UUID:
+        """An order for the patient, with the defaults of Builder.place."""
+        where, doctor = shelf or self.shelf, self.staff["doctor"]
+        how = {"patient_id": self.patient_id, **values}
+        return self.build(lambda builder: builder.place(where, actor=doctor, **how), shelves=[where], actor=doctor)
 
     def place_many(self, count: int, **values: Any) -> list[UUID]:
         """Several orders alike."""
@@ -194,12 +139,7 @@ class Hospital:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows as the application role sees them for this hospital."""
-
-        def work(session: Session) -> list[tuple[Any, ...]]:
-            session.take_lanes([])
-            return [tuple(row) for row in session.execute(_text(query, values)).all()]
-
-        return self.database.transact(work, actor=self.operator, read_only=True)
+        return self.read(lambda session: [tuple(row) for row in session.execute(_text(query, values)).all()])
 
     def change(self, statement: str, *values: object) -> None:
         """Runs `statement` as the application role for this hospital: a state that no use case makes yet."""
@@ -247,33 +187,17 @@ def today() -> date:
 
 def open_hospital(database: Database, **policies: Any) -> Hospital:
     """A hospital with an empty shelf. `policies` are columns of organizations."""
-    organization_id, slug = new_id(), f"h-{uuid.uuid4().hex[:12]}"
-    operator = Actor.operator(organization_id)
+    hospital = Hospital(database, new_id(), f"h-{uuid.uuid4().hex[:12]}", *[new_id()] * 3)
 
-    def work(session: Session) -> tuple[UUID, UUID]:
-        hospitals.open_organization(
-            session, organization_id=organization_id, slug=slug, name="Test", time_zone=ZONE.key
-        )
-        if policies:
-            hospitals.change_organization(session, organization_id=organization_id, **policies)
-        ward_id = add_ward(session, organization_id=organization_id, name="1 North", kind=WardKind.WARD)
-        patient_id = add_patient(
-            session,
-            organization_id=organization_id,
-            ward_id=ward_id,
-            name="Okafor, Grace",
-            mrn="M-1",
-            date_of_birth=date(1980, 2, 3),
-            bed="1",
-            allergies=[],
-        )
-        return ward_id, patient_id
+    def furnish(builder: Builder) -> None:
+        builder.open(hospital.slug, name="Test", time_zone=ZONE.key, **policies)
+        hospital.ward_id = builder.add_ward("1 North")
+        hospital.patient_id = builder.admit(hospital.ward_id, "Okafor, Grace", "M-1", bed="1")
+        hospital.drug_id = builder.add_drug("Amoxicillin")
 
-    ward_id, patient_id = database.transact(work, actor=operator)
-    hospital = Hospital(database, organization_id, slug, ward_id, patient_id, new_id())
-    hospital.drug_id = hospital.add_drug("Amoxicillin")
+    hospital.build(furnish)
     for role in Role:
-        hospital.add_staff(role.value, role, (ward_id,) if role is Role.NURSE else ())
+        hospital.add_staff(role.value, role, (hospital.ward_id,) if role is Role.NURSE else ())
     return hospital
 
 

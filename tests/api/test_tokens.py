@@ -14,7 +14,7 @@ from backend.actor import Role
 from backend.api.sign_ins import UNLESS_SAID
 from backend.config import Config
 from backend.domain.identity import tokens
-from backend.domain.identity.users import add_user
+from backend.domain.identity.passwords import hash_password
 from tests.api.valid_requests import assert_problem, everything
 from tests.hospital import PASSWORD, Client, Hospital, now, open_hospital, sign_in
 
@@ -75,12 +75,8 @@ def test_wrong_credentials_are_refused_alike_and_leave_nothing(app: Flask, hospi
 def test_the_same_person_elsewhere_is_somebody_else(app: Flask, hospital: Hospital) -> None:
     twin = open_hospital(hospital.database)
     email, password = f"nurse@{hospital.slug}.example", "another one of hers"
-
-    def join_the_twin(session: Any) -> None:
-        values = {"email": email, "name": "Nurse", "role": Role.NURSE, "password": password, "own_password": True}
-        add_user(session, organization_id=twin.organization_id, **values)
-
-    twin.run(join_the_twin)
+    who = {"email": email, "name": "Nurse", "role": Role.NURSE, "password_hash": hash_password(password)}
+    twin.build(lambda builder: builder.hire(**who))
     assert sign_in_over_http(app, hospital, password=password).status_code == 401
     assert sign_in_over_http(app, twin, email=email).status_code == 401
     assert sign_in_over_http(app, twin, email=email, password=password).status_code == 201

@@ -36,14 +36,38 @@ def add_user(
     role: Role,
     password: str,
     ward_ids: Collection[UUID] = (),
+) -> UUID:
+    """A new member of staff, who works on `ward_ids`; the password is a first one. Raises EmailTaken,
+    ValidationFailed."""
+    _ensure_free(session, organization_id, email.lower())
+    return insert_user(
+        session,
+        organization_id=organization_id,
+        email=email,
+        name=name,
+        role=role,
+        password_hash=hash_password(password, about=(name, email, *_names(session, organization_id))),
+        ward_ids=ward_ids,
+    )
+
+
+def insert_user(
+    session: Session,
+    *,
+    organization_id: UUID,
+    email: str,
+    name: str,
+    role: Role,
+    password_hash: str,
+    ward_ids: Collection[UUID] = (),
     totp_secret: str | None = None,
     own_password: bool = False,
 ) -> UUID:
-    """A new member of staff, who works on `ward_ids`. Raises EmailTaken, ValidationFailed.
+    """Insert a member of staff whose password has been hashed, and whose address nobody has.
 
-    The password is a first one, unless it is theirs already (`own_password`: made-up people, and programs).
+    The password is a first one, unless it is theirs already (`own_password`: made-up people). Raises ValidationFailed
+    for a ward that does not exist.
     """
-    _ensure_free(session, organization_id, email.lower())
     user_id = new_id()
     session.execute(
         insert(User).values(
@@ -52,7 +76,7 @@ def add_user(
             email=email.lower(),
             name=name,
             role=role,
-            password_hash=hash_password(password, about=(name, email, *_names(session, organization_id))),
+            password_hash=password_hash,
             totp_secret=totp_secret,
             **({} if own_password else {"first_password_expires_at": expiry()}),
         )

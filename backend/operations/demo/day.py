@@ -8,20 +8,16 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-import orjson
-
 from backend.actor import Actor
 from backend.db import Session
-from backend.db.idempotency import IdempotencyKey
-from backend.domain.administrations import errors_in_entry, fulfilment, remainders, skipping
+from backend.domain.administrations import errors_in_entry, remainders, skipping
 from backend.domain.administrations.models import Outcome, RemainderKind
 from backend.domain.alerts import evaluating
 from backend.domain.custody import counting, transfer_queries, transfers
 from backend.domain.custody.counting import Counted
 from backend.domain.custody.transfers import Arrived, Wanted
 from backend.domain.identity.witnesses import Witness
-from backend.domain.orders import ordering, overrides
-from backend.domain.orders.models import Priority
+from backend.domain.orders import overrides
 from backend.domain.organizations.hospitals import get_organization
 from backend.domain.stock import adjustments, ledger, lots
 from backend.domain.stock.ledger import Shelf
@@ -173,50 +169,31 @@ def _recorded(actor: Actor, count_id: UUID, found: Sequence[Counted], now: datet
 
 def _order(hospital: Hospital, ward: str, medicine: Medicine, *, doses: int = 1, verified: bool = True) -> UUID:
     """An order that is due now, for the first patient of the ward."""
-    shelf, doctor, due = hospital.shelf(ward, medicine), hospital.staff["doctor"], hospital.now
-    patient_id = next(patient for patient, where in hospital.patients.items() if where == ward)
-
-    def place(session: Session) -> UUID:
-        order_id = ordering.place(
-            session,
-            actor=doctor,
-            shelf=shelf,
-            patient_id=patient_id,
-            quantity_units=2,
-            priority=Priority.ROUTINE,
-            doses=doses,
-            interval_minutes=360 if doses > 1 else None,
-            first_due_at=due,
-            dose_text=medicine.dose_text,
-            route=medicine.route,
-            now=due - timedelta(hours=3),
-        )
-        if verified:
-            pharmacist = hospital.staff["pharmacist"]
-            ordering.verify(session, actor=pharmacist, shelf=shelf, order_id=order_id, now=due - timedelta(hours=2))
-        return order_id
-
-    return hospital.act([shelf], place, doctor)
-
-
-def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, *, dose: int = 1, reason: str | None = None) -> UUID:
-    """The dose that the nurse gives, another nurse being witness."""
-    nurse, key = hospital.staff["nurse"], IdempotencyKey(f"demo-day-{order_id}-{dose}", b"demo")
-    answer = hospital.run(
-        lambda session: fulfilment.fulfil(
-            session,
-            actor=nurse,
-            order_id=order_id,
-            shelf=shelf,
-            dose=dose,
-            witness=_witness(hospital, "pharmacist"),
-            override_reason=reason,
-            key=key,
-            given_at=hospital.now,
-        ),
-        nurse,
+    due = hospital.now
+    return hospital.order(
+        hospital.shelf(ward, medicine),
+        medicine,
+        doctor=hospital.staff["doctor"],
+        patient_id=next(patient for patient, where in hospital.patients.items() if where == ward),
+        units=2,
+        doses=doses,
+        interval_minutes=360 if doses > 1 else None,
+        first_due_at=due,
+        now=due - timedelta(hours=3),
+        verified_at=due - timedelta(hours=2) if verified else None,
     )
-    return UUID(orjson.loads(answer.body)["administration_id"])
+
+
+def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, *, reason: str | None = None) -> UUID:
+    """The dose that the nurse gives, the pharmacist being witness."""
+    return hospital.give(
+        order_id,
+        shelf,
+        nurse=hospital.staff["nurse"],
+        witness=_witness(hospital, "pharmacist"),
+        override_reason=reason,
+        given_at=hospital.now,
+    )
 
 
 def _record_doses(hospital: Hospital) -> None:

@@ -2,30 +2,26 @@
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from backend.actor import Actor, Role
 from backend.db import Database, Session, new_id
-from backend.db.idempotency import IdempotencyKey
-from backend.domain.administrations import fulfilment
-from backend.domain.formulary.drugs import add_drug
-from backend.domain.identity.passwords import is_password
+from backend.domain.identity.passwords import hash_password, is_password
 from backend.domain.identity.tokens import find_person
-from backend.domain.identity.users import add_user
 from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
-from backend.domain.organizations import hospitals, wards
+from backend.domain.organizations import hospitals
 from backend.domain.organizations.models import WardKind
-from backend.domain.patients.admitting import add_patient
-from backend.domain.stock import levels, receipts
+from backend.domain.stock import levels
 from backend.domain.stock.ledger import Shelf
+from backend.operations.building import Builder
 from backend.operations.demo.claims import file_claims
 from backend.operations.demo.day import play_a_day
 from backend.operations.demo.formulary import MEDICINES, PRICE_CENTS, Medicine
 from backend.operations.demo.people import ALLERGIES, FAMILIES, GIVEN, PASSWORD, PHARMACY, STAFF, TOTP_SECRET, WARDS
 from backend.operations.demo.site import REQUEST_ID, Hospital
-from backend.operations.demo.teams import form_teams
+from backend.operations.demo.teams import PRESCRIBERS, form_teams
 
 PATIENTS_PER_WARD = 12
 ORDERS_PER_PATIENT = 5
@@ -53,10 +49,10 @@ def build_hospitals(database: Database, *, now: datetime, report: Callable[[str]
 def _build(database: Database, slug: str, name: str, strict: bool, now: datetime) -> None:
     chance = random.Random(slug)  # noqa: S311 - sample data, not a secret
     hospital = Hospital(database, new_id(), now, chance, {}, {}, {}, {})
-    hospital.run(lambda session: _open(session, hospital, slug, name, strict))
-    hospital.run(lambda session: _hire(session, hospital))
-    hospital.run(lambda session: _fill_formulary(session, hospital))
-    hospital.run(lambda session: _admit(session, hospital))
+    hospital.build(lambda builder: _open(builder, hospital, slug, name, strict))
+    hospital.build(lambda builder: _hire(builder, hospital))
+    hospital.build(lambda builder: _fill_formulary(builder, hospital))
+    hospital.build(lambda builder: _admit(builder, hospital))
     for ward in hospital.wards:
         for medicine in MEDICINES:
             _stock_shelf(hospital, ward, medicine)
@@ -68,30 +64,20 @@ def _build(database: Database, slug: str, name: str, strict: bool, now: datetime
     file_claims(hospital)
 
 
-def _open(session: Session, hospital: Hospital, slug: str, name: str, strict: bool) -> None:
-    organization_id = hospital.organization_id
-    hospitals.open_organization(
-        session, organization_id=organization_id, slug=slug, name=name, time_zone="Europe/Berlin"
-    )
-    if strict:
-        hospitals.change_organization(
-            session, organization_id=organization_id, verification_required=True, witness_required=True
-        )
+def _open(builder: Builder, hospital: Hospital, slug: str, name: str, strict: bool) -> None:
+    builder.open(slug, name=name, verification_required=strict, witness_required=strict)
     for ward in (*WARDS, PHARMACY):
-        kind = WardKind.PHARMACY if ward == PHARMACY else WardKind.WARD
-        hospital.wards[ward] = wards.add_ward(session, organization_id=organization_id, name=ward, kind=kind)
+        hospital.wards[ward] = builder.add_ward(ward, WardKind.PHARMACY if ward == PHARMACY else WardKind.WARD)
 
 
-def _hire(session: Session, hospital: Hospital) -> None:
+def _hire(builder: Builder, hospital: Hospital) -> None:
+    password_hash = hash_password(PASSWORD)
     for person in STAFF:
-        user_id = add_user(
-            session,
-            organization_id=hospital.organization_id,
+        user_id = builder.hire(
             email=person.email,
             name=person.name,
             role=person.role,
-            password=PASSWORD,
-            own_password=True,
+            password_hash=password_hash,
             ward_ids=[hospital.wards[ward] for ward in person.wards],
             totp_secret=TOTP_SECRET if person.role in SECOND_FACTOR_ROLES else None,
         )
@@ -100,13 +86,10 @@ def _hire(session: Session, hospital: Hospital) -> None:
         )
 
 
-def _fill_formulary(session: Session, hospital: Hospital) -> None:
+def _fill_formulary(builder: Builder, hospital: Hospital) -> None:
     for number, medicine in enumerate(MEDICINES, start=1):
-        hospital.drugs[medicine] = add_drug(
-            session,
-            organization_id=hospital.organization_id,
-            name=medicine.name,
-            generic_name=medicine.name.lower(),
+        hospital.drugs[medicine] = builder.add_drug(
+            medicine.name,
             strength=medicine.strength,
             form=medicine.form,
             unit=medicine.unit,
@@ -125,22 +108,19 @@ def _gtin(number: int) -> str:
     return digits + str(-total % 10)
 
 
-def _admit(session: Session, hospital: Hospital) -> None:
+def _admit(builder: Builder, hospital: Hospital) -> None:
+    chance = hospital.chance
     names = [f"{family}, {given}" for family in FAMILIES for given in GIVEN]
-    chosen = iter(hospital.chance.sample(names, PATIENTS_PER_WARD * len(WARDS)))
+    chosen = iter(chance.sample(names, PATIENTS_PER_WARD * len(WARDS)))
     for ward in WARDS:
         for bed in range(1, PATIENTS_PER_WARD + 1):
-            allergies = hospital.chance.sample(ALLERGIES, hospital.chance.choice((0, 0, 0, 1, 2)))
-            patient_id = add_patient(
-                session,
-                organization_id=hospital.organization_id,
-                ward_id=hospital.wards[ward],
-                name=next(chosen),
-                mrn=f"MRN-{100_000 + len(hospital.patients)}",
-                date_of_birth=datetime(hospital.chance.randint(1932, 2006), 1, 1, tzinfo=UTC).date()
-                + timedelta(days=hospital.chance.randint(0, 364)),
+            patient_id = builder.admit(
+                hospital.wards[ward],
+                next(chosen),
+                f"MRN-{100_000 + len(hospital.patients)}",
+                allergies=chance.sample(ALLERGIES, chance.choice((0, 0, 0, 1, 2))),
+                date_of_birth=date(chance.randint(1932, 2006), 1, 1) + timedelta(days=chance.randint(0, 364)),
                 bed=f"{bed:02d}",
-                allergies=allergies,
             )
             hospital.patients[patient_id] = ward
 
@@ -153,21 +133,21 @@ def _stock_shelf(hospital: Hospital, ward: str, medicine: Medicine) -> None:
     lots = [(first_days + 180 * n, size * chance.randint(40, 160)) for n in range(chance.randint(2, 3))]
     reorder = size * chance.choice((20, 30, 40, 250))  # the last one leaves the shelf low
 
-    def stock(session: Session) -> None:
-        session.take_lanes([shelf.lane])
+    pharmacist = hospital.staff["pharmacist"]
+
+    def stock(builder: Builder) -> None:
         for days, units in lots:
-            receipts.receive(
-                session,
-                actor=hospital.staff["pharmacist"],
-                shelf=shelf,
+            builder.receive(
+                shelf,
+                units,
+                actor=pharmacist,
                 lot_number=f"{medicine.atc[-4:]}-{chance.randint(1000, 9999)}",
                 expires_on=(hospital.now + timedelta(days=days)).date(),
-                quantity_units=units,
                 now=hospital.now - timedelta(days=3),
             )
-        levels.set_levels(session, shelf, reorder_point_units=reorder, par_level_units=reorder * 3)
+        levels.set_levels(builder.session, shelf, reorder_point_units=reorder, par_level_units=reorder * 3)
 
-    hospital.run(stock, hospital.staff["pharmacist"])
+    hospital.build(stock, shelves=[shelf], actor=pharmacist)
 
 
 def _order(hospital: Hospital, patient_id: UUID, ward: str, medicine: Medicine) -> None:
@@ -176,61 +156,34 @@ def _order(hospital: Hospital, patient_id: UUID, ward: str, medicine: Medicine) 
     priority = chance.choice((Priority.ROUTINE,) * 6 + (Priority.STAT, Priority.PRN))
     age, wait = (120, 0) if priority is Priority.STAT else (1_440, 1_800)
     placed = hospital.now - timedelta(minutes=chance.randint(60, age))
-    doctor = hospital.staff[chance.choice(("doctor", "doctor2", "doctor3", "doctor4"))]
+    doctor = hospital.staff[chance.choice(PRESCRIBERS)]
     doses = chance.choice((1, 1, 1, 6, 9))
     fate = chance.random()
     given = fate < GIVEN_SHARE and medicine.schedule is None
-
-    def place(session: Session) -> UUID:
-        session.take_lanes([shelf.lane])
-        order_id = ordering.place(
-            session,
-            actor=doctor,
-            shelf=shelf,
-            patient_id=patient_id,
-            quantity_units=medicine.units_per_dose,
-            priority=priority,
-            doses=doses,
-            interval_minutes=480 if doses > 1 else None,
-            first_due_at=placed + timedelta(minutes=chance.randint(0, wait)),
-            dose_text=medicine.dose_text,
-            route=medicine.route,
-            now=placed,
-        )
-        if given or chance.random() < VERIFIED_SHARE:
-            ordering.verify(session, actor=hospital.staff["pharmacist"], shelf=shelf, order_id=order_id, now=placed)
-        return order_id
-
-    order_id = hospital.run(place, doctor)
+    order_id = hospital.order(
+        shelf,
+        medicine,
+        doctor=doctor,
+        patient_id=patient_id,
+        units=medicine.units_per_dose,
+        priority=priority,
+        doses=doses,
+        interval_minutes=480 if doses > 1 else None,
+        first_due_at=placed + timedelta(minutes=chance.randint(0, wait)),
+        now=placed,
+        verified_at=placed if given or chance.random() < VERIFIED_SHARE else None,
+    )
     if given:
-        _give(hospital, order_id, shelf, placed + timedelta(minutes=chance.randint(5, 55)))
+        nurse = hospital.staff["nurse" if ward != WARDS[2] else "nurse2"]
+        hospital.give(order_id, shelf, nurse=nurse, given_at=placed + timedelta(minutes=chance.randint(5, 55)))
     elif fate > 1 - DISCONTINUED_SHARE:
         _discontinue(hospital, order_id, shelf, doctor)
 
 
-def _give(hospital: Hospital, order_id: UUID, shelf: Shelf, when: datetime) -> None:
-    nurse = hospital.staff["nurse" if shelf.ward_id != hospital.wards[WARDS[2]] else "nurse2"]
-
-    def give(session: Session) -> None:
-        fulfilment.fulfil(
-            session,
-            actor=nurse,
-            order_id=order_id,
-            shelf=shelf,
-            dose=1,
-            witness=None,
-            key=IdempotencyKey(f"demo-{order_id}", b"demo"),
-            given_at=when,
-        )
-
-    hospital.run(give, nurse)
-
-
 def _discontinue(hospital: Hospital, order_id: UUID, shelf: Shelf, doctor: Actor) -> None:
     def stop(session: Session) -> None:
-        session.take_lanes([shelf.lane])
         ordering.discontinue(
             session, actor=doctor, shelf=shelf, order_id=order_id, reason="Therapy changed", now=hospital.now
         )
 
-    hospital.run(stop, doctor)
+    hospital.act([shelf], stop, doctor)

@@ -1,27 +1,29 @@
 """A sample hospital under construction."""
 
 import random
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any
 from uuid import UUID
 
+import orjson
+
 from backend.actor import Actor
-from backend.db import Database, Session
+from backend.db.idempotency import IdempotencyKey
+from backend.domain.administrations import fulfilment
+from backend.domain.identity.witnesses import Witness
+from backend.domain.orders import ordering
 from backend.domain.stock.ledger import Shelf
+from backend.operations.building import Builder, Site
 from backend.operations.demo.formulary import Medicine
 
 REQUEST_ID = "demo"
-T = TypeVar("T")
 
 
 @dataclass
-class Hospital:
+class Hospital(Site):
     """A hospital under construction: its ids by name, and a source of chance that is the same every time."""
 
-    database: Database
-    organization_id: UUID
     now: datetime
     chance: random.Random
     wards: dict[str, UUID]
@@ -29,23 +31,56 @@ class Hospital:
     drugs: dict[Medicine, UUID]
     patients: dict[UUID, str]
 
-    def run(self, work: Callable[[Session], T], actor: Actor | None = None) -> T:
-        """What `work` returns, done by `actor` or by the operator."""
-        return self.database.transact(work, actor=actor or Actor.operator(self.organization_id))
-
     def shelf(self, ward: str, medicine: Medicine) -> Shelf:
         """A ward's shelf of a drug."""
         return Shelf(self.organization_id, self.wards[ward], self.drugs[medicine])
 
-    def act(self, shelves: Iterable[Shelf], work: Callable[[Session], T], actor: Actor) -> T:
-        """What `work` returns after it took the lanes of `shelves`."""
+    def order(
+        self,
+        shelf: Shelf,
+        medicine: Medicine,
+        *,
+        doctor: Actor,
+        patient_id: UUID,
+        now: datetime,
+        verified_at: datetime | None,
+        **values: Any,
+    ) -> UUID:
+        """Place an order, which the pharmacist verifies unless `verified_at` is None, and return its id."""
 
-        def in_lanes(session: Session) -> T:
-            session.take_lanes(shelf.lane for shelf in shelves)
-            return work(session)
+        def place(builder: Builder) -> UUID:
+            how = {"dose_text": medicine.dose_text, "route": medicine.route, **values}
+            order_id = builder.place(shelf, actor=doctor, patient_id=patient_id, now=now, **how)
+            if verified_at is not None:
+                pharmacist, session = self.staff["pharmacist"], builder.session
+                ordering.verify(session, actor=pharmacist, shelf=shelf, order_id=order_id, now=verified_at)
+            return order_id
 
-        return self.run(in_lanes, actor)
+        return self.build(place, shelves=[shelf], actor=doctor)
 
-    def read(self, look: Callable[[Session], T]) -> T:
-        """What `look` reads."""
-        return self.database.transact(look, actor=Actor.operator(self.organization_id), read_only=True)
+    def give(
+        self,
+        order_id: UUID,
+        shelf: Shelf,
+        *,
+        nurse: Actor,
+        given_at: datetime,
+        witness: Witness | None = None,
+        override_reason: str | None = None,
+    ) -> UUID:
+        """Give the first dose of an order, and return the id of the administration."""
+        answer = self.run(
+            lambda session: fulfilment.fulfil(
+                session,
+                actor=nurse,
+                order_id=order_id,
+                shelf=shelf,
+                dose=1,
+                witness=witness,
+                override_reason=override_reason,
+                key=IdempotencyKey(f"demo-{order_id}", b"demo"),
+                given_at=given_at,
+            ),
+            nurse,
+        )
+        return UUID(orjson.loads(answer.body)["administration_id"])

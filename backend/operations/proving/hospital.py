@@ -8,27 +8,23 @@ but a cupboard with one controlled drug (cupboard.py). One nurse in four does no
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
 
 from backend.actor import Actor, Role
 from backend.db import Database, Session, bump, new_id
-from backend.domain.formulary.drugs import add_drug
+from backend.domain.identity.passwords import hash_password
 from backend.domain.identity.tokens import issue_token
-from backend.domain.identity.users import add_user
-from backend.domain.orders import ordering
-from backend.domain.orders.models import Priority
-from backend.domain.organizations import hospitals
 from backend.domain.organizations.models import WardKind
-from backend.domain.organizations.wards import add_ward
-from backend.domain.patients.admitting import add_patient
-from backend.domain.stock import lots, receipts
+from backend.domain.stock import lots
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.models import Lot, LotStatus
+from backend.operations.building import Builder, Site
 
 SLUGS = ("north", "south")
 WARDS = (("3 West", WardKind.WARD), ("4 East", WardKind.WARD), ("Pharmacy", WardKind.PHARMACY))
@@ -37,6 +33,7 @@ DRUGS = ("Amoxicillin", "Furosemide", "Heparin", "Metoprolol")
 PATIENTS_PER_WARD, ORDERS_PER_SHELF = 8, 4
 INITIAL_UNITS = 6  # of each drug on each ward: short at once, so that clients fight for the last of it
 EXPIRED, ON_HOLD, RECALLED = "OLD", "HELD", "CALLED"  # lots beside them, which are never to be given
+USELESS_DAYS = {EXPIRED: 1, ON_HOLD: 30, RECALLED: 60}  # until they expire, before `_spoil`
 USELESS_UNITS = 3  # of each of them
 CUPBOARD_UNITS, CUPBOARD_LOT = 200, "SAFE"
 CUPBOARD_DAYS = 400  # until it expires
@@ -81,7 +78,7 @@ class Hospital:
     @property
     def initial_units(self) -> int:
         """The units that were there before the first client came."""
-        useless = USELESS_UNITS * len((EXPIRED, ON_HOLD, RECALLED))
+        useless = USELESS_UNITS * len(USELESS_DAYS)
         return (INITIAL_UNITS + useless) * len(self.shelves) + CUPBOARD_UNITS * len(self.cupboards)
 
 
@@ -89,21 +86,14 @@ def open_hospital(database: Database, slug: str, clients: int) -> Hospital:
     """A new hospital with stock, patients, orders and a person for each of `clients`, of whom one in four is a doctor:
     there must be at least four."""
     organization_id = new_id()
-    operator = Actor.operator(organization_id)
-
-    def furnish(session: Session) -> _Furnished:
-        hospitals.open_organization(
-            session, organization_id=organization_id, slug=slug, name="Proof", time_zone="Europe/Berlin"
-        )
-        return _furnish(session, organization_id)
-
-    made = database.transact(furnish, actor=operator)
+    site = Site(database, organization_id)
+    made = site.build(lambda builder: _furnish(builder, slug))
     every = [*made.patients, *made.cupboard_patients]
     less = [ward_id for ward_id in every if ward_id != list(made.patients)[1]]
 
     def hire(number: int, role: Role) -> Person:
         ward_ids = less if number < clients and number % len(ROLES) == ONE_WARD_LESS else every
-        return _hire(database, slug, organization_id, number, role, ward_ids)
+        return _hire(site, slug, number, role, ward_ids)
 
     people = [hire(number, ROLES[number % len(ROLES)]) for number in range(clients)]
     consultants = [hire(clients + number, Role.DOCTOR) for number in range(CONSULTANTS)]
@@ -115,18 +105,17 @@ def open_hospital(database: Database, slug: str, clients: int) -> Hospital:
     }
     doctors = [person.actor for person in (*people, *consultants) if person.actor.role is Role.DOCTOR]
     today = datetime.now(UTC).date()
+    useful_until, safe_until = today + timedelta(days=90), today + timedelta(days=CUPBOARD_DAYS)
+    useless = [(number, USELESS_UNITS, today + timedelta(days=days)) for number, days in USELESS_DAYS.items()]
     for shelf in shelves:
-        for lot_number, days in ((EXPIRED, 1), (ON_HOLD, 30), (RECALLED, 60)):
-            _receive(database, shelf, lot_number, today + timedelta(days=days), USELESS_UNITS)
-        _receive(database, shelf, "FIRST", today + timedelta(days=90), INITIAL_UNITS)
-    safe_until = today + timedelta(days=CUPBOARD_DAYS)
+        _stock(site, shelf, [*useless, ("FIRST", INITIAL_UNITS, useful_until)])
     for shelf in cupboards:
-        _receive(database, shelf, CUPBOARD_LOT, safe_until, CUPBOARD_UNITS)
-    _spoil(database, operator, expired_on=today - timedelta(days=30))
+        _stock(site, shelf, [(CUPBOARD_LOT, CUPBOARD_UNITS, safe_until)])
+    site.run(lambda session: _spoil(session, site.operator, expired_on=today - timedelta(days=30)))
     orders = {
         order_id: shelf.ward_id
         for shelf in shelves
-        for order_id in _order_some(database, shelf, made.patients[shelf.ward_id], doctors[0])
+        for order_id in _order_some(site, shelf, made.patients[shelf.ward_id], doctors[0])
     }
     return Hospital(
         slug,
@@ -151,128 +140,59 @@ class _Furnished(NamedTuple):
     controlled: UUID
 
 
-def _furnish(session: Session, organization_id: UUID) -> _Furnished:
+def _furnish(builder: Builder, slug: str) -> _Furnished:
     def admit(name: str, kind: WardKind, number: int) -> tuple[UUID, list[UUID]]:
-        ward_id = add_ward(session, organization_id=organization_id, name=name, kind=kind)
-        return ward_id, _admit(session, organization_id, ward_id, number)
+        ward_id = builder.add_ward(name, kind)
+        beds = range(1, PATIENTS_PER_WARD + 1)
+        return ward_id, [builder.admit(ward_id, f"Patient {bed}", f"{number}-{bed}", bed=str(bed)) for bed in beds]
 
+    builder.open(slug, name="Proof")
     wards = [admit(name, kind, number) for number, (name, kind) in enumerate(WARDS)]
     others = [admit(name, WardKind.WARD, len(WARDS) + number) for number, name in enumerate(CUPBOARD_WARDS)]
-    drugs = [_add_drug(session, organization_id, name) for name in DRUGS]
-    controlled = _add_drug(session, organization_id, "Morphine", controlled_schedule=2)
-    return _Furnished(dict(wards), dict(others), drugs, controlled)
+    drugs = [builder.add_drug(name) for name in DRUGS]
+    return _Furnished(dict(wards), dict(others), drugs, builder.add_drug("Morphine", controlled_schedule=2))
 
 
-def _add_drug(session: Session, organization_id: UUID, name: str, **more: Any) -> UUID:
-    return add_drug(
-        session,
-        organization_id=organization_id,
-        name=name,
-        generic_name=name.lower(),
-        strength="5 mg",
-        form="tablet",
-        unit="tablet",
-        **more,
-    )
-
-
-def _admit(session: Session, organization_id: UUID, ward_id: UUID, number: int) -> list[UUID]:
-    return [
-        add_patient(
-            session,
-            organization_id=organization_id,
-            ward_id=ward_id,
-            name=f"Patient {bed}",
-            mrn=f"{number}-{bed}",
-            date_of_birth=date(1980, 1, bed),
-            bed=str(bed),
-            allergies=[],
-        )
-        for bed in range(1, PATIENTS_PER_WARD + 1)
-    ]
-
-
-def _hire(
-    database: Database, slug: str, organization_id: UUID, number: int, role: Role, ward_ids: list[UUID]
-) -> Person:
+def _hire(site: Site, slug: str, number: int, role: Role, ward_ids: list[UUID]) -> Person:
     """A member of staff, signed in with a second factor, which changes of a care team ask for."""
     name, email, password = f"Client {number}", f"client{number}@proof.example", secrets.token_urlsafe(12)
+    password_hash = hash_password(password)
 
-    def hire(session: Session) -> Person:
-        user_id = add_user(
-            session,
-            organization_id=organization_id,
-            email=email,
-            name=name,
-            role=role,
-            password=password,
-            own_password=True,
-            ward_ids=ward_ids,
-        )
-        actor = Actor(organization_id, user_id, role, name, "proof", second_factor=True)
-        issued = issue_token(session, actor=actor, now=session.now, hours=TOKEN_HOURS)
+    def hire(builder: Builder) -> Person:
+        user_id = builder.hire(email=email, name=name, role=role, password_hash=password_hash, ward_ids=ward_ids)
+        actor = Actor(site.organization_id, user_id, role, name, "proof", second_factor=True)
+        issued = issue_token(builder.session, actor=actor, now=builder.session.now, hours=TOKEN_HOURS)
         return Person(slug, number, actor, issued.token, email, password, frozenset(map(str, ward_ids)))
 
-    return database.transact(hire, actor=Actor.operator(organization_id))
+    return site.build(hire)
 
 
-def _receive(database: Database, shelf: Shelf, lot_number: str, expires_on: date, units: int) -> None:
-    operator = Actor.operator(shelf.organization_id)
+def _stock(site: Site, shelf: Shelf, received: Sequence[tuple[str, int, date]]) -> None:
+    """Put lots on a shelf: the number of each, its units and the day it expires on."""
 
-    def receive(session: Session) -> None:
-        session.take_lanes([shelf.lane])
-        receipts.receive(
-            session,
-            actor=operator,
-            shelf=shelf,
-            lot_number=lot_number,
-            expires_on=expires_on,
-            quantity_units=units,
-            now=session.now,
-        )
+    def stock(builder: Builder) -> None:
+        for lot_number, units, expires_on in received:
+            builder.receive(shelf, units, actor=site.operator, lot_number=lot_number, expires_on=expires_on)
 
-    database.transact(receive, actor=operator)
+    site.build(stock, shelves=[shelf])
 
 
-def _spoil(database: Database, operator: Actor, *, expired_on: date) -> None:
+def _spoil(session: Session, operator: Actor, *, expired_on: date) -> None:
     """Put lots on hold, recall lots, and let lots expire as otherwise only time does."""
-
-    def spoil(session: Session) -> None:
-        numbered = select(Lot.id, Lot.lot_number).where(Lot.organization_id == operator.organization_id)
-        for lot_id, number in session.execute(numbered).all():
-            status = {ON_HOLD: LotStatus.ON_HOLD, RECALLED: LotStatus.RECALLED}.get(number)
-            if status is not None:
-                lots.change_status(
-                    session, actor=operator, lot_id=lot_id, status=status, reason="proof", now=session.now
-                )
-        expired = (Lot.organization_id == operator.organization_id, Lot.lot_number == EXPIRED)
-        session.execute(bump(Lot, expires_on=expired_on).where(*expired))
-
-    database.transact(spoil, actor=operator)
+    numbered = select(Lot.id, Lot.lot_number).where(Lot.organization_id == operator.organization_id)
+    for lot_id, number in session.execute(numbered).all():
+        status = {ON_HOLD: LotStatus.ON_HOLD, RECALLED: LotStatus.RECALLED}.get(number)
+        if status is not None:
+            lots.change_status(session, actor=operator, lot_id=lot_id, status=status, reason="proof", now=session.now)
+    expired = (Lot.organization_id == operator.organization_id, Lot.lot_number == EXPIRED)
+    session.execute(bump(Lot, expires_on=expired_on).where(*expired))
 
 
-def _order_some(database: Database, shelf: Shelf, patients: list[UUID], doctor: Actor) -> list[UUID]:
+def _order_some(site: Site, shelf: Shelf, patients: list[UUID], doctor: Actor) -> list[UUID]:
     """Place a few orders of a shelf."""
-
-    def order(session: Session) -> list[UUID]:
-        session.take_lanes([shelf.lane])
-        return [_order(session, shelf, patient_id, doctor) for patient_id in patients[:ORDERS_PER_SHELF]]
-
-    return database.transact(order, actor=doctor)
-
-
-def _order(session: Session, shelf: Shelf, patient_id: UUID, doctor: Actor) -> UUID:
-    return ordering.place(
-        session,
+    some = patients[:ORDERS_PER_SHELF]
+    return site.build(
+        lambda builder: [builder.place(shelf, actor=doctor, patient_id=who, units=2, doses=4) for who in some],
+        shelves=[shelf],
         actor=doctor,
-        shelf=shelf,
-        patient_id=patient_id,
-        quantity_units=2,
-        priority=Priority.ROUTINE,
-        doses=4,
-        interval_minutes=60,
-        first_due_at=None,
-        dose_text=None,
-        route=None,
-        now=session.now,
     )

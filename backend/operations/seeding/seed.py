@@ -9,15 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from backend.actor import Actor, Role
+from backend.actor import Role
 from backend.config import Config
-from backend.db import Database, Session, new_id
+from backend.db import Database, new_id
 from backend.db.engine import normalised_url
-from backend.domain.identity.users import add_user
-from backend.domain.organizations.hospitals import open_organization
-from backend.domain.organizations.models import WardKind
-from backend.domain.organizations.wards import add_ward
+from backend.domain.identity.passwords import hash_password
 from backend.errors import ValidationFailed
+from backend.operations.building import Builder, Site
 from backend.operations.seeding.admissions import admit
 from backend.operations.seeding.history import remember
 from backend.operations.seeding.loading import loading
@@ -79,10 +77,8 @@ def seed(
     database = Database(replace(config, pool_size=1, pool_max_overflow=0), url)
     try:
         now = database.now()
-        ward_ids, staff = database.transact(
-            lambda session: _open(session, organization_id, organization, wards, password),
-            actor=Actor.operator(organization_id),
-        )
+        site = Site(database, organization_id)
+        ward_ids, staff = site.build(lambda builder: _open(builder, organization, wards, password))
     finally:
         database.engine.dispose()
     with loading(url, organization_id) as loader:
@@ -105,25 +101,19 @@ def seed(
     )
 
 
-def _open(
-    session: Session, organization_id: UUID, slug: str, wards: int, password: str
-) -> tuple[tuple[UUID, ...], Staff]:
-    """The organization with its wards and staff."""
-    name = slug.replace("-", " ").title()
-    open_organization(session, organization_id=organization_id, slug=slug, name=name, time_zone=TIME_ZONE)
-    ward_ids = tuple(
-        add_ward(session, organization_id=organization_id, name=ward_name(number), kind=WardKind.WARD)
-        for number in range(wards)
-    )
+def _open(builder: Builder, slug: str, wards: int, password: str) -> tuple[tuple[UUID, ...], Staff]:
+    """The organization with its wards and staff, by the use cases; only what there is in bulk goes by COPY."""
+    title = slug.replace("-", " ").title()
+    builder.open(slug, name=title, time_zone=TIME_ZONE)
+    ward_ids = tuple(builder.add_ward(ward_name(number)) for number in range(wards))
+    emails = {role: f"{role}@{slug}.example" for role, _ in STAFF}
+    password_hash = hash_password(password, about=(title, slug, *emails.values(), *(name for _, name in STAFF)))
     users = {
-        role: add_user(
-            session,
-            organization_id=organization_id,
-            email=f"{role}@{slug}.example",
+        role: builder.hire(
+            email=emails[role],
             name=name,
             role=role,
-            password=password,
-            own_password=True,
+            password_hash=password_hash,
             ward_ids=ward_ids if role is not Role.ADMIN else (),
         )
         for role, name in STAFF

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from backend.actor import Actor, Role
@@ -12,16 +12,16 @@ from backend.domain.administrations import fulfilment
 from backend.domain.care_team import assigning
 from backend.domain.care_team.assigning import Outgoing
 from backend.domain.care_team.models import CareRole
-from backend.domain.formulary.drugs import add_drug, change_drug
+from backend.domain.formulary.drugs import change_drug
 from backend.domain.identity import tokens
 from backend.domain.identity.users import add_user, change_user
 from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
-from backend.domain.organizations import hospitals, wards
+from backend.domain.organizations import hospitals
 from backend.domain.organizations.models import WardKind
-from backend.domain.patients.admitting import add_patient
-from backend.domain.stock import levels, receipts
-from tests.hospital import PASSWORD, Hospital, now
+from backend.domain.stock import levels
+from backend.operations.building import Builder
+from tests.hospital import PASSWORD, Hospital, hash_of_password, now
 
 TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DP"
 
@@ -33,12 +33,11 @@ def change_policy(session: Session, hospital: Hospital, actor: Actor) -> None:
 
 
 def open_ward(session: Session, hospital: Hospital, actor: Actor) -> None:
-    wards.add_ward(session, organization_id=actor.organization_id, name="New", kind=WardKind.PHARMACY)
+    Builder(session, actor.organization_id).add_ward("New", WardKind.PHARMACY)
 
 
 def list_a_drug(session: Session, hospital: Hospital, actor: Actor) -> None:
-    values = {"generic_name": "x", "strength": "1 g", "form": "vial", "unit": "vial"}
-    add_drug(session, organization_id=actor.organization_id, name="Xerava", **values)
+    Builder(session, actor.organization_id).add_drug("Xerava")
 
 
 def rename_a_drug(session: Session, hospital: Hospital, actor: Actor) -> None:
@@ -46,13 +45,11 @@ def rename_a_drug(session: Session, hospital: Hospital, actor: Actor) -> None:
 
 
 def hire(session: Session, hospital: Hospital, actor: Actor) -> None:
-    add_user(
-        session,
-        organization_id=actor.organization_id,
+    Builder(session, actor.organization_id).hire(
         email="new@h.example",
         name="New",
         role=Role.NURSE,
-        password=PASSWORD,
+        password_hash=hash_of_password(),
         ward_ids=[hospital.ward_id],
         totp_secret=TOTP_SECRET,
     )
@@ -79,29 +76,14 @@ def sign_in(session: Session, hospital: Hospital, actor: Actor) -> None:
 
 
 def admit(session: Session, hospital: Hospital, actor: Actor) -> None:
-    add_patient(
-        session,
-        organization_id=actor.organization_id,
-        ward_id=hospital.ward_id,
-        name="Novak, Ada",
-        mrn="M-2",
-        date_of_birth=date(1990, 1, 1),
-        bed=None,
-        allergies=["latex"],
-    )
+    Builder(session, actor.organization_id).admit(hospital.ward_id, "Novak, Ada", "M-2", allergies=["latex"])
 
 
 def receive_a_new_lot(session: Session, hospital: Hospital, actor: Actor) -> None:
     session.take_lanes([hospital.shelf.lane])
-    receipts.receive(
-        session,
-        actor=actor,
-        shelf=hospital.shelf,
-        lot_number="NEW",
-        expires_on=(now() + timedelta(days=90)).date(),
-        quantity_units=3,
-        now=now(),
-    )
+    expires_on = (now() + timedelta(days=90)).date()
+    builder = Builder(session, actor.organization_id)
+    builder.receive(hospital.shelf, 3, actor=actor, lot_number="NEW", expires_on=expires_on)
 
 
 def set_the_levels(session: Session, hospital: Hospital, actor: Actor) -> None:
@@ -111,20 +93,8 @@ def set_the_levels(session: Session, hospital: Hospital, actor: Actor) -> None:
 
 def order(session: Session, hospital: Hospital, actor: Actor) -> UUID:
     session.take_lanes([hospital.shelf.lane])
-    return ordering.place(
-        session,
-        actor=actor,
-        shelf=hospital.shelf,
-        patient_id=hospital.patient_id,
-        quantity_units=1,
-        priority=Priority.STAT,
-        doses=1,
-        interval_minutes=None,
-        first_due_at=None,
-        dose_text=None,
-        route="oral",
-        now=now(),
-    )
+    how = {"patient_id": hospital.patient_id, "priority": Priority.STAT, "route": "oral"}
+    return Builder(session, actor.organization_id).place(hospital.shelf, actor=actor, **how)
 
 
 def verify_an_order(session: Session, hospital: Hospital, actor: Actor) -> None:

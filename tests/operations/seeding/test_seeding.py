@@ -126,6 +126,14 @@ def test_a_figure_out_of_range_is_refused(config: Config, figure: str) -> None:
         seed(config, organization=unused_slug(), password=PASSWORD, report=lambda done: None, **{**SIZE, figure: -1})
 
 
+def test_a_password_made_of_names_is_refused_and_nothing_is_made(config: Config) -> None:
+    slug = unused_slug()
+    for password in ("short", "Nadia Brandt 2026", f"nurse@{slug}.example"):
+        with pytest.raises(ValidationFailed, match="password"):
+            seed(config, organization=slug, password=password, report=lambda done: None, **SIZE)
+    seed(config, organization=slug, password=PASSWORD, report=lambda done: None, orders=0, drugs=1, wards=1)
+
+
 def test_progress_counts_the_orders(config: Config) -> None:
     told: list[int] = []
     seed(config, organization=unused_slug(), password=PASSWORD, report=told.append, **SIZE)
