@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from backend.actor import Role
 from backend.config import Config
 from backend.db import Database
 from backend.db.provision import connect
-from backend.domain.patients.admitting import add_patient
 from tests.api.claims_requests import a_run
 from tests.api.custody_requests import an_alert, an_open_count, listed_drug
 from tests.api.other_hospital import Foreign, mark
@@ -52,11 +50,7 @@ def _populated(database: Database) -> Hospital:
         hospital.receive(51, shelf=shelf)
         hospital.fulfil(hospital.place(shelf=shelf), shelf=shelf)
         hospital.place(shelf=shelf)
-    born = date(1970, 1, 1)
-    values = {"ward_id": hospital.ward_id, "name": "Lund, Ann", "mrn": "M-0", "date_of_birth": born}
-    organization_id = hospital.organization_id
-    ann = hospital.run(lambda session: add_patient(session, organization_id=organization_id, **values))
-    hospital.fulfil(replace(hospital, patient_id=ann).place())
+    hospital.fulfil(replace(hospital, patient_id=hospital.admit("Lund, Ann", "M-0")).place())
     a_run(hospital)
     run(hospital)
     return hospital

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,6 @@ from backend.db import new_id
 from backend.domain.care_team.models import CareRole
 from backend.domain.custody.counting import Counted
 from backend.domain.orders import overrides
-from backend.domain.patients.admitting import add_patient
 from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.models import LotStatus
 from tests import day
@@ -22,7 +20,6 @@ from tests.domain.reports.many_doses import LOT_OF_MOST_PATIENTS
 from tests.hospital import PASSWORD, Hospital, now
 
 GTIN = "04006381333931"
-BORN = date(1970, 1, 1)
 MEMBERS = ("nurse", "witness")
 
 
@@ -131,8 +128,7 @@ def a_doctor(hospital: Hospital) -> Actor:
 
 def a_patient(hospital: Hospital) -> UUID:
     """A patient whom nobody cares for yet."""
-    values = {"ward_id": hospital.ward_id, "name": unique("Lund"), "mrn": unique("M"), "date_of_birth": BORN}
-    return hospital.run(lambda session: add_patient(session, organization_id=hospital.organization_id, **values))
+    return hospital.admit(unique("Lund"))
 
 
 def assigned(hospital: Hospital, role: CareRole = CareRole.PRIMARY, patient_id: UUID | None = None) -> dict[str, UUID]:

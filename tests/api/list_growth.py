@@ -1,16 +1,13 @@
 """One more row of each list of the API."""
 
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import UUID
 
 from backend.actor import Role
 from backend.domain.care_team.models import CareRole
 from backend.domain.custody.counting import Counted
-from backend.domain.patients.admitting import add_patient
 from backend.domain.stock.ledger import Shelf
 from tests import day
 from tests.api.claims_requests import an_event
@@ -26,15 +23,6 @@ from tests.api.custody_requests import (
 )
 from tests.domain.claims.filing import run
 from tests.hospital import Hospital
-
-
-def admit(hospital: Hospital, name: str, mrn: str = "", **values: Any) -> UUID:
-    """A patient."""
-    given = {"ward_id": None, "date_of_birth": date(1970, 1, 1), "mrn": mrn or uuid.uuid4().hex, **values}
-    patient_id: UUID = hospital.run(
-        lambda session: add_patient(session, organization_id=hospital.organization_id, name=name, **given)
-    )
-    return patient_id
 
 
 def stocked(hospital: Hospital, name: str, units: int = 1, **values: Any) -> Shelf:
@@ -60,7 +48,7 @@ def given_on_day(hospital: Hospital, letter: str) -> None:
 
 def given_to(hospital: Hospital, name: str) -> None:
     """Give a dose of the one lot to a new patient."""
-    a_dose(replace(hospital, patient_id=admit(hospital, name)), lot="L1")
+    a_dose(replace(hospital, patient_id=hospital.admit(name)), lot="L1")
 
 
 def to_count(hospital: Hospital, letter: str) -> None:
@@ -86,7 +74,7 @@ def cared_for_since(hospital: Hospital, letter: str) -> None:
 GROW: dict[str, Callable[[Hospital, str], Any]] = {
     "GET /users": lambda h, name: h.add_staff(f"walker.{name}", Role.DOCTOR),
     "GET /wards": lambda h, name: h.add_ward(f"Walker {name}"),
-    "GET /patients": lambda h, name: admit(h, f"Walker {name}"),
+    "GET /patients": lambda h, name: h.admit(f"Walker {name}"),
     "GET /patients/<uuid:patient_id>/care-team": lambda h, name: cared_for_since(h, name),
     "GET /patients/<uuid:patient_id>/care-team/history": lambda h, name: assigned(h, CareRole.CONSULTANT, h.patient_id),
     "GET /drugs": lambda h, name: h.add_drug(f"Walker {name}"),

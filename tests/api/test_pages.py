@@ -15,7 +15,7 @@ from backend.domain.orders.models import Priority
 from backend.domain.stock import levels
 from backend.domain.stock.ledger import Shelf
 from tests.api.custody_requests import Ask
-from tests.api.list_growth import GROW, admit, stocked
+from tests.api.list_growth import GROW, stocked
 from tests.api.valid_requests import LISTS, login_for, url_of
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
 
@@ -192,7 +192,7 @@ def test_a_long_name_makes_no_cursor_that_its_own_list_refuses(
 ) -> None:
     for number in range(3):
         hospital.add_drug(str(number) + character * 199)
-        admit(hospital, str(number) + character * 199)
+        hospital.admit(str(number) + character * 199)
     assert len(listed(nurse, "/drugs", limit=1)) == 4
     assert len(listed(nurse, "/patients", limit=1)) == 4
 
@@ -283,9 +283,9 @@ def test_a_search_goes_on_as_it_began(hospital: Hospital, nurse: Client) -> None
 
 
 def test_patients_are_found_by_name_or_mrn(hospital: Hospital, nurse: Client) -> None:
-    lund = admit(hospital, "Lund, Ann", "OK-1", ward_id=hospital.ward_id)
-    admit(hospital, "Okoye, Ben", "X-2")
-    admit(hospital, "Berg, Okke", "okafor")
+    lund = hospital.admit("Lund, Ann", "OK-1")
+    hospital.admit("Okoye, Ben", "X-2", ward_id=None)
+    hospital.admit("Berg, Okke", "okafor", ward_id=None)
 
     def names(**query: Any) -> list[str]:
         return [row["name"] for row in listed(nurse, "/patients", limit=1, **query)]
@@ -318,7 +318,7 @@ def test_orders_are_filtered(hospital: Hospital, nurse: Client, app: Flask) -> N
     }
     hospital.fulfil(ids["completed"])
     sign_in(app, hospital, "doctor").post(f"/orders/{ids['discontinued']}/discontinue", {"reason": "x"})
-    lund = admit(hospital, "Lund, Ann")
+    lund = hospital.admit("Lund, Ann")
     hospital.change("UPDATE medication_orders SET patient_id = :p1 WHERE id = :p2", lund, ids["patient"])
     hospital.staff["doctor"] = hospital.add_staff("another", Role.DOCTOR)
     ids["prescriber"] = hospital.place()

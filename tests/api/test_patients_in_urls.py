@@ -16,7 +16,6 @@ from backend import create_app
 from backend.actor import Role
 from backend.config import Config
 from backend.ui.frame.sealed_search import cipher_of
-from tests.api.list_growth import admit
 from tests.api.page_visits import PAGES
 from tests.api.test_tenancy_of_pages import Screens
 from tests.api.url_leaks import Page, tells
@@ -48,7 +47,7 @@ def crowded(noting: Flask) -> Hospital:
     """A hospital with patients of one name, and one of another."""
     hospital = open_hospital(noting.extensions["valmed"])
     for number in range(MANY):
-        admit(hospital, f"{WHOLE_NAME} {number:02d}", f"ZQ-902-{number:02d}")
+        hospital.admit(f"{WHOLE_NAME} {number:02d}", f"ZQ-902-{number:02d}")
     return hospital
 
 
@@ -266,7 +265,7 @@ def test_no_cursor_tells_a_name(noting: Flask, crowded: Hospital) -> None:
 
 def test_nobody_comes_after_a_patient_of_no_hospital(noting: Flask, crowded: Hospital) -> None:
     client, other = sign_in(noting, crowded, "nurse"), open_hospital(noting.extensions["valmed"])
-    admit(other, "A, A")
+    other.admit("A, A")
     theirs = sign_in(noting, other, "nurse").get("/patients?limit=1").get_json()["next_cursor"]
     assert client.get(f"/patients?cursor={theirs}").get_json() == {"items": [], "next_cursor": None}
     assert_problem(client.post("/patients/search", {"cursor": "x"}), 422, "validation_failed")

@@ -10,7 +10,6 @@ import pytest
 
 from backend.actor import Role
 from backend.domain.administrations.models import Outcome
-from backend.domain.patients.admitting import add_patient
 from tests import day
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.conftest import Screen, watch
@@ -61,18 +60,7 @@ def accounts(hospital: Hospital) -> tuple[Any, ...]:
 
 
 def test_a_patient_is_found_by_name_by_number_and_by_ward(hospital: Hospital, screen: Screen) -> None:
-    hospital.run(
-        lambda session: add_patient(
-            session,
-            organization_id=hospital.organization_id,
-            ward_id=hospital.add_ward("2 South"),
-            name="Zhou, Wei",
-            mrn="M-2",
-            date_of_birth=date(1990, 1, 1),
-            bed=None,
-            allergies=["Penicillin"],
-        )
-    )
+    hospital.admit("Zhou, Wei", "M-2", ward_id=hospital.add_ward("2 South"), allergies=["Penicillin"])
     screen.sign_in(hospital, "doctor")
     screen.page.goto(f"{screen.base_url}/patients")
 

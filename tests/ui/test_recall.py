@@ -13,7 +13,6 @@ from backend.db.paging import LIMIT_DEFAULT
 from backend.ui.frame.downloads import BYTE_ORDER_MARK
 from backend.ui.pages.lots import PATIENTS_SHOWN
 from tests import day
-from tests.api.list_growth import admit
 from tests.domain.reports.many_doses import give_many
 from tests.hospital import Hospital
 from tests.ui.conftest import Screen
@@ -27,9 +26,9 @@ def lot_id(hospital: Hospital, screen: Screen) -> UUID:
     found = hospital.receive(7).lot_id
     for order_id in hospital.place_many(2):
         hospital.fulfil(order_id)
-    gone = replace(hospital, patient_id=admit(hospital, "Weir, Ann"))
+    gone = replace(hospital, patient_id=hospital.admit("Weir, Ann"))
     gone.fulfil(gone.place())
-    wrong = replace(hospital, patient_id=admit(hospital, "Lund, Bo"))
+    wrong = replace(hospital, patient_id=hospital.admit("Lund, Bo"))
     wrong.fulfil(wrong.place())
     ((dose,),) = hospital.rows(
         "SELECT a.id FROM medication_administrations a JOIN medication_orders o ON o.id = a.order_id"

@@ -23,7 +23,6 @@ from backend.domain.administrations import fulfilment
 from backend.domain.administrations.board import ORDERS_MAX, Board, BoardCache, read_board
 from backend.domain.orders import ordering
 from backend.domain.orders.models import Priority
-from backend.domain.patients.admitting import add_patient
 from backend.web import cursors
 from tests.counting import statements_of
 from tests.hospital import Client, Hospital, now, open_hospital, sign_in
@@ -79,13 +78,7 @@ class Reads:
 
 def admit(hospital: Hospital, name: str, bed: str | None) -> UUID:
     """Another patient of the ward."""
-    values = {"name": name, "bed": bed, "mrn": uuid.uuid4().hex, "date_of_birth": now().date(), "allergies": ["nuts"]}
-    patient_id: UUID = hospital.run(
-        lambda session: add_patient(
-            session, organization_id=hospital.organization_id, ward_id=hospital.ward_id, **values
-        )
-    )
-    return patient_id
+    return hospital.admit(name, bed=bed, allergies=["nuts"])
 
 
 # What it shows

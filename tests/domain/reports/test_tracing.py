@@ -10,7 +10,6 @@ from backend.domain.custody.blind import hidden_from
 from backend.domain.reports import tracing
 from backend.domain.stock.ledger import Shelf
 from tests import day
-from tests.api.list_growth import admit
 from tests.hospital import Hospital
 
 
@@ -70,7 +69,7 @@ def test_doses_are_listed_by_ward_by_patient_and_by_time(hospital: Hospital) -> 
     lot_id = hospital.receive(7, expires_on=expires_on, shelf=south).lot_id
     hospital.add_staff("there", hospital.nurse.role, (south.ward_id,))
     hospital.fulfil(hospital.place())
-    ann = replace(hospital, patient_id=admit(hospital, "Weir, Ann"))
+    ann = replace(hospital, patient_id=hospital.admit("Weir, Ann"))
     ann.fulfil(ann.place(shelf=south), shelf=south, actor=hospital.staff["there"])
     later, earlier = _doses(hospital, lot_id)
     assert (later.patient_name, earlier.patient_name) == ("Weir, Ann", "Okafor, Grace")
