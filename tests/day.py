@@ -372,24 +372,14 @@ def resolve(
     hospital: Hospital, discrepancy_id: UUID, resolution: Resolution, *, witness_id: UUID | None = None
 ) -> None:
     """The pharmacist resolves a discrepancy."""
-    pharmacist = hospital.staff["pharmacist"]
-    wanted = {"organization_id": hospital.organization_id, "discrepancy_id": discrepancy_id}
-
-    shelf = look(hospital, lambda session: resolving.shelf_of(session, resolution=resolution, **wanted))
-
-    def work(session: Session) -> None:
-        resolving.resolve(
-            session,
-            actor=pharmacist,
-            discrepancy_id=discrepancy_id,
-            shelf=shelf,
-            resolution=resolution,
-            reason="looked into",
-            witness=witness_of(witness_id),
-            now=now(),
-        )
-
-    act(hospital, [shelf], work, pharmacist)
+    wanted = resolving.resolve.bind(
+        actor=hospital.staff["pharmacist"],
+        discrepancy_id=discrepancy_id,
+        resolution=resolution,
+        reason="looked into",
+        witness=witness_of(witness_id),
+    )
+    hospital.database.change(wanted)
 
 
 def refresh_alerts(hospital: Hospital) -> None:

@@ -27,13 +27,19 @@ _SCALARS: dict[Any, type[fields.Field[Any]]] = {
 
 @cache
 def schema_of(kind: type) -> Schema:
-    """Return the schema of a frozen dataclass: `Transfer` becomes `TransferOut`, with its fields and its docstring.
+    """Return the schema of a frozen dataclass, with its fields and its docstring.
+
+    `Transfer` becomes `TransferOut`, and so would `TransferView`, which a type is called beside a model of its name.
 
     Lists say why they are whole: `Annotated[list[Line], Kept("...")]`. Raises TypeError for a type that no answer has.
     """
     hints = get_type_hints(kind, include_extras=True)
     members = {field.name: _field(hints[field.name]) for field in fields_of(kind)}
-    made = type(f"{kind.__name__}Out", (Body,), {"__doc__": kind.__doc__, "__module__": kind.__module__, **members})
+    made = type(
+        f"{kind.__name__.removesuffix('View')}Out",
+        (Body,),
+        {"__doc__": kind.__doc__, "__module__": kind.__module__, **members},
+    )
     schema: Schema = made()
     return schema
 

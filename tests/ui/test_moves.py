@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from backend.actor import Role
+from backend.db.use_cases import Bound
 from backend.domain.stock import levels
 from backend.domain.stock.ledger import Shelf
 from backend.errors import Busy
@@ -125,16 +126,16 @@ def test_a_request_whose_answer_was_lost_is_not_made_twice(
     hospital: Hospital, pharmacy: Shelf, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database says Busy after it has committed; the form that comes back carries the same key."""
-    real, lost = transfer_pages.ask, []
+    real, lost = transfer_pages.do, []
 
-    def lose_the_first_answer(name: str, **given: Any) -> Any:
-        answer = real(name, **given)
-        if name == "POST /transfers" and not lost:
-            lost.append(answer)
+    def lose_the_first_answer(wanted: Bound[Any]) -> Any:
+        made = real(wanted)
+        if not lost:
+            lost.append(made)
             raise Busy()
-        return answer
+        return made
 
-    monkeypatch.setattr(transfer_pages, "ask", lose_the_first_answer)
+    monkeypatch.setattr(transfer_pages, "do", lose_the_first_answer)
     nurse = enter("nurse")
     request(hospital, nurse, pharmacy.ward_id, "6")
     nurse.page.wait_for_selector("text=nothing is done twice")

@@ -1,16 +1,19 @@
 """Discrepancies: opened by a count or a transfer, owned by somebody, resolved once."""
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, insert, select
 from sqlalchemy.orm import aliased
 
-from backend.actor import Actor
-from backend.db import Rows, Session, bump, new_id
+from backend.actor import Actor, Role
+from backend.db import Rows, Session, bump, change, new_id, read
 from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
+from backend.db.typed import rows_as
+from backend.domain.custody.blind import hidden_from
 from backend.domain.custody.models import Discrepancy, DiscrepancyKind, DiscrepancyStatus, Resolution
 from backend.domain.formulary.drugs import get_drug
 from backend.domain.formulary.models import Drug
@@ -23,10 +26,44 @@ from backend.domain.stock.ledger import Shelf
 from backend.domain.stock.models import Lot
 from backend.errors import Conflict, NotFound, ValidationFailed
 
+READERS = frozenset({Role.NURSE, Role.PHARMACIST, Role.ADMIN})
 RESOLUTIONS = {
     DiscrepancyKind.COUNT: frozenset({Resolution.CORRECTION, Resolution.LOSS, Resolution.MISCOUNT}),
     DiscrepancyKind.TRANSFER: frozenset({Resolution.FOUND, Resolution.RETURNED, Resolution.LOSS}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DiscrepancyView:
+    """Units of a lot that were expected and not found (negative variance), or found and not expected.
+
+    `figures_hidden`: of a count, and its shelf is being counted blind again by a count that you may record. Until that
+    ends only the variance is told.
+    """
+
+    id: UUID
+    kind: DiscrepancyKind
+    status: DiscrepancyStatus
+    ward_id: UUID
+    ward_name: str
+    drug_id: UUID
+    drug_name: str
+    lot_id: UUID
+    lot_number: str
+    expires_on: date
+    expected_units: int | None
+    found_units: int | None
+    figures_hidden: bool
+    variance_units: int
+    owner_id: UUID
+    owner_name: str
+    due_at: datetime
+    resolution: Resolution | None
+    reason: str | None
+    resolved_by: str | None
+    witness_name: str | None
+    resolved_at: datetime | None
+    created_at: datetime
 
 
 class DiscrepancyNotFound(NotFound):
@@ -123,12 +160,18 @@ def lock_unresolved(session: Session, *, organization_id: UUID, discrepancy_id: 
     return row
 
 
-def assign(session: Session, *, organization_id: UUID, discrepancy_id: UUID, owner_id: UUID) -> None:
-    """Gives a discrepancy to somebody to review. Raises DiscrepancyNotFound, DiscrepancyResolved, UserNotFound."""
+@change(may=frozenset({Role.PHARMACIST}))
+def assign(session: Session, *, actor: Actor, discrepancy_id: UUID, owner_id: UUID) -> DiscrepancyView:
+    """Give a discrepancy to somebody to review.
+
+    Raises DiscrepancyNotFound, DiscrepancyResolved, UserNotFound, ValidationFailed (who has left).
+    """
+    organization_id = actor.organization_id
     lock_unresolved(session, organization_id=organization_id, discrepancy_id=discrepancy_id)
     if not get_user(session, organization_id=organization_id, user_id=owner_id).active:
         raise ValidationFailed.of("owner_id", "this user has left")
     _change(session, organization_id, discrepancy_id, owner_id=owner_id, status=DiscrepancyStatus.UNDER_REVIEW)
+    return get_discrepancy(session, actor=actor, discrepancy_id=discrepancy_id)
 
 
 def close(
@@ -220,18 +263,30 @@ def _discrepancies(organization_id: UUID, hides: Hides) -> Rows:
     )
 
 
-def get_discrepancy(session: Session, *, organization_id: UUID, discrepancy_id: UUID, hides: Hides) -> Row[Any]:
+@read(may=READERS)
+def get_discrepancy(session: Session, *, actor: Actor, discrepancy_id: UUID) -> DiscrepancyView:
     """Read one discrepancy. Raises DiscrepancyNotFound."""
-    row = session.execute(_discrepancies(organization_id, hides).where(Discrepancy.id == discrepancy_id)).one_or_none()
-    if row is None:
+    rows = _discrepancies(actor.organization_id, hidden_from(actor))
+    found = session.execute(rows.where(Discrepancy.id == discrepancy_id)).all()
+    if not found:
         raise DiscrepancyNotFound()
-    return row
+    return rows_as(DiscrepancyView, found)[0]
 
 
+@read(may=READERS)
 def list_discrepancies(
-    session: Session, *, organization_id: UUID, hides: Hides, page: PageRequest, **filters: Any
-) -> Page:
-    """Discrepancies, newest first. `filters` are values of ward_id, drug_id, owner_id, kind and status."""
+    session: Session,
+    *,
+    actor: Actor,
+    page: PageRequest,
+    ward_id: UUID | None = None,
+    drug_id: UUID | None = None,
+    owner_id: UUID | None = None,
+    kind: DiscrepancyKind | None = None,
+    status: DiscrepancyStatus | None = None,
+) -> Page[DiscrepancyView]:
+    """List discrepancies, newest first; of a ward, a drug, an owner, a kind or a status where that is said."""
     case = Discrepancy
-    rows = _discrepancies(organization_id, hides).where(*equal(case, **filters))
-    return read_page(session, rows, page, case.created_at, case.id, descending=True)
+    wanted = {"ward_id": ward_id, "drug_id": drug_id, "owner_id": owner_id, "kind": kind, "status": status}
+    rows = _discrepancies(actor.organization_id, hidden_from(actor)).where(*equal(case, **wanted))
+    return read_page(session, rows, page, case.created_at, case.id, descending=True).of(DiscrepancyView)

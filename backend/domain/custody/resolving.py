@@ -5,17 +5,22 @@ find the same missing unit, one shift after the other, and resolving both would 
 is missing too, the lot is counted once more.
 """
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, select
 
-from backend.actor import Actor
-from backend.db import Session
+from backend.actor import Actor, Role
+from backend.db import Session, change
 from backend.db.filters import same_hospital
 from backend.domain.custody import expectation
-from backend.domain.custody.discrepancies import close, find_discrepancy, lock_unresolved
+from backend.domain.custody.discrepancies import (
+    DiscrepancyView,
+    close,
+    find_discrepancy,
+    get_discrepancy,
+    lock_unresolved,
+)
 from backend.domain.custody.errors import VarianceOutdated
 from backend.domain.custody.models import (
     DiscrepancyKind,
@@ -33,34 +38,35 @@ from backend.domain.stock.models import MovementReason
 REASONS = {Resolution.CORRECTION: MovementReason.CORRECTION, Resolution.LOSS: MovementReason.LOSS}
 
 
-def shelf_of(session: Session, *, organization_id: UUID, discrepancy_id: UUID, resolution: Resolution) -> Shelf:
-    """Find the shelf whose stock the resolution may change, and whose lane `resolve` needs.
+def shelves_of(session: Session, actor: Actor, discrepancy_id: UUID, resolution: Resolution) -> list[Shelf]:
+    """Find the shelf whose stock a resolution may change.
 
     It is the shelf that was counted; of a shortfall the source's if the units went back, else the destination's.
     Raises DiscrepancyNotFound.
     """
-    found = find_discrepancy(session, organization_id=organization_id, discrepancy_id=discrepancy_id)
-    if found.kind is DiscrepancyKind.TRANSFER and resolution is Resolution.RETURNED:
-        return Shelf(organization_id, _source_of(session, found), found.drug_id)
-    return Shelf(organization_id, found.ward_id, found.drug_id)
+    found = find_discrepancy(session, organization_id=actor.organization_id, discrepancy_id=discrepancy_id)
+    return [_shelf_of(session, found, resolution)]
 
 
+def _shelf_of(session: Session, found: Row[Any], resolution: Resolution) -> Shelf:
+    back = found.kind is DiscrepancyKind.TRANSFER and resolution is Resolution.RETURNED
+    return Shelf(found.organization_id, _source_of(session, found) if back else found.ward_id, found.drug_id)
+
+
+@change(may=frozenset({Role.PHARMACIST}), places=shelves_of)
 def resolve(
     session: Session,
     *,
     actor: Actor,
     discrepancy_id: UUID,
-    shelf: Shelf,
     resolution: Resolution,
     reason: str,
-    witness: Witness | None,
-    now: datetime,
-) -> None:
+    witness: Witness | None = None,
+) -> DiscrepancyView:
     """End a discrepancy, once, and change the stock accordingly by a movement of its own.
 
-    `shelf` is the one that `shelf_of` found; the caller has taken its lane. Raises DiscrepancyNotFound,
-    DiscrepancyResolved, ValidationFailed (a resolution of the other kind), WitnessRequired (a controlled drug),
-    VarianceOutdated, StockWouldBeNegative.
+    Raises DiscrepancyNotFound, DiscrepancyResolved, ValidationFailed (a resolution of the other kind), WitnessRequired
+    (a controlled drug), VarianceOutdated, StockWouldBeNegative.
     """
     found = lock_unresolved(session, organization_id=actor.organization_id, discrepancy_id=discrepancy_id)
     witness_id = close(
@@ -70,20 +76,23 @@ def resolve(
         resolution=resolution,
         reason=reason,
         witness=witness,
-        now=now,
+        now=session.now,
     )
     if found.kind is DiscrepancyKind.TRANSFER:
-        cause = Cause(MovementReason.TRANSFER_IN, found.id, actor.user_id, now, witness_id, reason)
+        shelf = _shelf_of(session, found, resolution)
+        cause = Cause(MovementReason.TRANSFER_IN, found.id, actor.user_id, session.now, witness_id, reason)
         _settle_shortfall(session, found, shelf, resolution, cause)
     elif resolution is not Resolution.MISCOUNT:
-        cause = Cause(REASONS[resolution], found.id, actor.user_id, now, witness_id, reason)
-        _settle_variance(session, found, shelf, cause)
+        cause = Cause(REASONS[resolution], found.id, actor.user_id, session.now, witness_id, reason)
+        _settle_variance(session, found, cause)
+    return get_discrepancy(session, actor=actor, discrepancy_id=discrepancy_id)
 
 
-def _settle_variance(session: Session, variance: Row[Any], shelf: Shelf, cause: Cause) -> None:
+def _settle_variance(session: Session, variance: Row[Any], cause: Cause) -> None:
     """Post the units that a count found too many or too few. Raises VarianceOutdated, StockWouldBeNegative."""
     if expectation.is_outdated(session, discrepancy=variance):
         raise VarianceOutdated()
+    shelf = Shelf(variance.organization_id, variance.ward_id, variance.drug_id)
     ledger.post(session, shelf, [Line(variance.lot_id, variance.found_units - variance.expected_units)], cause)
 
 

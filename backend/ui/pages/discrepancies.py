@@ -1,29 +1,33 @@
 """Discrepancies: what counts and transfers could not account for, whose they are, and how they end."""
 
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.actor import Role
-from backend.domain.custody.models import DiscrepancyStatus, Resolution
+from backend.api.discrepancies import DiscrepancyQuery, ResolveIn
+from backend.domain.custody import discrepancies as domain
+from backend.domain.custody import resolving
+from backend.domain.custody.discrepancies import DiscrepancyView
+from backend.domain.custody.models import DiscrepancyKind, DiscrepancyStatus, Resolution
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, typed, with_witness
-from backend.ui.frame.rendering import blueprint_of, form_key, kept_key, local_now
+from backend.ui.frame.doing import do, do_before_witness, look, page_of_query
+from backend.ui.frame.forms import WITNESS_ADVICE, asked, typed
+from backend.ui.frame.rendering import blueprint_of, kept_key, local_now
 from backend.ui.frame.ward_choice import wards
+from backend.web import cursors
+from backend.web.parsing import load
 
 blueprint = blueprint_of("discrepancies")
 # How a discrepancy of a kind may end, in a person's words.
 ENDS = {
-    "count": (
+    DiscrepancyKind.COUNT: (
         (Resolution.CORRECTION, "The ledger was wrong: take over what was counted"),
         (Resolution.LOSS, "Units are gone"),
         (Resolution.MISCOUNT, "The count was wrong: leave the ledger"),
     ),
-    "transfer": (
+    DiscrepancyKind.TRANSFER: (
         (Resolution.FOUND, "They turned up at the destination"),
         (Resolution.RETURNED, "They went back to the source"),
         (Resolution.LOSS, "Units are gone"),
@@ -42,22 +46,22 @@ ADVICE = {
 def show_discrepancies() -> str:
     """Discrepancies, newest first: of a state, of a ward, of who looks."""
     wanted = asked("status", "ward_id", "mine", "cursor")
-    mine = {"owner_id": g.actor.user_id} if wanted["mine"] else {}
     query = {name: wanted[name] for name in ("status", "ward_id", "cursor")}
-    answer = ask("GET /discrepancies", query={**query, **mine})
+    filters, page = page_of_query(DiscrepancyQuery(), query, cursors.BY_TIME)
+    mine = {"owner_id": g.actor.user_id} if wanted["mine"] else {}
+    listed = look(domain.list_discrepancies.bind(actor=g.actor, page=page, **filters, **mine))
     return render_template(
         "discrepancies.html",
         states=list(DiscrepancyStatus),
-        found=[{**one, "overdue": _overdue(one)} for one in answer["items"]],
-        more=answer["next_cursor"],
+        found=[(one, _overdue(one)) for one in listed.items],
+        more=cursors.encode(listed.next_key),
         places=wards(),
         wanted=wanted,
     )
 
 
-def _overdue(found: dict[str, Any]) -> bool:
-    due_at = datetime.fromisoformat(found["due_at"])
-    return found["status"] != DiscrepancyStatus.RESOLVED and due_at < local_now()
+def _overdue(found: DiscrepancyView) -> bool:
+    return found.status is not DiscrepancyStatus.RESOLVED and found.due_at < local_now()
 
 
 @blueprint.get("/discrepancies/<uuid:discrepancy_id>")
@@ -67,20 +71,20 @@ def show_discrepancy(discrepancy_id: UUID) -> str:
 
 
 def _page(discrepancy_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
-    found = ask("GET /discrepancies/<uuid:discrepancy_id>", path={"discrepancy_id": discrepancy_id})
-    drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": UUID(found["drug_id"])})
-    may_act = found["status"] != DiscrepancyStatus.RESOLVED and g.actor.role is Role.PHARMACIST
-    mine = found["owner_id"] == str(g.actor.user_id)
-    ends = [end for end in ENDS[found["kind"]] if end[0] is not Resolution.LOSS or found["variance_units"] < 0]
+    found = look(domain.get_discrepancy.bind(actor=g.actor, discrepancy_id=discrepancy_id))
+    drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": found.drug_id})
+    may_act = found.status is not DiscrepancyStatus.RESOLVED and g.actor.role in resolving.resolve.may
+    mine = found.owner_id == g.actor.user_id
+    ends = [end for end in ENDS[found.kind] if end[0] is not Resolution.LOSS or found.variance_units < 0]
     return render_template(
         "discrepancy.html",
         found=found,
         drug=drug,
         overdue=_overdue(found),
         may_act=may_act,
-        may_take=may_act and not (mine and found["status"] == DiscrepancyStatus.UNDER_REVIEW),
+        may_take=may_act and not (mine and found.status is DiscrepancyStatus.UNDER_REVIEW),
         ends=ends,
-        words=dict(ENDS[found["kind"]]),
+        words=dict(ENDS[found.kind]),
         given=given,
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
@@ -91,9 +95,8 @@ def _page(discrepancy_id: UUID, refusal: DomainError | None, given: dict[str, st
 @blueprint.post("/discrepancies/<uuid:discrepancy_id>/assign")
 def assign(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
     """Who taps it reviews it."""
-    body, where = {"owner_id": str(g.actor.user_id)}, {"discrepancy_id": discrepancy_id}
     try:
-        ask("POST /discrepancies/<uuid:discrepancy_id>/assign", path=where, body=body, key=form_key())
+        do(domain.assign.bind(actor=g.actor, discrepancy_id=discrepancy_id, owner_id=g.actor.user_id))
     except DomainError as refusal:
         return _page(discrepancy_id, refusal, {}), refusal.status
     flash("It is yours now.")
@@ -104,9 +107,10 @@ def assign(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
 def resolve(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
     """Ends it, with a reason, before a witness where the drug is controlled."""
     given = {name: request.form.get(name, "").strip() for name in ("resolution", "reason")}
-    where, body = {"discrepancy_id": discrepancy_id}, with_witness({**given})
     try:
-        ask("POST /discrepancies/<uuid:discrepancy_id>/resolve", path=where, body=body, key=form_key())
+        do_before_witness(
+            resolving.resolve.bind(actor=g.actor, discrepancy_id=discrepancy_id, **load(ResolveIn(), given))
+        )
     except DomainError as refusal:
         given["witness_email"] = typed("witness_").get("email", "")
         return _page(discrepancy_id, refusal, given), refusal.status

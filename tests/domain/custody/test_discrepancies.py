@@ -219,8 +219,8 @@ def test_a_controlled_shortfall_needs_a_witness_even_when_it_moves_nothing(hospi
 
 def _assign(hospital: Hospital, discrepancy_id: UUID, owner: Actor | UUID) -> None:
     owner_id = owner.user_id if isinstance(owner, Actor) else owner
-    wanted = {"organization_id": hospital.organization_id, "discrepancy_id": discrepancy_id, "owner_id": owner_id}
-    hospital.run(lambda session: discrepancies.assign(session, **wanted), hospital.staff["pharmacist"])
+    who = hospital.staff["pharmacist"]
+    hospital.database.change(discrepancies.assign.bind(actor=who, discrepancy_id=discrepancy_id, owner_id=owner_id))
 
 
 def test_a_discrepancy_is_given_to_somebody_to_review(hospital: Hospital) -> None:
