@@ -25,9 +25,9 @@ from backend.api import (
     receipts,
     register,
     scans,
-    sign_ins,
+    second_factors,
+    sign_in,
     stock,
-    tokens,
     transfers,
     users,
     wards,
@@ -36,9 +36,10 @@ from backend.web import openapi
 from backend.web.endpoint import Resource
 
 RESOURCES: tuple[Resource, ...] = (
-    tokens.resource,
+    sign_in.resource,
+    sign_in.sign_ins,
     me.resource,
-    sign_ins.resource,
+    second_factors.resource,
     organization.resource,
     users.resource,
     wards.resource,

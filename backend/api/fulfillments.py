@@ -7,8 +7,7 @@ import orjson
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.api.orders import DOSES_MAX
-from backend.api.reporting import report_fulfilment
+from backend.api.orders import DOSES_MAX, report_fulfilment
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Database, Session
 from backend.db.idempotency import Answer

@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from marshmallow import fields
 
 from backend.actor import Role
-from backend.api.reporting import report_fulfilment
 from backend.api.witnessing import REFUSALS, WitnessIn, check_witness
 from backend.db import Session
 from backend.db.idempotency import Answer
@@ -20,6 +20,7 @@ from backend.domain.orders.models import OrderStatus, Priority
 from backend.domain.organizations.wards import WardNotFound
 from backend.domain.patients.admitting import PatientNotFound
 from backend.domain.stock.picking import InsufficientStock
+from backend.observability import FULFILMENTS, log
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource, shelf_of_body
 from backend.web.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode, Whole
@@ -259,8 +260,14 @@ def discontinue(session: Session, call: Call) -> Any:
     return _order_of(session, call)
 
 
+def report_fulfilment(order_id: UUID | str, outcome: str) -> None:
+    """Count and log a fulfilment or the refusal of one; `outcome` is "done", "replayed" or a problem's code."""
+    FULFILMENTS.labels(outcome).inc()
+    event = "order_fulfilled" if outcome in {"done", "replayed"} else "fulfilment_refused"
+    log.info(event, order_id=str(order_id), outcome=outcome)
+
+
 def _report_fulfilment(path: dict[str, Any], outcome: str, _answer: Answer | None) -> None:
-    """Counts and logs every fulfilment and every refusal of one (mission row A12)."""
     report_fulfilment(path["order_id"], outcome)
 
 

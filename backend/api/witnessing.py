@@ -5,7 +5,7 @@ from typing import Any
 from flask import request
 
 from backend.actor import Actor
-from backend.api.tokens import CredentialsIn
+from backend.api.sign_in import CredentialsIn
 from backend.db import Database
 from backend.db.idempotency import IdempotencyKey, find_answer
 from backend.domain.identity import tokens

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import click
+from marshmallow import Schema, ValidationError
 from sqlalchemy import select
 
 from backend.actor import Actor, Role
@@ -13,7 +14,6 @@ from backend.api.organization import OrganizationIn
 from backend.api.users import UserIn
 from backend.api.wards import WardIn
 from backend.cli.connection import configured, data_dir_option, open_database, organization_id
-from backend.cli.texts import FieldOf
 from backend.db import Database, Session, new_id
 from backend.domain.identity import second_factors, users
 from backend.domain.identity.ending_sign_ins import end_all, end_everywhere
@@ -28,6 +28,21 @@ from backend.domain.organizations.wards import add_ward, find_ward
 
 NOBODY = "nobody"  # as a role: the policy asks no role
 _FIRST = f"within {FIRST_PASSWORD_DAYS} days, and choose a password of their own then."
+
+
+class FieldOf(click.ParamType[Any]):
+    """A parameter that is read as the field `field` of a request's body; what the field refuses is a usage error."""
+
+    def __init__(self, body: type[Schema], field: str) -> None:
+        self.name = field
+        self._field = body().fields[field]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value as the field reads it."""
+        try:
+            return self._field.deserialize(value)
+        except ValidationError as error:
+            self.fail(" ".join(str(message) for message in error.messages), param, ctx)
 
 
 @click.group()

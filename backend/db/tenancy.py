@@ -23,7 +23,7 @@ def prologue(actor: Actor, config: Config, *, read_only: bool) -> str:
     )
 
 
-def tally_prologue(config: Config) -> str:
+def increment_prologue(config: Config) -> str:
     """The same for a counter that is no hospital's."""
     return f"BEGIN ISOLATION LEVEL READ COMMITTED;{_timeouts(config)}"
 

@@ -2,7 +2,7 @@
 
 `Database.transact(work)` runs `work(session)` in one REPEATABLE READ transaction and commits. `work` may run more
 than once, so nothing in it leaves the database; what it raises rolls back. Every error of the database is answered
-here: run again, 503 `busy`, 409, 422 or, for what can only be a bug, 500 (concurrency.md, "Retry and outcome").
+here: run again, 503 `busy`, 409, 422 or, for what can only be a bug, 500 (`Signal` says which).
 
 Lock order, everywhere: lanes ascending, then the idempotency row, orders by id, stock levels by ward and drug,
 lots by expiry and id; of a patient's care team its lane, then its assignments by id. A drift run takes its report lane
@@ -31,7 +31,7 @@ from backend.db.idempotency import Answer, IdempotencyKey, find_answer, store_an
 from backend.db.prepared import Prepared
 from backend.db.session import Row, Session
 from backend.db.signals import Signal, constraint_of, driver_error, signal_of
-from backend.db.tenancy import prologue, tally_prologue
+from backend.db.tenancy import increment_prologue, prologue
 from backend.db.typed import from_json, to_json
 from backend.db.use_cases import Bound, Place
 from backend.errors import Busy, Conflict, DomainError, Invalid
@@ -117,7 +117,7 @@ class Database:
             try:
                 return self._once(work, opening, actor, attempts)
             except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
-                attempts.answer(error)
+                attempts.retry_or_raise(error)
             except DomainError as refusal:
                 attempts.answer_translated(refusal)
             except sqlalchemy.exc.TimeoutError:
@@ -182,10 +182,13 @@ class Database:
         """The rows of one autocommitted statement, before any tenant is known. Raises Busy."""
         return self._ask(statement, values, "")
 
-    def tally(self, statement: Prepared, /, **values: object) -> list[Row]:
-        """The same for a statement that counts something up: READ COMMITTED, so that of two at once the second waits
-        for the first and goes on from what it made. A lost COMMIT may count twice. Raises Busy."""
-        return self._ask(statement, values, tally_prologue(self.config))
+    def increment(self, statement: Prepared, /, **values: object) -> list[Row]:
+        """Run one statement that counts something up, before any tenant is known, and return its rows.
+
+        It runs at READ COMMITTED: of two at once the second waits for the first and counts on from there, where
+        REPEATABLE READ would refuse it. A lost COMMIT may count twice. Raises Busy.
+        """
+        return self._ask(statement, values, increment_prologue(self.config))
 
     def _ask(self, statement: Prepared, values: Mapping[str, object], opening: str) -> list[Row]:
         attempts = _Attempts(self.config, repeatable=True, writes=True)
@@ -198,7 +201,7 @@ class Database:
                         session.commit()
                     return rows
             except (psycopg2.Error, sqlalchemy.exc.DBAPIError) as error:
-                attempts.answer(error)
+                attempts.retry_or_raise(error)
             except sqlalchemy.exc.TimeoutError:
                 raise attempts.busy("pool_timeout") from None
 
@@ -255,8 +258,8 @@ class _Attempts:
         full: the connection is of no use, and another may lead elsewhere."""
         return Signal.LOST if self._writes and cause.pgcode == READ_ONLY else signal_of(cause)
 
-    def answer(self, error: BaseException) -> None:
-        """Returns to have the transaction run again, else raises what the caller is told."""
+    def retry_or_raise(self, error: BaseException) -> None:
+        """Return where the transaction may run again; else raise the error that its caller gets."""
         cause = driver_error(error)
         if cause is None:
             raise error

@@ -69,8 +69,8 @@ def of_http(error: HTTPException) -> Response:
     return response
 
 
-def of_bug(_error: Exception) -> Response:
-    """The answer to what nobody foresaw: nothing of the error leaves the log."""
+def unexpected_error(_error: Exception) -> Response:
+    """Answer 500 to an exception that nothing else handles; its details go to the log alone."""
     log.exception("unhandled_error")
     g.problem_code = "internal_error"
     detail = "Something went wrong on our side. Give the operator this answer's request id."
@@ -81,7 +81,7 @@ def install(app: Flask) -> None:
     """Answers every error of `app` with a problem document."""
     app.register_error_handler(DomainError, of_domain)
     app.register_error_handler(HTTPException, of_http)
-    app.register_error_handler(Exception, of_bug)
+    app.register_error_handler(Exception, unexpected_error)
 
 
 def meaning_of(code: str) -> tuple[int, str, str] | None:

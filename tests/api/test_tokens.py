@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from backend import create_app
 from backend.actor import Role
-from backend.api.sign_ins import UNLESS_SAID
+from backend.api.sign_in import UNLESS_SAID
 from backend.config import Config
 from backend.domain.identity import tokens
 from backend.domain.identity.passwords import hash_password

@@ -9,15 +9,17 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from backend.actor import Actor, Role
 from backend.db import Database, Prepared, Session, lane_of, new_id
+from backend.db.paging import Page, PageRequest, read_page
 from backend.domain.identity.models import AccessToken
 from backend.domain.organizations.models import Organization
-from backend.errors import NotAuthenticated
+from backend.errors import NotAuthenticated, NotFound
 
 TOKEN_LENGTH_MAX = 128
 
@@ -31,6 +33,10 @@ _AUTHENTICATE = Prepared(
     """SELECT organization_id, user_id, role, name, second_factor, ward_id, drug_id, clock_timestamp()
     FROM authenticate(:token_sha256::bytea, :order_id::uuid)""",
 )
+
+
+class SignInNotFound(NotFound):
+    """There is no such sign-in of yours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,22 @@ def revoke_tokens_of(session: Session, *, organization_id: UUID, user_id: UUID, 
     )
 
 
+def list_sign_ins(session: Session, *, actor: Actor, page: PageRequest) -> Page:
+    """List the actor's sign-ins that have not ended, the latest first."""
+    token = AccessToken
+    living = (token.revoked_at.is_(None), token.expires_at > func.now())
+    rows = select(token.id, token.created_at, token.expires_at, token.second_factor).where(*_own(actor), *living)
+    return read_page(session, rows, page, token.created_at, token.id, descending=True)
+
+
+def end_sign_in(session: Session, *, actor: Actor, token_id: UUID, now: datetime) -> None:
+    """End one of the actor's sign-ins; a second time changes nothing. Raises SignInNotFound."""
+    this = (*_own(actor), AccessToken.id == token_id)
+    if session.execute(select(AccessToken.id).where(*this)).first() is None:
+        raise SignInNotFound()
+    session.execute(update(AccessToken).where(*this, AccessToken.revoked_at.is_(None)).values(revoked_at=now))
+
+
 def authenticate(
     database: Database, token: str, *, request_id: str, order_id: UUID | None = None
 ) -> tuple[Actor, OrderPlace | None]:
@@ -179,3 +201,7 @@ def authenticate(
 
 def _sha256(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def _own(actor: Actor) -> tuple[Any, Any]:
+    return AccessToken.organization_id == actor.organization_id, AccessToken.user_id == actor.user_id

@@ -31,7 +31,7 @@ from backend.ui.frame.problem_text import field_of, is_time, plainly, title_of
 from backend.ui.frame.session import IDLE_SECONDS_MAX, ScreenLocked, identify, touch
 from backend.web.compression import compressed
 from backend.web.endpoint import database_of_app
-from backend.web.problems import CONTENT_TYPE, of_bug, of_domain, of_http
+from backend.web.problems import CONTENT_TYPE, of_domain, of_http, unexpected_error
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
@@ -188,7 +188,7 @@ def _broken(error: Exception) -> tuple[str, int] | AnyResponse:
     """What nobody foresaw, logged like the API's."""
     if isinstance(error, HTTPException):
         return render_template("http_error.html", error=error), error.code or 500
-    answer = of_bug(error)
+    answer = unexpected_error(error)
     return answer if request.headers.get("X-Poll") else (render_template("broken.html"), 500)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Row
 from werkzeug.wrappers import Response
 
 from backend.actor import SecondFactorRequired
-from backend.api.tokens import CredentialsIn
+from backend.api.sign_in import CredentialsIn
 from backend.domain.identity import passwords, queries, tokens
 from backend.domain.identity.first_passwords import FirstPasswordExpired, PasswordChangeRequired
 from backend.domain.identity.second_factors import SecondFactorChanged
@@ -105,7 +105,11 @@ def _finish(person: Person, *, factor_shown: bool) -> Response:
 
 
 def _next_page(endpoint: str, person: Person, *, factor_shown: bool = False) -> Response:
-    whose = {"organization": person.organization, "email": person.email, "mark": by_password.mark_of(person)}
+    whose = {
+        "organization": person.organization,
+        "email": person.email,
+        "mark": by_password.password_fingerprint(person),
+    }
     screen.remember(factor_shown=factor_shown, **whose)
     return redirect(url_for(endpoint, next=_target()))
 

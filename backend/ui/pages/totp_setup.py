@@ -8,7 +8,7 @@ from flask import request
 from markupsafe import Markup
 from marshmallow import EXCLUDE
 
-from backend.api.me import SecondFactorIn
+from backend.api.second_factors import SecondFactorIn
 from backend.web.parsing import load
 
 GROUP = 4

@@ -25,7 +25,7 @@ from backend.domain.identity.sign_in.by_password import (
     choose_password,
     enrol_and_finish,
     finish,
-    mark_of,
+    password_fingerprint,
     recall,
 )
 from backend.domain.identity.tokens import Person, authenticate
@@ -352,7 +352,7 @@ def test_an_upgrade_locks_nobody_out(fresh_config: Config) -> None:
 
 def test_what_a_page_remembers_of_a_first_password_ends_with_it(hospital: Hospital, database: Database) -> None:
     person = typed(hospital, database)
-    remembered = (person.organization, person.email, mark_of(person))
+    remembered = (person.organization, person.email, password_fingerprint(person))
     assert recall(database, *remembered).first_password
     choose(database, person)
     assert refusal_of(lambda: recall(database, *remembered)) == "not_authenticated"

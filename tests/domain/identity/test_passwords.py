@@ -10,7 +10,7 @@ from backend.db import Database, Session
 from backend.domain.identity import passwords, users
 from backend.domain.identity.passwords import LENGTH_MAX, hash_password, is_password
 from backend.domain.identity.sign_in import leaked_passwords
-from backend.domain.identity.sign_in.by_password import check_password, mark_of, recall
+from backend.domain.identity.sign_in.by_password import check_password, password_fingerprint, recall
 from backend.domain.identity.sign_in.leaked_passwords import why_guessable
 from backend.errors import NotAuthenticated, ValidationFailed
 from tests.domain.identity.test_sign_in import change, credentials_of, origin
@@ -121,6 +121,9 @@ def test_a_hash_of_old_figures_is_made_anew_when_its_owner_signs_in(hospital: Ho
     new = stored()
     assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert is_password(new, PASSWORD)
-    assert recall(database, person.organization, person.email, mark_of(person)).user_id == hospital.nurse.user_id
+    assert (
+        recall(database, person.organization, person.email, password_fingerprint(person)).user_id
+        == hospital.nurse.user_id
+    )
     check_password(database, credentials_of(hospital), origin())
     assert stored() == new, "once"

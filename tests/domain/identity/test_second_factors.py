@@ -22,7 +22,7 @@ from backend.domain.identity.sign_in.by_password import (
     check_password,
     enrol_and_finish,
     finish,
-    mark_of,
+    password_fingerprint,
     recall,
 )
 from backend.domain.identity.tokens import Person, authenticate
@@ -250,7 +250,7 @@ def test_a_reset_ends_every_token_of_that_user_and_of_no_other(
 
 def test_what_is_remembered_of_a_password_ends_with_it(hospital: Hospital, database: Database) -> None:
     person = nurse_of(hospital, database)
-    remembered = (person.organization, person.email, mark_of(person))
+    remembered = (person.organization, person.email, password_fingerprint(person))
     assert recall(database, *remembered) == person
     with pytest.raises(NotAuthenticated):
         recall(database, *remembered[:2], "0" * 64)
@@ -263,7 +263,7 @@ def test_who_left_is_not_remembered(hospital: Hospital, database: Database) -> N
     person = nurse_of(hospital, database)
     change(hospital, hospital.nurse, active=False)
     with pytest.raises(NotAuthenticated):
-        recall(database, person.organization, person.email, mark_of(person))
+        recall(database, person.organization, person.email, password_fingerprint(person))
 
 
 def test_a_person_and_credentials_show_no_secret(hospital: Hospital, database: Database, secret: str) -> None:

@@ -98,7 +98,7 @@ def without_retry() -> None:
         occasion(without_retry)
         raise error
 
-    transaction._Attempts.answer = give_up  # type: ignore[assignment,method-assign]
+    transaction._Attempts.retry_or_raise = give_up  # type: ignore[assignment,method-assign]
 
 
 def with_503_for_a_conflict() -> None:

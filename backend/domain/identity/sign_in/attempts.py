@@ -69,12 +69,12 @@ def count_failure(database: Database, attempt: Attempt) -> None:
     """Counts a failure, in a transaction of its own. Raises TooManyAttempts where it came too late to count."""
     SIGN_IN_FAILURES.labels("failed").inc()
     seconds = database.config.failure_window_minutes * 60
-    _refuse(database.tally(_COUNT, **attempt.limits(database.config), window_seconds=seconds)[0][0])
+    _refuse(database.increment(_COUNT, **attempt.limits(database.config), window_seconds=seconds)[0][0])
 
 
 def forget_failures(database: Database, attempt: Attempt) -> None:
     """The account's owner has come: its failures are forgotten, the address's are not."""
-    database.tally(_FORGET, account=attempt.account)
+    database.increment(_FORGET, account=attempt.account)
 
 
 def _refuse(seconds: int) -> None:

@@ -112,15 +112,15 @@ def _has_factor(session: Session, person: Person) -> bool:
     return person.totp_secret is not None or count_passkeys(session, **whose) > 0
 
 
-def mark_of(person: Person) -> str:
-    """What stands for the password that was checked."""
+def password_fingerprint(person: Person) -> str:
+    """Return the hash of the stored hash of the password that was checked: it changes when the password does."""
     return hashlib.sha256(person.password_hash.encode()).hexdigest()
 
 
 def recall(database: Database, organization: str, email: str, mark: str) -> Person:
     """Whose password was checked a moment ago. Raises NotAuthenticated where it has changed or they have left."""
     person = find_person(database, organization, email)
-    if person is None or not hmac.compare_digest(mark_of(person), mark):
+    if person is None or not hmac.compare_digest(password_fingerprint(person), mark):
         raise NotAuthenticated("Sign in again.")
     return person
 

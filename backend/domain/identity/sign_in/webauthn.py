@@ -100,7 +100,7 @@ def new_challenge() -> bytes:
 
 def take_challenge(database: Database, challenge: bytes) -> None:
     """Uses `challenge` up, in a transaction of its own. Raises PasskeyWrong where it was used before."""
-    if not database.tally(_TAKE, challenge=challenge, kept_seconds=_KEPT_SECONDS)[0][0]:
+    if not database.increment(_TAKE, challenge=challenge, kept_seconds=_KEPT_SECONDS)[0][0]:
         raise PasskeyWrong("This answer was used before. Try again.")
 
 
