@@ -16,7 +16,7 @@ class SecondFactorRequired(Forbidden):
 
 
 class Role(StrEnum):
-    """What a member of staff may do (mission row A6)."""
+    """What a member of staff may do."""
 
     NURSE = "nurse"
     PHARMACIST = "pharmacist"
@@ -51,7 +51,7 @@ class Actor:
             raise Forbidden(f"This needs the role {names}; you are signed in as {self.role}.")
 
     def require_second_factor(self) -> None:
-        """Raises SecondFactorRequired unless the sign-in had one (mission row B8)."""
+        """Raises SecondFactorRequired unless the sign-in had one."""
         if not self.second_factor:
             raise SecondFactorRequired()
 

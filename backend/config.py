@@ -24,7 +24,7 @@ class ConfigError(Exception):
 class Config:
     """The settings; `from_env` reads them, `replace` of dataclasses changes a copy.
 
-    The pool figures are the budget of one application node (mission row A2) and are shared out among its workers.
+    The pool figures are the budget of one application node and are shared out among its workers.
     """
 
     database_url: str = ""  # the database, as the user that owns and migrates it

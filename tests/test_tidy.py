@@ -163,6 +163,18 @@ def test_every_row_of_the_security_table_has_its_test_or_its_reason() -> None:
     assert chapters >= {str(chapter) for chapter in range(2, 15)}
 
 
+def test_no_text_refers_to_a_document_that_is_not_here() -> None:
+    documents = {path.name for path in ROOT.rglob("*.md") if ".venv" not in str(path)}
+    rows_of_papers = r"\b[Mm]ission row|\b[Rr]ow [A-D][0-9]"
+    found = {
+        f"{path.relative_to(ROOT)}: {told}"
+        for path in [*TESTED, *(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))]
+        for told in re.findall(rf"\b[\w-]+\.md\b|{rows_of_papers}", path.read_text())
+        if told not in documents
+    }
+    assert found == set()
+
+
 def test_every_setting_is_in_the_readme() -> None:
     from backend.config import Config
 

@@ -19,7 +19,7 @@ from backend.web.fields import Body, Choice, Id, PageQuery
 
 resource = Resource("care_team")
 CHANGING = frozenset({Role.DOCTOR, Role.ADMIN})
-# What the log calls a refusal that the rules of a team made (mission row B6).
+# What the log calls a refusal that the rules of a team made.
 EVENTS: dict[str, str] = {
     errors.PrimaryProviderExists.code: "primary_provider_constraint_violation",
     errors.ProviderAlreadyAssigned.code: "duplicate_care_team_assignment",
@@ -62,7 +62,7 @@ def _lanes(call: Call) -> tuple[int]:
 
 
 def _report(call: Call, refusal: DomainError) -> None:
-    """Logs and counts a refusal that the rules of a team made, by the check or by the database (mission row B6)."""
+    """Logs and counts a refusal that the rules of a team made, by the check or by the database."""
     event = EVENTS.get(refusal.code, UNFORESEEN if "constraint" in refusal.members else "")
     if not event:
         return

@@ -44,4 +44,4 @@ def verify(organization: str, show_all: bool, data_dir: Path | None) -> None:
 
 def _show(finding: Finding) -> None:
     state = f"BROKEN {finding.broken}" if finding.broken else "ok"
-    click.echo(f"{finding.organization:<16} {finding.invariant.number}  {finding.invariant.title:<86} {state}")
+    click.echo(f"{finding.organization:<16} {finding.invariant.title:<86} {state}")

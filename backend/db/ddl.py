@@ -109,7 +109,7 @@ def create_function(signature: str, body: str, *, returns: str, grant: bool) -> 
 
 
 def create_indexes(table: str, indexes: dict[str, str], *, unique: bool = False) -> None:
-    """Builds `indexes` (name -> columns and predicate) on a live table without blocking its writers (row A11).
+    """Builds `indexes` (name -> columns and predicate) on a live table without blocking its writers.
 
     Outside a transaction; re-runnable: an invalid index that an earlier try left behind is dropped first. Waits for
     the transactions that are open, up to statement_timeout.

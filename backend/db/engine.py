@@ -1,4 +1,4 @@
-"""The engine and its pool, tuned as mission rows A1 and A2 ask.
+"""The engine and its pool, tuned for a node that serves many short transactions.
 
 Decision: the driver stays in autocommit and `Session` sends BEGIN itself. Because BEGIN, the tenant's settings, the
 lanes and the locking SELECT then travel as one message instead of two. Cost: the pool's own reset, a driver rollback,

@@ -1,4 +1,4 @@
-"""Idempotency: one key, one change, one answer, however often the request arrives (mission row A4, api.md).
+"""Idempotency: one key, one change, one answer, however often the request arrives.
 
 The row is written in the transaction of the change, so it is there exactly when the change is. That alone makes it
 safe to run a request again whose COMMIT got no answer. A refused request rolls back and leaves its key free.

@@ -1,4 +1,4 @@
-"""Lanes: the wait that comes before the snapshot (design: concurrency.md).
+"""Lanes: the wait that comes before the snapshot.
 
 Under REPEATABLE READ a transaction that waits for a row lock gets 40001 when the row's owner commits, since its
 snapshot is older than the row. LOCK TABLE takes no snapshot. So a writer first locks the lanes of the shelves it will

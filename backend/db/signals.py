@@ -1,4 +1,4 @@
-"""What an error of the driver means for a transaction: the table "Retry and outcome" of concurrency.md."""
+"""What an error of the driver means for a transaction: whether it runs again, or what its caller gets."""
 
 from enum import Enum
 

@@ -1,6 +1,6 @@
 """The design that ValMed succeeds, written as it would be written naively, and kept as the thing to beat.
 
-One SQLAlchemy ORM session per request on an engine at REPEATABLE READ with the pool of mission row A2: the order FOR
+One SQLAlchemy ORM session per request on an engine at REPEATABLE READ with the pool of one node: the order FOR
 UPDATE, its stock FOR UPDATE, decrement, order completed, one administration, one movement, commit. Nothing is retried:
 when PostgreSQL answers 40001 because another transaction was first, the caller gets a 500.
 

@@ -1,4 +1,4 @@
-"""The contract of api.md over HTTP: every endpoint's answer with exactly its keys, and its refusals."""
+"""The contract over HTTP: every endpoint's answer with exactly its keys, and its refusals."""
 
 import unicodedata
 import uuid

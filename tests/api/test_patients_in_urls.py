@@ -282,4 +282,6 @@ def test_no_other_read_finds_a_patient_by_what_its_url_says(staff: dict[str, Cli
             )
             if str(ours.patient_id) in "".join(found) and str(ours.patient_id) not in nobody:
                 finding.add((name, field))
-    assert finding == {("GET /patients", "q")}, "which api.md promises; POST /patients/search is the same without a URL"
+    assert finding == {("GET /patients", "q")}, (
+        "a promise to old clients; POST /patients/search is the same without a URL"
+    )

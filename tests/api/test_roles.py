@@ -1,4 +1,4 @@
-"""Who may do what, for every operation and every role (mission row A6, api.md)."""
+"""Who may do what, for every operation and every role."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Row B7: data of a system that did not know the rule of one PRIMARY, checked, migrated, confirmed, and back again."""
+"""Data of a system that did not know the rule of one PRIMARY, checked, migrated, confirmed, and back again."""
 
 from collections.abc import Iterator
 

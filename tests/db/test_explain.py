@@ -1,4 +1,4 @@
-"""Row A10: every lookup of the wards reads an index, beside the same query without it.
+"""Every lookup of the wards reads an index, beside the same query without it.
 
 A hundred thousand rows a table. The statements are those of the product's own query functions, planned for the
 application role under row-level security, which keeps every operator that is not leakproof away from an index.

@@ -1,4 +1,4 @@
-"""Nothing of one transaction reaches the next one on the same pooled connection (mission row D4)."""
+"""Nothing of one transaction reaches the next one on the same pooled connection."""
 
 import itertools
 import logging

@@ -1,4 +1,4 @@
-"""Row C5: the unique signal comes to a table that is written to, and goes, and no writer waits for long."""
+"""The unique signal comes to a table that is written to, and goes, and no writer waits for long."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Row A11: a hospital works while its indexes are built.
+"""A hospital works while its indexes are built.
 
 What blocks a writer is never the reading of the table, which may be short, but the lock that the build waits for: an
 index built plainly queues behind every open writer, and every further writer queues behind it. So the tests hold a

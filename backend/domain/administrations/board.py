@@ -1,4 +1,4 @@
-"""The MAR board: a ward's active orders grouped by patient (mission row A7).
+"""The MAR board: a ward's active orders grouped by patient.
 
 Decision: every change of what a board shows raises a version in its own transaction: the shelf's level for orders and
 stock, the ward for its patients, the organization for its formulary. The board's version is their sum, read in the

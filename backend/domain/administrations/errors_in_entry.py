@@ -1,4 +1,4 @@
-"""Entries in error: what was recorded and did not happen is marked, and its stock comes back (mission-anchors, MAR).
+"""Entries in error: what was recorded and did not happen is marked, and its stock comes back.
 
 Decision: the entry of the order's latest dose opens that dose again, and with it an order that the dose had closed;
 both ends of an order are final, but an entry in error was never an end. The entry of an earlier dose only loses its

@@ -1,8 +1,8 @@
 """Fulfilment: the nurse gives one dose of an order, and stock and order change together or not at all.
 
 The story is `fulfil`: take the shelf's lane, lock order, level and lots (one message), decide, write everything
-(one statement). `transact` commits. See concurrency.md for why each step stands where it stands. A round (rounds.py)
-tells the same story for many orders.
+(one statement). `transact` commits. The lane comes first, since a wait after the first SELECT would wait with an old
+snapshot (backend/db/lanes.py). A round (rounds.py) tells the same story for many orders.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The audit trail: one row per changed row of every table that is not append-only (mission row D2), and its seals."""
+"""The audit trail: one row per changed row of every table that is not append-only, and its seals."""
 
 from datetime import datetime
 from typing import Any

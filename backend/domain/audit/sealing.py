@@ -34,8 +34,9 @@ and again, through all that was sealed since: only the first of a round does.
 A database that was restored has transaction ids of another server, but nothing open of that server comes any more: a
 seal with a higher T than a later seal is of another server, and final. Numbers go on, since pg_dump restores sequences.
 
-Decision: sealers of an organization wait for each other in its report lane, before the snapshot, as concurrency.md
-says. The key (organization_id, id) holds without it: the second of two links with one number is refused and runs again.
+Decision: sealers of an organization wait for each other in its report lane, before the snapshot, as writers of stock
+wait in theirs (backend/db/lanes.py). The key (organization_id, id) holds without it: the second of two links with one
+number is refused and runs again.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Changing a care team: assigning, changing the PRIMARY, removing (mission rows B1 to B5).
+"""Changing a care team: assigning, changing the PRIMARY, removing.
 
 One PRIMARY is held three times: by the check here, which names who it is; by the lane of the team, which the caller
 takes before the first SELECT (`team_lane`), with the rows locked for who forgets it; and by the unique indexes, whose

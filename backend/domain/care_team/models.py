@@ -13,7 +13,7 @@ PRIMARY_INDEX, ACTIVE_INDEX = "uq_care_team_primary", "uq_care_team_active"
 
 
 class CareRole(StrEnum):
-    """What a provider is to a patient, in the order in which a team is shown (mission row B1)."""
+    """What a provider is to a patient, in the order in which a team is shown."""
 
     PRIMARY = "PRIMARY"
     SPECIALIST = "SPECIALIST"

@@ -1,4 +1,4 @@
-"""Reads of the audit trail. The triggers have left secrets out of the rows (mission row D2)."""
+"""Reads of the audit trail. The triggers have left secrets out of the rows."""
 
 from datetime import datetime
 from uuid import UUID

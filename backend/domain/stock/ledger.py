@@ -1,7 +1,7 @@
 """The ledger: the only writer of stock.
 
 A posting changes one shelf: its lots, its level and its movements, in one statement, so that balance and ledger
-cannot part (mission row A3). Whoever posts holds the shelf's lane and has locked its `stock_levels` row.
+cannot part. Whoever posts holds the shelf's lane and has locked its `stock_levels` row.
 
 Decision: the movements of a shelf are numbered from the level's `sequence`. Because two writers that both slipped past
 the lock then collide on a unique key. Cost: one column.

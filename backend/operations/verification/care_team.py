@@ -1,10 +1,9 @@
 """The rules of care teams as queries, readable on a schema from before the unique indexes too."""
 
-from backend.operations.verification.invariant import Invariant
+from backend.operations.verification import Invariant
 
 CARE_TEAM = (
     Invariant(
-        5,
         "A patient has at most one active PRIMARY",
         """SELECT 'patient ' || patient_id || ': ' || count(*) || ' active PRIMARY, the earliest first: '
           || string_agg(provider_id::text, ', ' ORDER BY assigned_at, id) FROM care_team_assignments
@@ -12,7 +11,6 @@ CARE_TEAM = (
         GROUP BY patient_id HAVING count(*) > 1""",
     ),
     Invariant(
-        5,
         "A provider is on a patient's care team at most once",
         """SELECT 'patient ' || patient_id || ': provider ' || provider_id || ' assigned ' || count(*) || ' times, as '
           || string_agg(role::text, ', ' ORDER BY assigned_at, id) FROM care_team_assignments
@@ -23,7 +21,6 @@ CARE_TEAM = (
 
 # No rule is broken, yet somebody should look.
 WITHOUT_PRIMARY = Invariant(
-    5,
     "A patient with a care team has a PRIMARY",
     """SELECT 'patient ' || patient_id || ': ' || count(*) || ' on the team, no PRIMARY' FROM care_team_assignments
     WHERE organization_id = $organization AND removed_at IS NULL
@@ -41,7 +38,6 @@ _INDEXES = """(VALUES
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number) found ON true"""
 
 INDEXES = Invariant(
-    0,
     "The unique indexes of care teams exist, are valid, unique, on their columns and rows",
     f"""SELECT 'index ' || name || ': ' || CASE WHEN i.indexrelid IS NULL THEN 'is missing'
       WHEN NOT i.indisvalid THEN 'is invalid: a build of it has failed' WHEN NOT i.indisunique THEN 'is not unique'

@@ -1,4 +1,4 @@
-"""The rule of the audit trail, number 6: what a row went through is there, change by change.
+"""The rule of the audit trail: what a row went through is there, change by change.
 
 Every change of an audited row raises its version, and the trigger writes a row of the trail for it. So a trigger that
 was switched off or replaced for a while, and rows of the trail that were deleted, leave rows that are short of some.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import MetaData, Table
 
-from backend.operations.verification.invariant import Invariant
+from backend.operations.verification import Invariant
 
 _ONCE = {"access_tokens"}  # have no version: of these the trail has at least how they were made
 
@@ -21,7 +21,6 @@ _ONCE = {"access_tokens"}  # have no version: of these the trail has at least ho
 def changes_of(metadata: MetaData) -> Invariant:
     """The rule that the trail is complete, for every audited table of `metadata`."""
     return Invariant(
-        6,
         "The audit trail has every change that the version of a row counts",
         " UNION ALL ".join(_short_of_changes(table) for table in audited(metadata)),
     )

@@ -1,9 +1,6 @@
-"""The invariants of what happens around a fulfilment: corrections, remainders, transfers, counts and discrepancies.
+"""The invariants of what happens around a fulfilment: corrections, remainders, transfers, counts and discrepancies."""
 
-Each belongs to one of the numbers of domain.md: 2 doses, 3 movements, 4 conservation.
-"""
-
-from backend.operations.verification.invariant import Invariant
+from backend.operations.verification import Invariant
 
 # A transfer's lots with what the ledger says of each: sent by the transfer, received or returned by the transfer or by
 # the discrepancy that its shortfall became.
@@ -25,7 +22,6 @@ _LOTS_IN_LEDGER = """
 
 CUSTODY = (
     Invariant(
-        2,
         "An entry in error has given its units back, and no other entry has",
         """SELECT 'administration ' || a.id || ': ' || a.quantity_units || ' units, returned ' || coalesce(m.units, 0)
         FROM medication_administrations a LEFT JOIN (SELECT reference_id, sum(units) AS units FROM stock_movements
@@ -35,7 +31,6 @@ CUSTODY = (
           AND coalesce(m.units, 0) <> CASE WHEN a.entered_in_error_at IS NULL THEN 0 ELSE a.quantity_units END""",
     ),
     Invariant(
-        2,
         "What was wasted and returned of a dose is on record, and returned units are in the ledger",
         """SELECT 'administration ' || a.id || ': wasted ' || a.wasted_units || ', on record ' || coalesce(r.wasted, 0)
           || ', returned ' || a.returned_units || ', on record ' || coalesce(r.returned, 0)
@@ -53,7 +48,6 @@ CUSTODY = (
           AND coalesce(m.units, 0) <> CASE r.kind WHEN 'return' THEN r.units ELSE 0 END""",
     ),
     Invariant(
-        2,
         "An override is of a dose that was given of its order on its ward",
         """SELECT 'override ' || v.id FROM order_overrides v
         LEFT JOIN medication_administrations a ON a.organization_id = $organization AND a.id = v.administration_id
@@ -62,7 +56,6 @@ CUSTODY = (
           OR a.outcome IS DISTINCT FROM 'given' OR o.ward_id IS DISTINCT FROM v.ward_id)""",
     ),
     Invariant(
-        3,
         "A correction that points at a movement undoes all of it, on its shelf and lot",
         """SELECT 'movement ' || m.id || ' corrects ' || m.corrects_id FROM stock_movements m
         LEFT JOIN stock_movements o ON o.organization_id = $organization AND o.id = m.corrects_id
@@ -70,7 +63,6 @@ CUSTODY = (
           AND (m.units, m.ward_id, m.drug_id, m.lot_id) IS DISTINCT FROM (-o.units, o.ward_id, o.drug_id, o.lot_id)""",
     ),
     Invariant(
-        3,
         "Whatever was due a second name has one",
         """SELECT 'movement ' || id || ': ' || reason || ' of a controlled drug with one name' FROM stock_movements
         WHERE organization_id = $organization AND witness_due AND witness_id IS NULL
@@ -80,7 +72,6 @@ CUSTODY = (
         FROM discrepancies WHERE organization_id = $organization AND witness_due AND witness_id IS NULL""",
     ),
     Invariant(
-        4,
         "Units sent and received by transfers are in the ledger, lot by lot",
         f"""SELECT 'transfer ' || transfer_id || ' lot ' || lot_id || ': sent ' || dispatched_units || ', ledger '
           || ledger_out || ', received or returned ' || received_units + returned_units || ', ledger ' || ledger_in
@@ -95,7 +86,6 @@ CUSTODY = (
             AND d.id = m.reference_id AND d.transfer_lot_id IS NOT NULL AND d.lot_id = m.lot_id)""",
     ),
     Invariant(
-        4,
         "The lines of a transfer are the sums of their lots, and nothing is sent before dispatch",
         """SELECT 'transfer ' || n.transfer_id || ' drug ' || n.drug_id || ': sent ' || n.dispatched_units || ', lots '
           || coalesce(p.sent, 0) || ', received ' || n.received_units || ', lots ' || coalesce(p.received, 0)
@@ -108,7 +98,6 @@ CUSTODY = (
           OR (n.dispatched_units > 0 AND x.status IN ('requested', 'cancelled')))""",
     ),
     Invariant(
-        4,
         "What a received transfer lacks is an unresolved discrepancy, unit by unit",
         """SELECT 'transfer ' || x.id || ' lot ' || p.lot_id || ': missing '
           || p.dispatched_units - p.received_units - p.returned_units - p.lost_units
@@ -122,7 +111,6 @@ CUSTODY = (
             <> coalesce(d.expected_units - d.found_units, 0)""",
     ),
     Invariant(
-        4,
         "Units of a lot on wards and on their way are those that came and did not leave",
         """SELECT 'lot ' || lot_id || ': on wards and on the way ' || sum(here) || ', ledger ' || sum(known)
         FROM (
@@ -135,7 +123,6 @@ CUSTODY = (
         GROUP BY lot_id HAVING sum(here) <> sum(known)""",
     ),
     Invariant(
-        4,
         "Only a resolved discrepancy has moved stock, and by its own units",
         """SELECT 'discrepancy ' || d.id || ' ' || d.status || ': ledger ' || coalesce(m.units, 0)
         FROM discrepancies d LEFT JOIN (SELECT reference_id, sum(units) AS units FROM stock_movements
@@ -145,7 +132,6 @@ CUSTODY = (
           WHEN d.resolution IN ('found', 'returned') THEN d.expected_units - d.found_units ELSE 0 END""",
     ),
     Invariant(
-        4,
         "Every difference of a completed count is a discrepancy, and no other line is",
         """SELECT 'count ' || s.id || ' lot ' || n.lot_id || ': counted ' || coalesce(n.counted_units::text, 'nothing')
           || ', expected ' || coalesce(n.expected_units::text, 'nothing')

@@ -18,14 +18,13 @@ from pathlib import Path
 from sqlalchemy import MetaData
 from sqlalchemy.dialects import postgresql
 
-from backend.operations.verification.invariant import Invariant
+from backend.operations.verification import Invariant
 
 FROZEN = Path(__file__).with_name("guards.txt")
 _TENANT_TABLES = """pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
   AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"""
 
 GUARDS = Invariant(
-    0,
     "The guards of the schema stand: row-level security, triggers, constraints, indexes",
     f"""SELECT 'table ' || c.relname || ': row-level security is not forced' FROM {_TENANT_TABLES}
       WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity)
@@ -134,7 +133,6 @@ def guard_texts() -> Invariant:
     and that one role owns all."""
     wanted = ", ".join(f"('{kind}', '{name}', '{digest}')" for kind, name, digest in frozen())
     return Invariant(
-        0,
         "Every guard is, word for word, what the migrations made, and nothing beside it",
         f"""{_FOUND}, wanted (kind, name, hash) AS (VALUES {wanted})
         SELECT kind || ' ' || name || CASE WHEN text IS NULL THEN ' is missing'

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, MetaData, create_engine, pool, text
 from sqlalchemy.engine.url import URL
 
 from backend.db import migrate
+from backend.operations.verification import Invariant
 from backend.operations.verification.changes import changes_of
 from backend.operations.verification.guards import guard_texts, guards
-from backend.operations.verification.invariant import Invariant
 from backend.operations.verification.invariants import INVARIANTS, references
 
 ROWS_SHOWN_MAX = 20

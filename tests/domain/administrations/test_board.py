@@ -1,4 +1,4 @@
-"""The MAR board (mission row A7): right at every read on every node, cheap to ask for, dropped only by a commit."""
+"""The MAR board: right at every read on every node, cheap to ask for, dropped only by a commit."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The audit trail (mission row D2): every change one row, in the change's own transaction, and nobody's to edit."""
+"""The audit trail: every change one row, in the change's own transaction, and nobody's to edit."""
 
 import hashlib
 import uuid

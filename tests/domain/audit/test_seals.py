@@ -1,4 +1,4 @@
-"""Row D2, tamper evidence: whoever owns the tables can change a sealed row, but not unnoticed."""
+"""Tamper evidence: whoever owns the tables can change a sealed row, but not unnoticed."""
 
 from pathlib import Path
 

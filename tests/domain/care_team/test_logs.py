@@ -1,4 +1,4 @@
-"""Row B6: what the log and the metrics say of a change that the rules of a care team refused."""
+"""What the log and the metrics say of a change that the rules of a care team refused."""
 
 from typing import Any
 

@@ -194,7 +194,7 @@ def test_two_hospitals_may_use_the_same_claim_ids(hospital: Hospital) -> None:
 
 
 def test_nothing_of_an_import_stays_on_its_connection(hospital: Hospital) -> None:
-    """Row D4: the next request on the same connection finds no temporary table, and may stage its own."""
+    """The next request on the same connection finds no temporary table, and may stage its own."""
     import_csv(hospital, file_of(GOOD))
     assert hospital.rows("SELECT to_regclass('pg_temp.staged_claims')::text") == [(None,)]
     with closing(read_claims(io.BytesIO(file_of(GOOD.replace("C1", "C9"))))) as file:
