@@ -17,6 +17,7 @@ from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
 from backend.domain.identity.membership import NotOnThisWard
 from backend.domain.orders import errors, ordering, queries
 from backend.domain.orders.models import OrderStatus, Priority
+from backend.domain.orders.queries import OrderView
 from backend.domain.organizations.wards import WardNotFound
 from backend.domain.patients.admitting import PatientNotFound
 from backend.domain.stock.picking import InsufficientStock
@@ -24,6 +25,7 @@ from backend.observability import FULFILMENTS, log
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource, shelf_of_body
 from backend.web.fields import Body, Choice, Count, Id, Line, Moment, PageQuery, ScannedCode, Whole
+from backend.web.schemas import schema_of
 
 resource = Resource("orders")
 DOCTOR, PHARMACIST, NURSE = (frozenset({role}) for role in (Role.DOCTOR, Role.PHARMACIST, Role.NURSE))
@@ -52,40 +54,7 @@ class OrderIn(Body):
     first_due_at = Moment(allow_none=True, load_default=None)
 
 
-class OrderOut(Body):
-    """An order as it stands; `prescriber_on_care_team` is whether its doctor is on the patient's team at present."""
-
-    id = fields.UUID()
-    status = fields.Enum(OrderStatus, by_value=True)
-    patient_id = fields.UUID()
-    patient_name = fields.String()
-    drug_id = fields.UUID()
-    drug_name = fields.String()
-    strength = fields.String()
-    form = fields.String()
-    unit = fields.String()
-    controlled = fields.Boolean()
-    high_alert = fields.Boolean()
-    ward_id = fields.UUID()
-    ward_name = fields.String()
-    quantity_units = fields.Integer()
-    dose_text = fields.String(allow_none=True)
-    route = fields.String(allow_none=True)
-    priority = fields.Enum(Priority, by_value=True)
-    doses = fields.Integer()
-    doses_given = fields.Integer()
-    interval_minutes = fields.Integer(allow_none=True)
-    first_due_at = fields.AwareDateTime()
-    due_at = fields.AwareDateTime()
-    prescriber_id = fields.UUID()
-    prescriber_name = fields.String()
-    prescriber_on_care_team = fields.Boolean()
-    verified_by = fields.String(allow_none=True)
-    verified_at = fields.AwareDateTime(allow_none=True)
-    completed_at = fields.AwareDateTime(allow_none=True)
-    discontinued_at = fields.AwareDateTime(allow_none=True)
-    discontinue_reason = fields.String(allow_none=True)
-    created_at = fields.AwareDateTime()
+ORDER = schema_of(OrderView)
 
 
 class OrderQuery(PageQuery):
@@ -186,7 +155,7 @@ def _order_of(session: Session, call: Call) -> Any:
     return queries.get_order(session, organization_id=call.organization_id, order_id=call.path["order_id"])
 
 
-@resource.get("/orders", "Orders, newest first", query=OrderQuery(), answer=OrderOut(), page=cursors.BY_TIME)
+@resource.get("/orders", "Orders, newest first", query=OrderQuery(), answer=ORDER, page=cursors.BY_TIME)
 def list_orders(session: Session, call: Call) -> Any:
     """Orders; `prescriber_id` with your own id gives a doctor's own."""
     filters = dict(call.query)
@@ -200,7 +169,7 @@ def list_orders(session: Session, call: Call) -> Any:
     "/orders",
     "Place an order",
     body=OrderIn(),
-    answer=OrderOut(),
+    answer=ORDER,
     status=201,
     roles=DOCTOR,
     shelves=shelf_of_body,
@@ -220,7 +189,7 @@ def statistics(session: Session, call: Call) -> Any:
     return queries.order_statistics(session, organization_id=call.organization_id, ward_id=ward_id, now=session.now)
 
 
-@resource.get("/orders/<uuid:order_id>", "One order", answer=OrderOut(), raises=(errors.OrderNotFound,))
+@resource.get("/orders/<uuid:order_id>", "One order", answer=ORDER, raises=(errors.OrderNotFound,))
 def read_order(session: Session, call: Call) -> Any:
     """One order."""
     return _order_of(session, call)
@@ -229,7 +198,7 @@ def read_order(session: Session, call: Call) -> Any:
 @resource.post(
     "/orders/<uuid:order_id>/verify",
     "Verify an order",
-    answer=OrderOut(),
+    answer=ORDER,
     roles=PHARMACIST,
     raises=(errors.OrderNotFound, errors.OrderAlreadyCompleted, errors.OrderDiscontinued),
 )
@@ -243,7 +212,7 @@ def verify(session: Session, call: Call) -> Any:
     "/orders/<uuid:order_id>/discontinue",
     "Discontinue an order",
     body=ReasonIn(),
-    answer=OrderOut(),
+    answer=ORDER,
     roles=DOCTOR,
     raises=(errors.OrderNotFound, errors.OrderAlreadyCompleted, errors.OrderDiscontinued),
 )

@@ -83,3 +83,29 @@ def test_many_orders_to_verify_cost_no_more_statements_than_one(config: Config) 
         counted.append(len([statement for statement in sent if not statement.startswith("PREPARE")]))
     assert counted[0] == counted[1]
     app.extensions["valmed"].engine.dispose()
+
+
+def test_refused_round_of_twenty_drugs_costs_twelve_statements(config: Config) -> None:
+    """The page names each refused order: all of them are read at once."""
+    app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
+    sent = statements_of(app)
+    hospital = open_hospital(app.extensions["valmed"])
+    ticks = []
+    for number in range(20):
+        drug_id = hospital.add_drug(f"Drug {number:02}")
+        somebody = replace(hospital, patient_id=hospital.admit(f"Patient {number:02}", ward_id=hospital.ward_id))
+        ticks.append(f"{somebody.place(units=1, shelf=replace(hospital.shelf, drug_id=drug_id))}/1")
+    client = app.test_client()
+    _signed_in(client, hospital)
+    where = f"/wards/{hospital.ward_id}/round"
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(where).get_data(as_text=True))
+    assert token is not None
+    sent.clear()
+    answer = client.post(where, data={"csrf_token": token[1], "key": "0" * 32, "tick": ticks})
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert all(f"Drug {number:02}</strong> for Patient {number:02}" in page for number in range(20))
+    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    assert len(asked) <= 12, asked
+    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    app.extensions["valmed"].engine.dispose()

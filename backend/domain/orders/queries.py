@@ -1,5 +1,7 @@
 """Reads of orders."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,9 +9,11 @@ from uuid import UUID
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import aliased
 
-from backend.db import Rows, Session
+from backend.actor import Actor
+from backend.db import Rows, Session, read
 from backend.db.filters import equal, same_hospital
 from backend.db.paging import Page, PageRequest, read_page
+from backend.db.typed import rows_as
 from backend.domain.care_team.queries import on_team
 from backend.domain.formulary.models import Drug
 from backend.domain.identity.models import User
@@ -17,6 +21,43 @@ from backend.domain.orders.errors import OrderNotFound
 from backend.domain.orders.models import MedicationOrder, OrderStatus, Priority
 from backend.domain.organizations.models import Organization, Ward
 from backend.domain.patients.models import Patient
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as it stands; `prescriber_on_care_team` is whether its doctor is on the patient's team at present."""
+
+    id: UUID
+    status: OrderStatus
+    patient_id: UUID
+    patient_name: str
+    drug_id: UUID
+    drug_name: str
+    strength: str
+    form: str
+    unit: str
+    controlled: bool
+    high_alert: bool
+    ward_id: UUID
+    ward_name: str
+    quantity_units: int
+    dose_text: str | None
+    route: str | None
+    priority: Priority
+    doses: int
+    doses_given: int
+    interval_minutes: int | None
+    first_due_at: datetime
+    due_at: datetime
+    prescriber_id: UUID
+    prescriber_name: str
+    prescriber_on_care_team: bool
+    verified_by: str | None
+    verified_at: datetime | None
+    completed_at: datetime | None
+    discontinued_at: datetime | None
+    discontinue_reason: str | None
+    created_at: datetime
 
 
 def _orders(organization_id: UUID) -> Rows:
@@ -71,6 +112,13 @@ def get_order(session: Session, *, organization_id: UUID, order_id: UUID) -> Row
     if row is None:
         raise OrderNotFound()
     return row
+
+
+@read()
+def get_orders(session: Session, *, actor: Actor, order_ids: Collection[UUID]) -> list[OrderView]:
+    """Read some orders at once; what is not there is left out."""
+    rows = _orders(actor.organization_id).where(MedicationOrder.id.in_(order_ids))
+    return rows_as(OrderView, session.execute(rows))
 
 
 def list_orders(

@@ -3,13 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from flask import render_template, request
+from flask import g, render_template, request
 from werkzeug.datastructures import MultiDict
 
 from backend.domain.administrations.rounds import FULFILLED, ORDERS_MAX
+from backend.domain.orders.queries import get_orders
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ensure_may
 from backend.ui.frame.boards import whole_board
+from backend.ui.frame.doing import look
 from backend.ui.frame.forms import WITNESS_ADVICE, asked, number_of
 from backend.ui.frame.rendering import blueprint_of, form_key
 
@@ -83,12 +85,16 @@ def go_round(ward_id: UUID) -> str | tuple[str, int]:
     except DomainError as refusal:
         return _page(ward_id, refusal), refusal.status
     given = [result for result in results if result["outcome"] == FULFILLED]
-    refused = [
-        {**result, **ask("GET /orders/<uuid:order_id>", path={"order_id": UUID(result["order_id"])})}
-        for result in results
-        if result["outcome"] != FULFILLED
-    ]
+    refused = _with_orders([result for result in results if result["outcome"] != FULFILLED])
     return render_template("round_given.html", ward_id=ward_id, given=given, refused=refused, advice=ADVICE)
+
+
+def _with_orders(refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each refused result with its `order`, None where there is none; all are read at once."""
+    order_ids = [UUID(result["order_id"]) for result in refused]
+    found = look(get_orders.bind(actor=g.actor, order_ids=order_ids)) if refused else []
+    orders = {order.id: order for order in found}
+    return [{**result, "order": orders.get(UUID(result["order_id"]))} for result in refused]
 
 
 def _ticked(form: MultiDict[str, str]) -> dict[str, Any]:
