@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,12 +191,34 @@ def fresh_config(server_url: URL, owner_url: URL, migrated: Config) -> Iterator[
     drop_database(server_url, made)
 
 
-@pytest.fixture
-def database(config: Config) -> Iterator[Database]:
-    """The session's database as the application role sees it, with a pool for 32 threads."""
+@pytest.fixture(scope="session")
+def made_database(config: Config) -> Iterator[Database]:
+    """The database of `database`."""
     made = Database(replace(config, pool_size=32, pool_max_overflow=8), application_url(config))
     yield made
     made.engine.dispose()
+
+
+@pytest.fixture
+def database(made_database: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The session's database as the application role sees it, with a pool for 32 threads."""
+    with kept_pool(made_database, request):
+        yield made_database
+
+
+@contextmanager
+def kept_pool(database: Database, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave the connections of one test to the next: a new one, and what it has to plan, takes as long as many a test.
+
+    A test that replaces a part of the product has connections of its own: on others its statements may have been
+    prepared as they were, and would stay as it made them.
+    """
+    replaces = "monkeypatch" in request.fixturenames
+    if replaces:
+        database.engine.dispose()
+    yield
+    if replaces:
+        database.engine.dispose()
 
 
 @pytest.fixture
@@ -228,10 +250,10 @@ def made_app(config: Config) -> Flask:
 
 
 @pytest.fixture
-def app(made_app: Flask) -> Iterator[Flask]:
-    """The application on the session's database, with a pool for 32 threads that is new to each test."""
-    yield made_app
-    made_app.extensions["valmed"].engine.dispose()
+def app(made_app: Flask, request: pytest.FixtureRequest) -> Iterator[Flask]:
+    """The application on the session's database, with a pool for 32 threads."""
+    with kept_pool(made_app.extensions["valmed"], request):
+        yield made_app
 
 
 @pytest.fixture(scope="session")

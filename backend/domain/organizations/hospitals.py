@@ -1,9 +1,10 @@
 """Hospitals: opening one, its policies, its wards."""
 
 import re
+import zoneinfo
+from functools import cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.exc import DataError
@@ -13,6 +14,7 @@ from backend.domain.organizations.models import Organization
 from backend.errors import Conflict, NotFound, ValidationFailed
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+available_timezones = cache(zoneinfo.available_timezones)  # to list them reads 600 files
 
 
 _NAMED = Prepared("organization_named", "SELECT organization_named(:slug::text)")
