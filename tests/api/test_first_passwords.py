@@ -1,9 +1,8 @@
 """First passwords over HTTP: what an admin gives, what its owner makes of it, what it is not good for."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from backend.domain.identity.tokens import Credentials, Person
 from backend.errors import NotAuthenticated
 from tests.api.test_tokens import sign_in_over_http
 from tests.api.valid_requests import VALID, assert_problem, everything, send
+from tests.concurrency.threads import together
 from tests.hospital import PASSWORD, Client, Hospital, now, sign_in
 
 OWN = "seven lemons on a sill"
@@ -113,15 +113,13 @@ def test_who_came_by_a_passkey_changes_a_first_password_and_nothing_else_with_it
 
 @pytest.mark.concurrency
 def test_of_eight_who_change_one_password_at_once_one_does(app: Flask, hospital: Hospital) -> None:
-    gate, screens = threading.Barrier(8), [sign_in(app, hospital, "nurse") for _ in range(8)]
+    screens = [sign_in(app, hospital, "nurse") for _ in range(8)]
 
     def change(number: int) -> int:
-        gate.wait()
         body = {"password": PASSWORD, "new_password": f"{OWN} {number}"}
         return screens[number].put("/me/password", body).status_code
 
-    with ThreadPoolExecutor(8) as crowd:
-        outcomes = list(crowd.map(change, range(8)))
+    outcomes = together(*(partial(change, number) for number in range(8)))
     assert outcomes.count(204) == 1
     assert set(outcomes) <= {204, 401, 403}, "the password that was checked is theirs no more, nor is the token"
     kept = [sign_in_over_http(app, hospital, password=f"{OWN} {number}").status_code for number in range(8)]
@@ -131,22 +129,18 @@ def test_of_eight_who_change_one_password_at_once_one_does(app: Flask, hospital:
 @pytest.mark.concurrency
 def test_a_reset_ends_what_is_signed_in_at_the_same_moment(hospital: Hospital, clients: dict[str, Client]) -> None:
     for number in range(8):
-        who, gate = hospital.add_staff(f"n{number}", Role.NURSE), threading.Barrier(2)
+        who = hospital.add_staff(f"n{number}", Role.NURSE)
         typed = Credentials(hospital.slug, f"n{number}@{hospital.slug}.example", PASSWORD)
         person = check_password(hospital.database, typed, Origin("192.0.2.1", "r", now()))
 
-        def enter(person: Person = person, gate: threading.Barrier = gate) -> None:
-            gate.wait()
+        def enter(person: Person = person) -> None:
             with suppress(NotAuthenticated):
                 finish(hospital.database, person, None, Origin("192.0.2.1", "r", now()))
 
-        def reset(who: Actor = who, gate: threading.Barrier = gate) -> int:
-            gate.wait()
+        def reset(who: Actor = who) -> int:
             return clients["admin"].patch(f"/users/{who.user_id}", {"password": "four small brown mice"}).status_code
 
-        with ThreadPoolExecutor(2) as both:
-            entered, changed = both.submit(enter), both.submit(reset)
-            assert (entered.result(), changed.result()) == (None, 200)
+        assert together(enter, reset) == [None, 200]
         living = "SELECT count(*) FROM access_tokens WHERE user_id = :p1 AND revoked_at IS NULL"
         assert hospital.rows(living, who.user_id) == [(0,)]
 

@@ -1,10 +1,10 @@
 """A witness's one-time code: asked for by the hospital's policy, used up with what they witness, once."""
 
-import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from backend.operations.proving.proxy import Ambush, Moment, Proxy
 from tests.api.test_second_factors import code_now
 from tests.api.test_tokens import sign_in_over_http
 from tests.api.valid_requests import OPERATIONS, SENT, VALID, assert_problem, everything, login_for, send
+from tests.concurrency.threads import together
 from tests.hospital import PASSWORD, Client, Hospital, sign_in
 from tests.waiting import wait_until_blocked
 
@@ -151,14 +152,13 @@ def test_of_eight_changes_at_once_with_one_code_one_is_made(
     for shelf in shelves:
         hospital.receive(1, shelf=shelf)
     orders = [hospital.place(shelf=shelf) for shelf in shelves]
-    gate, otp = threading.Barrier(8), code_now(secret, 1)
+    otp = code_now(secret, 1)
 
     def one(order_id: Any) -> int:
-        gate.wait()
         return give(clients["nurse"], order_id, credentials(hospital, otp)).status_code
 
-    with ThreadPoolExecutor(8) as crowd:
-        assert sorted(crowd.map(one, orders)) == [200, *[403] * 7]
+    answers = together(*(partial(one, order_id) for order_id in orders))
+    assert sorted(answers) == [200, *[403] * 7]
     assert hospital.rows("SELECT count(*) FROM medication_administrations") == [(1,)]
 
 

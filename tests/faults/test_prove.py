@@ -40,11 +40,11 @@ ROOT = Path(__file__).parents[2]
 MUTATION = Path(__file__).parent / "mutation"
 CLIENTS, SEEDS = 8, range(5, 13)
 RACES = Plan(5, 0, asks_again=False)  # clients against each other: a fault would only keep them apart
-BREAKS = Plan(3, 0, faults=10, kinds=AROUND_COMMIT, asks_again=False)
-CONFLICTS = Plan(3, 0, faults=10, kinds=(CHANGED_ROWS,), asks_again=False)
+BREAKS = Plan(2, 0, faults=10, kinds=AROUND_COMMIT, asks_again=False)
+CONFLICTS = Plan(2, 0, faults=10, kinds=(CHANGED_ROWS,), asks_again=False)
 TEAMS = Plan(3, 0, acts=CARE_TEAM, asks_again=False)
-CONTENT = Plan(6, 0, asks_again=False)
-COUNTS = Plan(6, 0, acts=CUPBOARDS, asks_again=False)
+CONTENT = Plan(4, 0, asks_again=False)
+COUNTS = Plan(4, 0, acts=CUPBOARDS, asks_again=False)
 COUNTING = Plan(
     6, 0, acts=tuple(act for act in CUPBOARDS if "count" in act.name or "variance" in act.name), asks_again=False
 )

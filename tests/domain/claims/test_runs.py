@@ -21,6 +21,7 @@ from backend.domain.claims.drift import Parameters
 from backend.domain.claims.runs import ABANDONED, fail, lock_hospital, start, write_events
 from backend.errors import Busy
 from backend.observability import DRIFT_RUNS
+from tests.concurrency.threads import together
 from tests.domain.claims.filing import AS_OF, an_event, claims, drift, events_of, file_claims, run, states
 from tests.hospital import Hospital, now, open_hospital
 from tests.waiting import PATIENCE_SECONDS, wait_until_blocked
@@ -117,15 +118,13 @@ def test_another_hospital_and_the_wards_do_not_wait(drifting: Hospital) -> None:
 
 
 def test_eight_runs_at_once_all_succeed(drifting: Hospital) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: run(drifting), range(8)))
+    made = together(*[lambda: run(drifting)] * 8)
     assert len(set(made)) == 8
     assert states(drifting) == [("success", 1, 1, None, 1)] * 8
 
 
 def test_one_run_asked_for_eight_times_at_once_is_one_run(drifting: Hospital) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: run(drifting, "the same"), range(8)))
+    made = together(*[lambda: run(drifting, "the same")] * 8)
     assert len(set(made)) == 1
     assert states(drifting) == [("success", 1, 1, None, 1)]
 

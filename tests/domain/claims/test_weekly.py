@@ -1,6 +1,5 @@
 """The weekly run: once a week in each hospital, by however many processes."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +8,7 @@ from backend.domain.claims import runs, weekly
 from backend.domain.claims.weekly import run_week, run_weeks
 from backend.domain.organizations.hospitals import list_organizations
 from backend.errors import Busy
+from tests.concurrency.threads import together
 from tests.domain.claims.filing import claims, file_claims, states
 from tests.hospital import Hospital, open_hospital
 
@@ -53,8 +53,7 @@ def test_the_week_begins_on_monday_where_the_hospital_is(drifting: Hospital) -> 
 
 @pytest.mark.concurrency
 def test_eight_processes_make_one_run(drifting: Hospital) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: look(drifting), range(8)))
+    together(*[lambda: look(drifting)] * 8)
     assert states(drifting) == [("success", 1, 1, None, 1)]
 
 

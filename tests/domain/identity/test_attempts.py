@@ -1,9 +1,8 @@
 """Failed sign-ins: counted by account and by address, for every worker, in a window, and never for ever."""
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg2.extensions
@@ -17,6 +16,7 @@ from backend.domain.identity.sign_in import totp as codes
 from backend.domain.identity.sign_in.attempts import Attempt, TooManyAttempts, count_failure
 from backend.domain.identity.sign_in.by_password import Origin, check_code, check_first_code, check_password, finish
 from backend.domain.identity.tokens import authenticate
+from tests.concurrency.threads import together
 from tests.domain.identity.test_second_factors import refusal_of
 from tests.domain.identity.test_sign_in import credentials_of, issue, origin, sign_in
 from tests.hospital import PASSWORD, Hospital, now, open_hospital
@@ -168,15 +168,11 @@ def test_rows_of_ended_windows_go_as_new_ones_come(strict: Database, hospital: H
 def test_of_many_guesses_at_once_each_failure_is_counted(
     strict: Database, hospital: Hospital, owner: Connection
 ) -> None:
-    gate = threading.Barrier(16)
-
     def guess(number: int) -> str:
         attempt = Attempt(hospital.slug, "nurse@h.example", f"192.0.2.{number}")
-        gate.wait()
         return refusal_of(lambda: count_failure(strict, attempt))
 
-    with ThreadPoolExecutor(16) as crowd:
-        outcomes = list(crowd.map(guess, range(16)))
+    outcomes = together(*(partial(guess, number) for number in range(16)))
     assert sorted(outcomes) == ["done"] * ACCOUNT_MAX + ["too_many_attempts"] * (16 - ACCOUNT_MAX)
     assert failures(owner) == [1] * 16 + [16]
 

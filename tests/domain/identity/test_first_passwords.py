@@ -1,10 +1,9 @@
 """First passwords, below HTTP: good for choosing another, once, for a week, and for nothing else."""
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,6 +29,7 @@ from backend.domain.identity.sign_in.by_password import (
 )
 from backend.domain.identity.tokens import Person, authenticate
 from backend.errors import ValidationFailed
+from tests.concurrency.threads import together
 from tests.domain.identity.test_passkeys import ORIGIN, PARTY, alone, enrolled
 from tests.domain.identity.test_second_factors import refusal_of, require
 from tests.domain.identity.test_sign_in import change, credentials_of, issue, origin, sign_in
@@ -163,14 +163,12 @@ def test_a_password_of_ones_own_is_not_changed_by_signing_in(
 
 @pytest.mark.concurrency
 def test_of_sixteen_who_choose_at_once_one_does(hospital: Hospital, database: Database) -> None:
-    gate, person = threading.Barrier(16), typed(hospital, database)
+    person = typed(hospital, database)
 
     def attempt(number: int) -> str:
-        gate.wait()
         return refusal_of(lambda: choose(database, person, f"{OWN} {number}"))
 
-    with ThreadPoolExecutor(16) as crowd:
-        outcomes = list(crowd.map(attempt, range(16)))
+    outcomes = together(*(partial(attempt, number) for number in range(16)))
     assert sorted(outcomes) == ["done"] + ["not_authenticated"] * 15
     assert living(hospital) == [(False,)]
     kept = credentials_of(hospital, "new", password=f"{OWN} {outcomes.index('done')}")
@@ -199,20 +197,15 @@ def test_of_a_sign_in_and_a_reset_at_once_no_token_of_the_old_password_lives(
     outcomes = set()
     for number in range(12):
         actor = hospital.add_staff(f"n{number}", Role.NURSE)
-        gate, person = threading.Barrier(2), typed(hospital, database, f"n{number}")
+        person = typed(hospital, database, f"n{number}")
 
-        def attempt(gate: threading.Barrier = gate, person: Person = person) -> str:
-            gate.wait()
+        def attempt(person: Person = person) -> str:
             return refusal_of(lambda: finish(database, person, None, origin()))
 
-        def reset(gate: threading.Barrier = gate, actor: Actor = actor) -> None:
-            gate.wait()
+        def reset(actor: Actor = actor) -> None:
             change(hospital, actor, password=OTHER)
 
-        with ThreadPoolExecutor(2) as both:
-            signed, changed = both.submit(attempt), both.submit(reset)
-            changed.result()
-            outcomes.add(signed.result())
+        outcomes.add(together(attempt, reset)[0])
     assert outcomes <= {"done", "not_authenticated"}
     assert living(hospital) == []
 

@@ -4,8 +4,8 @@ import json
 import random
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg2.extensions
@@ -31,6 +31,7 @@ from backend.domain.identity.sign_in.by_password import (
 from backend.domain.identity.sign_in.webauthn import Made, Party, PasskeyWrong
 from backend.domain.identity.tokens import Person, authenticate
 from backend.errors import NotAuthenticated
+from tests.concurrency.threads import together
 from tests.domain.identity.device import Device
 from tests.domain.identity.test_second_factors import refusal_of, require
 from tests.domain.identity.test_sign_in import change, credentials_of, issue, origin
@@ -196,15 +197,13 @@ def test_a_challenge_is_used_up_by_a_wrong_answer_too(hospital: Hospital, databa
 def test_of_sixteen_at_once_with_one_answer_one_gets_a_token(hospital: Hospital, config: Config) -> None:
     database = Database(replace(config, origin=ORIGIN, pool_size=32, account_failures_max=99), application_url(config))
     still = enrolled(hospital, hospital.nurse, Device(ORIGIN, counts=False))
-    asked, gate = webauthn.new_challenge(), threading.Barrier(16)
+    asked = webauthn.new_challenge()
     answer = still.show(webauthn.offer_showing(PARTY, asked, known=None))
 
-    def together(_: int) -> str:
-        gate.wait()
+    def attempt() -> str:
         return refusal_of(lambda: sign_in_alone(database, asked, answer, origin()))
 
-    with ThreadPoolExecutor(16) as crowd:
-        outcomes = list(crowd.map(together, range(16)))
+    outcomes = together(*[attempt] * 16)
     database.engine.dispose()
     assert sorted(outcomes) == ["done"] + ["not_authenticated"] * 15
     assert tokens_of(hospital) == 1
@@ -441,7 +440,7 @@ def test_of_eight_added_at_once_to_nine_one_is(hospital: Hospital, database: Dat
         enrolled(hospital, hospital.nurse)
     gate = threading.Barrier(8)
 
-    def together(number: int) -> str:
+    def add(number: int) -> str:
         made = Made(b"n%d" % number, b"key", 0, [], backed_up=False)
 
         def work(session: Any) -> None:
@@ -454,8 +453,7 @@ def test_of_eight_added_at_once_to_nine_one_is(hospital: Hospital, database: Dat
 
         return refusal_of(lambda: database.transact(work, actor=hospital.nurse))
 
-    with ThreadPoolExecutor(8) as crowd:
-        outcomes = sorted(crowd.map(together, range(8)))
+    outcomes = sorted(together(*(partial(add, number) for number in range(8))))
     assert outcomes == ["done"] + ["too_many_passkeys"] * 7
     assert len(stored(hospital)) == PASSKEYS_MAX
 
@@ -509,8 +507,11 @@ def test_of_two_that_take_away_the_app_and_the_passkey_at_once_one_is_refused(
         first_looking(lambda session: second_factors.remove(session, actor=hospital.nurse)),
         first_looking(lambda session: passkeys.remove_passkey(session, actor=hospital.nurse, passkey_id=passkey_id)),
     ]
-    with ThreadPoolExecutor(2) as pair:
-        outcomes = sorted(pair.map(lambda act: refusal_of(lambda: database.transact(act, actor=hospital.nurse)), acts))
+
+    def attempt(act: Callable[[Any], None]) -> str:
+        return refusal_of(lambda: database.transact(act, actor=hospital.nurse))
+
+    outcomes = sorted(together(*(partial(attempt, act) for act in acts)))
     assert outcomes == ["done", "second_factor_required"]
     assert has_second_factor(database, nurse_of(hospital, database))
 

@@ -1,8 +1,6 @@
 """One-time codes and second factors, below HTTP: each code once, required means required, a lost phone is no end."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +25,7 @@ from backend.domain.identity.sign_in.by_password import (
 )
 from backend.domain.identity.tokens import Person, authenticate
 from backend.errors import DomainError, NotAuthenticated
+from tests.concurrency.threads import together
 from tests.domain.identity.test_sign_in import change, credentials_of, issue, origin, sign_in
 from tests.hospital import Hospital, now, open_hospital
 
@@ -139,14 +138,12 @@ def test_of_sixteen_at_once_with_one_code_one_gets_a_token(
         earlier = pyotp.TOTP(secret).at(at - timedelta(seconds=30))
         sign_in(database, credentials_of(hospital, otp=earlier), origin(at=at))
     credentials = credentials_of(hospital, otp=pyotp.TOTP(secret).at(at))
-    person, gate = nurse_of(hospital, database), threading.Barrier(16)
+    person = nurse_of(hospital, database)
 
-    def together(_: int) -> str:
-        gate.wait()
+    def attempt() -> str:
         return refusal_of(lambda: finish(database, person, credentials.otp, origin(at=at)))
 
-    with ThreadPoolExecutor(16) as crowd:
-        outcomes = list(crowd.map(together, range(16)))
+    outcomes = together(*[attempt] * 16)
     assert outcomes.count("done") == 1
     assert set(outcomes) <= {"done", "not_authenticated", "too_many_attempts"}
     assert hospital.rows("SELECT count(*) FROM access_tokens") == [(1 + before,)]

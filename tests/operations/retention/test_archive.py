@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,9 @@ from backend.errors import Busy
 from backend.operations.retention import archive as module
 from backend.operations.retention.archive import ARCHIVABLE, Archived, ArchiveTooRecent, archive
 from backend.operations.verification.verify import verify
+from tests.concurrency.threads import together
 from tests.hospital import Hospital, open_hospital
+from tests.waiting import wait_until
 
 NOW = datetime.now(UTC)
 BEFORE = NOW - timedelta(days=30)
@@ -184,19 +185,33 @@ def test_it_gives_way_to_who_holds_a_row_and_nothing_is_lost(
     assert count(hospital, "idempotency_keys") == 1
 
 
-def test_fulfilments_go_on_meanwhile(hospital: Hospital, move: Callable[..., dict[str, Archived]]) -> None:
+def test_fulfilments_go_on_meanwhile(
+    hospital: Hospital, move: Callable[..., dict[str, Archived]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two fulfilments for each batch of the archive: neither side gets ahead of the other by more."""
+    monkeypatch.setattr(module, "BATCH_ROWS", 5)
     hospital.receive(100)
     orders = [hospital.place() for _ in range(20)]
     for number in range(50):
         store(hospital, f"{number:02d}", OLD)
-    done: list[object] = []
-    nurse = threading.Thread(target=lambda: done.extend(hospital.fulfil(order) for order in orders))
-    nurse.start()
-    moved = move()
-    nurse.join()
+    given: list[object] = []
+    batches: list[int] = []
+
+    def fulfil() -> None:
+        for number, order in enumerate(orders):
+            wait_until(lambda number=number: len(batches) >= number // 2)
+            given.append(hospital.fulfil(order, key=f"z{number}"))
+
+    def report(table: str, rows: int) -> None:
+        if table == "idempotency_keys":
+            batches.append(rows)
+            wait_until(lambda: len(given) >= 2 * len(batches) - 1)
+
+    _, moved = together(fulfil, lambda: move(report=report))
 
     assert moved["idempotency_keys"].rows == 50
-    assert len(done) == 20
+    assert batches == list(range(5, 55, 5))
+    assert len(given) == 20
 
 
 def test_the_ledger_the_doses_and_the_trail_stay_and_the_proof_holds(
