@@ -10,11 +10,12 @@ from backend.domain.custody.blind import ShelfCountedBlind, ensure_not_hidden
 from backend.domain.formulary.drugs import DrugNotFound
 from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock import level_queries, levels, movement_queries
-from backend.domain.stock.level_queries import ExpiryHorizon, StockState
-from backend.domain.stock.models import LotStatus, MovementReason
+from backend.domain.stock.level_queries import ExpiryHorizon, LevelView, StockState
+from backend.domain.stock.models import MovementReason
 from backend.web import cursors
 from backend.web.endpoint import Call, Resource, shelf_of_body
-from backend.web.fields import Body, Choice, Count, Id, Moment, PageQuery, Search, Whole
+from backend.web.fields import Body, Choice, Count, Id, Moment, PageQuery, Search
+from backend.web.schemas import schema_of
 
 resource = Resource("stock")
 
@@ -27,38 +28,6 @@ class LevelQuery(PageQuery):
     q = Search(length=100)
     state = Choice(StockState)
     within_days = Choice(ExpiryHorizon, load_default=ExpiryHorizon.DAYS_30)
-
-
-class LotOnShelfOut(Body):
-    """Units of one lot on a shelf."""
-
-    lot_id = fields.UUID()
-    lot_number = fields.String()
-    expires_on = fields.Date()
-    status = fields.Enum(LotStatus, by_value=True)
-    quantity_units = fields.Integer()
-
-
-class LevelOut(Body):
-    """A shelf: `available_units` leaves out what has expired, is on hold or was recalled.
-
-    `figures_hidden`: you may record a blind count of the shelf that is open. Its units are null until that ends, and
-    its lots are not listed.
-    """
-
-    ward_id = fields.UUID()
-    ward_name = fields.String()
-    drug_id = fields.UUID()
-    drug_name = fields.String()
-    strength = fields.String()
-    form = fields.String()
-    unit = fields.String()
-    on_hand_units = fields.Integer(allow_none=True)
-    available_units = fields.Integer(allow_none=True)
-    reorder_point_units = fields.Integer()
-    par_level_units = fields.Integer()
-    lots = Whole(fields.Nested(LotOnShelfOut), because="the lots that lie on one shelf")
-    figures_hidden = fields.Boolean()
 
 
 class MovementQuery(PageQuery):
@@ -96,7 +65,7 @@ class MovementOut(Body):
     recorded_at = fields.AwareDateTime()
 
 
-@resource.get("/stock", "Shelves by drug name", query=LevelQuery(), answer=LevelOut(), page=cursors.BY_NAME)
+@resource.get("/stock", "Shelves by drug name", query=LevelQuery(), answer=schema_of(LevelView), page=cursors.BY_NAME)
 def list_levels(session: Session, call: Call) -> Any:
     """List shelves. `state`: low, out (nothing that may be given), expiring (within_days), expired; a shelf whose
     figures are hidden is in none."""

@@ -109,3 +109,30 @@ def test_refused_round_of_twenty_drugs_costs_twelve_statements(config: Config) -
     assert len(asked) <= 12, asked
     assert sum("BEGIN" in statement for statement in asked) <= 3, asked
     app.extensions["valmed"].engine.dispose()
+
+
+def test_transfer_request_with_twenty_chosen_drugs_costs_twelve_statements(config: Config) -> None:
+    """What was chosen and is not among the shelves shown is read at once."""
+    app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
+    sent = statements_of(app)
+    hospital = open_hospital(app.extensions["valmed"])
+    chosen = {}
+    for number in range(20):
+        shelf = replace(hospital.shelf, drug_id=hospital.add_drug(f"Drug {number:02}"))
+        hospital.receive(5, lot=f"L{number}", shelf=shelf)
+        chosen[f"units_{shelf.drug_id}"] = str(number + 1)
+    client = app.test_client()
+    _signed_in(client, hospital, "pharmacist")
+    where = f"/transfers/new?source_ward_id={hospital.ward_id}&destination_ward_id={hospital.add_ward()}"
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(where).get_data(as_text=True))
+    assert token is not None
+    sent.clear()
+    page = client.post(where, data={"csrf_token": token[1], "q": "nothing", "look": "", **chosen}).get_data(
+        as_text=True
+    )
+    assert page.count('class="drug"') == 20
+    assert all(f'value="{number + 1}"' in page for number in range(20))
+    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    assert len(asked) <= 12, asked
+    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    app.extensions["valmed"].engine.dispose()

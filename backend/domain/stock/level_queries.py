@@ -1,18 +1,22 @@
 """Read what the shelves hold, by lot, and what of it asks for attention."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, func, select, union_all
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
-from backend.db import Rows, Session
+from backend.actor import Actor
+from backend.db import Rows, Session, read
 from backend.db.filters import same_hospital
 from backend.db.paging import Page, PageRequest
 from backend.db.searching import among, named_page
+from backend.db.typed import Kept, rows_as
 from backend.domain.formulary.drugs import containing
 from backend.domain.formulary.models import Drug
 from backend.domain.organizations.calendar import today_of
@@ -40,6 +44,40 @@ class ExpiryHorizon(StrEnum):
     def end(self, today: date) -> date:
         """The last day of the horizon."""
         return today + timedelta(days=int(self))
+
+
+@dataclass(frozen=True, slots=True)
+class LotOnShelfView:
+    """Units of one lot on a shelf."""
+
+    lot_id: UUID
+    lot_number: str
+    expires_on: date
+    status: LotStatus
+    quantity_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class LevelView:
+    """A shelf: `available_units` leaves out what has expired, is on hold or was recalled.
+
+    `figures_hidden`: you may record a blind count of the shelf that is open. Its units are null until that ends, and
+    its lots are not listed.
+    """
+
+    ward_id: UUID
+    ward_name: str
+    drug_id: UUID
+    drug_name: str
+    strength: str
+    form: str
+    unit: str
+    on_hand_units: int | None
+    available_units: int | None
+    reorder_point_units: int
+    par_level_units: int
+    lots: Annotated[list[LotOnShelfView], Kept("the lots that lie on one shelf")]
+    figures_hidden: bool
 
 
 def _lots_of_level(organization_id: UUID, hidden: ColumnElement[bool]) -> Any:
@@ -85,27 +123,10 @@ def _available_units(organization_id: UUID, today: date, shelf: Any) -> Any:
     )
 
 
-def list_levels(
-    session: Session,
-    *,
-    organization_id: UUID,
-    ward_id: UUID | None,
-    drug_id: UUID | None,
-    q: str | None,
-    state: StockState | None,
-    within_days: ExpiryHorizon = ExpiryHorizon.DAYS_30,
-    hides: Hides,
-    now: datetime,
-    page: PageRequest,
-) -> Page:
-    """Shelves by drug name, with what lies on them, what of it may be given, and the lots.
-
-    `within_days` says what the state `expiring` means. A shelf whose figures are hidden is in no state: the state would
-    tell them to somebody who moves the reorder point.
-    """
-    today = today_of(session, organization_id=organization_id, now=now)
+def _levels(organization_id: UUID, today: date, hides: Hides) -> Rows:
+    """Shelves with what lies on them, what of it may be given, and the lots."""
     hidden = hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id)
-    rows = (
+    return (
         select(
             StockLevel.id,
             StockLevel.ward_id,
@@ -126,6 +147,41 @@ def list_levels(
         .join(Drug, same_hospital(Drug, by=StockLevel.drug_id))
         .where(StockLevel.organization_id == organization_id, Drug.organization_id == organization_id)
     )
+
+
+@read()
+def get_levels(
+    session: Session, *, actor: Actor, ward_id: UUID, drug_ids: Collection[UUID], hides: Hides
+) -> list[LevelView]:
+    """Read the shelves of some drugs on a ward at once, by drug name; what is not there is left out."""
+    today = today_of(session, organization_id=actor.organization_id, now=session.now)
+    rows = _levels(actor.organization_id, today, hides).where(
+        StockLevel.ward_id == ward_id, StockLevel.drug_id.in_(drug_ids)
+    )
+    return rows_as(LevelView, session.execute(rows.order_by(Drug.name_key, StockLevel.drug_id)))
+
+
+def list_levels(
+    session: Session,
+    *,
+    organization_id: UUID,
+    ward_id: UUID | None,
+    drug_id: UUID | None,
+    q: str | None,
+    state: StockState | None,
+    within_days: ExpiryHorizon = ExpiryHorizon.DAYS_30,
+    hides: Hides,
+    now: datetime,
+    page: PageRequest,
+) -> Page:
+    """Shelves by drug name, with what lies on them, what of it may be given, and the lots.
+
+    `within_days` says what the state `expiring` means. A shelf whose figures are hidden is in no state: the state would
+    tell them to somebody who moves the reorder point.
+    """
+    today = today_of(session, organization_id=organization_id, now=now)
+    hidden = hides(ward=StockLevel.ward_id, drug=StockLevel.drug_id)
+    rows = _levels(organization_id, today, hides)
     shelf = {name: value for name, value in (("ward_id", ward_id), ("drug_id", drug_id)) if value is not None}
     rows = rows.where(*(getattr(StockLevel, name) == value for name, value in shelf.items()))
     if state is not None:

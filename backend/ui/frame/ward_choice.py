@@ -13,10 +13,13 @@ def wards() -> list[dict[str, Any]]:
     return ask_all("GET /wards", {})[0]
 
 
-def own_wards() -> list[dict[str, Any]]:
-    """The wards that who sits at the screen may act for: a nurse's own, else all of them."""
-    items: list[dict[str, Any]] = ask("GET /me")["wards"] if g.actor.role is Role.NURSE else wards()
-    return items
+def own_wards(known: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """List the wards that the person at the screen may act for: a nurse's own, else all of them, which may be `known`
+    already."""
+    if g.actor.role is Role.NURSE:
+        items: list[dict[str, Any]] = ask("GET /me")["wards"]
+        return items
+    return wards() if known is None else known
 
 
 def acts_for(ward_id: str) -> bool:

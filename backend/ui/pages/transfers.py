@@ -11,7 +11,9 @@ from backend.actor import Role
 from backend.api.transfers import ArrivalIn, DispatchIn, TransferIn, TransferQuery, arrived_of, sent_of, wanted_of
 from backend.domain.custody import transfer_queries as queries
 from backend.domain.custody import transfers
+from backend.domain.custody.blind import hidden_from
 from backend.domain.custody.models import TransferStatus
+from backend.domain.stock.level_queries import LevelView, get_levels
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
 from backend.ui.frame.doing import do, do_before_witness, ensure_may_do, look, page_of_query
@@ -19,9 +21,11 @@ from backend.ui.frame.forms import WITNESS_ADVICE, asked, in_names, number_of, t
 from backend.ui.frame.rendering import blueprint_of, kept_key
 from backend.ui.frame.ward_choice import acts_for, own_wards, wards
 from backend.web import cursors
+from backend.web.fields import Body, Id, Several
 from backend.web.parsing import load
 
 blueprint = blueprint_of("transfers")
+CHOSEN_MAX = 500  # as many fields as a form may have
 LOTS_TYPED_MAX = 100  # of more lots, only those that did not arrive in full are typed
 ADVICE = {
     "insufficient_stock": "Send less of it, or receive more stock first.",
@@ -65,25 +69,36 @@ def _request_page(refusal: DomainError | None, units: dict[str, str], cursor: st
         shelves = ask("GET /stock", query={"ward_id": source_ward_id, "q": q, "cursor": cursor})
     shown = {shelf["drug_id"] for shelf in shelves["items"]}
     kept = [drug_id for drug_id in units if drug_id not in shown]
-    kept_shelves = [
-        shelf
-        for drug_id in kept
-        for shelf in ask("GET /stock", query={"ward_id": source_ward_id, "drug_id": drug_id})["items"]
-    ]
+    sources = wards()
     return render_template(
         "transfer_request.html",
-        sources=wards(),
-        destinations=own_wards(),
+        sources=sources,
+        destinations=own_wards(sources),
         chosen=chosen,
         q=q,
         units=units,
-        kept=kept_shelves,
+        kept=_shelves(source_ward_id, kept),
         shelves=shelves["items"],
         more=shelves["next_cursor"],
         refusal=refusal,
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
         key=kept_key(refusal),
     )
+
+
+class Chosen(Body):
+    """The shelves of a ward that were chosen already."""
+
+    ward_id = Id(required=True)
+    drug_ids = Several(Id(), most=CHOSEN_MAX, required=True)
+
+
+def _shelves(ward_id: str, drug_ids: list[str]) -> list[LevelView]:
+    """The shelves of these drugs on the ward, read at once. Raises ValidationFailed for what is no id."""
+    if not ward_id or not drug_ids:
+        return []
+    wanted = load(Chosen(), {"ward_id": ward_id, "drug_ids": drug_ids})
+    return look(get_levels.bind(actor=g.actor, hides=hidden_from(g.actor), **wanted))
 
 
 @blueprint.post("/transfers/new")
