@@ -136,3 +136,30 @@ def test_transfer_request_with_twenty_chosen_drugs_costs_twelve_statements(confi
     assert len(asked) <= 12, asked
     assert sum("BEGIN" in statement for statement in asked) <= 3, asked
     app.extensions["valmed"].engine.dispose()
+
+
+def test_giving_a_dose_on_a_full_ward_costs_twelve_statements(config: Config) -> None:
+    app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
+    sent = statements_of(app)
+    hospital = open_hospital(app.extensions["valmed"])
+    for number in range(20):
+        shelf = replace(hospital.shelf, drug_id=hospital.add_drug(f"Drug {number:02}"))
+        somebody = replace(hospital, patient_id=hospital.admit(f"Patient {number:02}"))
+        order_id = somebody.place(units=1, shelf=shelf)
+    hospital.receive(5, shelf=shelf)
+    client = app.test_client()
+    _signed_in(client, hospital)
+    sent.clear()
+    shown = client.get(f"/orders/{order_id}/give").get_data(as_text=True)
+    assert "Patient 19" in shown
+    show = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    token = re.search(r'name="csrf_token" value="([^"]+)"', shown)
+    assert token is not None
+    sent.clear()
+    answer = client.post(f"/orders/{order_id}/give", data={"csrf_token": token[1], "key": "0" * 32, "dose": "1"})
+    assert answer.status_code == 200
+    give = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    for asked in (show, give):
+        assert len(asked) <= 12, asked
+        assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    app.extensions["valmed"].engine.dispose()
