@@ -28,7 +28,7 @@ from backend.config import Config
 from backend.db import migrate
 from backend.db.engine import normalised_url
 from backend.db.provision import ROLE_FLAGS, RoleProblem, connect, provision_role
-from tests.conftest import drop_database
+from tests.conftest import create_database, drop_database
 from tests.migrations.catalogue import ask, describe, needs_superuser, owner_of
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
@@ -381,14 +381,22 @@ def ask_as(url: URL, query: str) -> list[tuple]:
         return ask(connection, query)
 
 
+@pytest.fixture(scope="module")
+def roles_config(server_url: URL, owner_url: URL) -> Iterator[Config]:
+    """The settings of an empty database for tests that make a role of their own and nothing else."""
+    made = create_database(owner_url)
+    yield made
+    drop_database(server_url, made)
+
+
 @pytest.mark.parametrize("power", ["SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION", "NOLOGIN"])
 def test_a_superuser_brings_an_application_role_in_order(
-    empty_config: Config, superuser: psycopg2.extensions.connection, server_url: URL, power: str
+    roles_config: Config, superuser: psycopg2.extensions.connection, server_url: URL, power: str
 ) -> None:
     needs_superuser(superuser)
     role = f"valmed_test_app_{uuid.uuid4().hex[:12]}"
-    url = server_url.set(database=url_of(empty_config).database)
-    named = replace(empty_config, database_url=url.render_as_string(hide_password=False), application_role=role)
+    url = server_url.set(database=url_of(roles_config).database)
+    named = replace(roles_config, database_url=url.render_as_string(hide_password=False), application_role=role)
     ask(superuser, f"CREATE ROLE {role} LOGIN {power}".replace("LOGIN NOLOGIN", "NOLOGIN"))
     try:
         provision_role(named)
@@ -401,12 +409,12 @@ def test_a_superuser_brings_an_application_role_in_order(
 
 
 @pytest.fixture
-def made_by_the_owner(empty_config: Config) -> Iterator[Config]:
+def made_by_the_owner(roles_config: Config) -> Iterator[Config]:
     """Settings with an application role that their owner, who is no superuser, has made."""
     role = f"valmed_test_app_{uuid.uuid4().hex[:12]}"
-    with owner_of(empty_config) as owner:
+    with owner_of(roles_config) as owner:
         ask(owner, f"CREATE ROLE {role}")
-        yield replace(empty_config, application_role=role)
+        yield replace(roles_config, application_role=role)
         ask(owner, f"DROP ROLE {role}")
 
 
