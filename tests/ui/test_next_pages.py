@@ -20,7 +20,7 @@ GTIN = "04012345000016"
 LINE = {"drug_id": "x", "drug_name": "x", "scan": "", "lot_number": "C-7", "expires_on": "2031-05-31",
         "quantity_units": "3"}  # fmt: skip
 PAGES_MAX = 9  # that a test turns: a page that leads to itself fails
-MORE = re.compile(r'<a class="btn" href="([^"]+)">More')
+MORE = re.compile(r'<a class="btn" href="([^"]+)">\s*More')
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def dispatched(hospital: Hospital) -> str:
 
 def units_of(page: TestResponse) -> dict[str, str]:
     """The name of the field of each lot, by its number."""
-    fields = re.findall(r'<label for="(units_[^"]+)">(?:(?!</label>).)*?lot (\S+) <span', page.text)
+    fields = re.findall(r'<label for="(units_[^"]+)">(?:(?!</label>).)*?lot (\S+)\s+<span', page.text, re.DOTALL)
     return {number: name for name, number in fields}
 
 
