@@ -12,7 +12,7 @@ from backend.db.idempotency import IdempotencyKey
 from backend.db.paging import PageRequest
 from backend.db.typed import to_json
 from backend.db.use_cases import Bound, UseCase, admit
-from backend.ui.frame.forms import witness_typed
+from backend.ui.frame.forms import witness_fields
 from backend.ui.frame.rendering import form_key
 from backend.web.cursors import KeyPart, page_request
 from backend.web.endpoint import database_of_app
@@ -43,7 +43,7 @@ def do_before_witness(wanted: Bound[T]) -> T:
     """
     database, key = database_of_app(), _key(wanted)
     wanted.admit()
-    named = witness_typed()
+    named = witness_fields()
     given: dict[str, str] | None = load(WitnessIn(), named) if named else None
     witness = find_witness(database, wanted.actor, key, given)
     return database.change(replace(wanted, arguments={**wanted.arguments, "witness": witness}), key=key)

@@ -29,13 +29,13 @@ def is_code(typed: str) -> bool:
     return _CODE.match(typed) is not None
 
 
-def asked(*names: str) -> dict[str, str]:
-    """The named parts of the address's query, without blank edges; absent ones are empty."""
+def query_fields(*names: str) -> dict[str, str]:
+    """Return the named fields of the address's query, without blank edges; absent ones are empty."""
     return {name: request.args.get(name, "").strip() for name in names}
 
 
-def typed(prefix: str) -> dict[str, str]:
-    """The fields whose names begin with `prefix`, by the rest of the name; empty ones left out."""
+def form_fields(prefix: str) -> dict[str, str]:
+    """Return the fields of the form whose names begin with `prefix`, by the rest of the name; empty ones left out."""
     return {
         name.removeprefix(prefix): value.strip()
         for name, value in request.form.items()
@@ -45,13 +45,13 @@ def typed(prefix: str) -> dict[str, str]:
 
 def with_witness(body: dict[str, Any]) -> dict[str, Any]:
     """The body with the second person's credentials, where the form names one."""
-    named = witness_typed()
+    named = witness_fields()
     return {**body, "witness": named} if named else body
 
 
-def witness_typed() -> dict[str, str]:
+def witness_fields() -> dict[str, str]:
     """The credentials of the second person whom the form names; empty where it names nobody."""
-    witness = typed("witness_")
+    witness = form_fields("witness_")
     witness["otp"] = witness.get("otp", "").replace(" ", "")
     named = {name: witness[name] for name in WITNESS if witness.get(name)}
     return named if "email" in named else {}

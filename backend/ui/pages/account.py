@@ -14,7 +14,7 @@ from backend.domain.identity.sign_in.by_password import CodeWrong
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame import session as screen
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of
 from backend.ui.pages.totp_setup import Enrolment, enrolment_of_form
 from backend.web.authentication import origin_of
@@ -34,7 +34,7 @@ def show_account() -> str:
 def _page(refusal: DomainError | None, of: str) -> str:
     """The account; a refusal stands at the form that it is `of`."""
     me, factor = ask("GET /me"), ask("GET /me/second-factor")
-    here = asked("cursor")["cursor"]
+    here = query_fields("cursor")["cursor"]
     sign_ins = ask("GET /me/tokens", query={"cursor": here})
     return render_template(
         "account.html",

@@ -13,7 +13,7 @@ from backend.domain.organizations.wards import WardNotFound
 from backend.domain.stock.scans import ScanContradictsLot, ScannedDrugAmbiguous, ScannedDrugUnknown
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import is_code, number_of, typed, with_witness
+from backend.ui.frame.forms import form_fields, is_code, number_of, with_witness
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key, local_now
 from backend.ui.frame.ward_choice import wards
 from backend.ui.pages.stock import ADVICE as STOCK_ADVICE
@@ -120,7 +120,7 @@ def adjust(ward_id: UUID, drug_id: UUID) -> str | tuple[str, int]:
     not."""
     given = {name: request.form.get(name, "").strip() for name in TEXTS}
     given["lot_number"] = request.form.get("lot_number", "").strip("\r\n ")  # a scanner's separators stay
-    given["witness_email"] = typed("witness_").get("email", "")
+    given["witness_email"] = form_fields("witness_").get("email", "")
     verb, _, cursor = request.form.get("do", "adjust").partition(":")
     if verb != "adjust":
         return _page({"ward_id": ward_id, "drug_id": drug_id}, None, _looked(drug_id, verb, cursor, given))
@@ -144,7 +144,7 @@ def correct(drug_id: UUID, movement_id: UUID) -> AnyResponse | tuple[str, int]:
     try:
         ask("POST /stock/movements/<uuid:movement_id>/correct", path=where, body=body, key=form_key())
     except DomainError as refusal:
-        given = {"reason": reason, "witness_email": typed("witness_").get("email", "")}
+        given = {"reason": reason, "witness_email": form_fields("witness_").get("email", "")}
         return drug_page(drug_id, {**place, "undo": str(movement_id), "wards": ""}, refusal, given), refusal.status
     flash("The movement is undone by a new one; both stay in the ledger.")
     return redirect(url_for("stock.show_drug", drug_id=drug_id, ward_id=place["ward_id"] or None))

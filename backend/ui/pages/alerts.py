@@ -10,7 +10,7 @@ from backend.actor import Role
 from backend.db.paging import LIMIT_MAX
 from backend.domain.alerts.models import AlertKind
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import asked, by
+from backend.ui.frame.forms import by, query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key
 from backend.ui.frame.ward_choice import wards
 
@@ -29,7 +29,7 @@ KINDS = {
 @blueprint.get("/alerts")
 def show_alerts() -> str:
     """Open alerts, newest first in each kind."""
-    wanted = asked("ward_id", "cursor")
+    wanted = query_fields("ward_id", "cursor")
     answer = ask("GET /alerts", query={"limit": LIMIT_MAX, **wanted})
     places = wards()
     kinds = {ward["id"]: ward["kind"] for ward in places}
@@ -69,4 +69,4 @@ def acknowledge(alert_id: UUID) -> AnyResponse:
     """Records that it was seen."""
     ask("POST /alerts/<uuid:alert_id>/acknowledge", path={"alert_id": alert_id}, key=form_key())
     flash("Marked as seen. The alert stays until its condition ends.")
-    return redirect(url_for(".show_alerts", ward_id=asked("ward_id")["ward_id"] or None))
+    return redirect(url_for(".show_alerts", ward_id=query_fields("ward_id")["ward_id"] or None))

@@ -9,7 +9,7 @@ from backend.domain.audit.models import AuditEvent
 from backend.domain.identity.queries import UserNotFound
 from backend.domain.models import Base
 from backend.ui.frame.asking import ask, ask_all
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of
 
 blueprint = blueprint_of("audit")
@@ -22,7 +22,7 @@ PAGES = 1  # of LIMIT_MAX staff to choose from; a search finds the others
 @blueprint.get("/audit")
 def show_audit() -> str:
     """Changes, newest first: of a table, of a row, by somebody. `q` narrows the staff to choose from."""
-    wanted, q = asked("table", "row_id", "actor_id", "cursor"), asked("q")["q"]
+    wanted, q = query_fields("table", "row_id", "actor_id", "cursor"), query_fields("q")["q"]
     answer = ask("GET /audit", query=wanted)
     for event in answer["items"]:
         event["changes"] = changes_of(event["before"] or {}, event["after"] or {})

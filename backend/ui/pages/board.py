@@ -11,7 +11,7 @@ from backend.actor import Role
 from backend.errors import DomainError
 from backend.ui.frame.asking import answer_of, ask
 from backend.ui.frame.boards import whole_board
-from backend.ui.frame.forms import asked, number_of, typed, with_witness
+from backend.ui.frame.forms import form_fields, number_of, query_fields, with_witness
 from backend.ui.frame.navigation import tabs
 from backend.ui.frame.rendering import blueprint_of, form_key
 from backend.ui.frame.ward_choice import own_wards
@@ -45,14 +45,14 @@ def show_wards() -> str:
 @blueprint.get("/wards/<uuid:ward_id>")
 def show_board(ward_id: UUID) -> str:
     """The board of a ward; of a ward with very many orders a page of it."""
-    answer = answer_of("GET /mar", query={"ward_id": ward_id, **asked("cursor")})
+    answer = answer_of("GET /mar", query={"ward_id": ward_id, **query_fields("cursor")})
     return render_template("board.html", wards=own_wards(), etag=answer.etag, **_board(answer.body))
 
 
 @blueprint.get("/wards/<uuid:ward_id>/board")
 def poll_board(ward_id: UUID) -> AnyResponse:
     """The part of the board that changes; 304 while it has not."""
-    answer = answer_of("GET /mar", query={"ward_id": ward_id, **asked("cursor")})
+    answer = answer_of("GET /mar", query={"ward_id": ward_id, **query_fields("cursor")})
     etag = answer.etag or ""
     if etag in request.if_none_match:
         return make_response("", 304)
@@ -67,7 +67,7 @@ def _board(body: bytes) -> dict[str, Any]:
         patient["due"] = due_of(patient)
     due = [order for patient in board["patients"] for order in patient["due"]]
     overdue = sum(order["due_state"] == "overdue" for patient in board["patients"] for order in patient["orders"])
-    here = asked("cursor")["cursor"]
+    here = query_fields("cursor")["cursor"]
     return {"board": board, "due": due, "overdue": overdue, "may_give": g.actor.role is Role.NURSE, "cursor": here}
 
 
@@ -111,7 +111,7 @@ def give(order_id: UUID) -> str | tuple[str, int]:
     try:
         done = ask("POST /orders/<uuid:order_id>/fulfill", path={"order_id": order_id}, body=body, key=form_key())
     except DomainError as refusal:
-        given = {"scan": scan, "override_reason": reason, "witness_email": typed("witness_").get("email", "")}
+        given = {"scan": scan, "override_reason": reason, "witness_email": form_fields("witness_").get("email", "")}
         return _give_page(order_id, refusal, given), refusal.status
     order = ask("GET /orders/<uuid:order_id>", path={"order_id": order_id})
     return render_template("given.html", done=done, order=order)

@@ -12,7 +12,7 @@ from backend.domain.care_team.models import CareRole
 from backend.domain.identity.queries import UserNotFound
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame.asking import OPERATIONS, ask, ask_from
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
 from backend.web.fields import Body, Id
 from backend.web.parsing import load
@@ -44,7 +44,7 @@ def show_team(patient_id: UUID) -> str:
 
 
 def _page(patient_id: UUID, refusal: DomainError | None, given: dict[str, str]) -> str:
-    where, wanted = {"patient_id": patient_id}, asked("q", "cursor", "members")
+    where, wanted = {"patient_id": patient_id}, query_fields("q", "cursor", "members")
     patient = ask("GET /patients/<uuid:patient_id>", path=where)
     team, more_members = ask_from(f"GET {TEAM}", {}, path=where, pages=TEAM_PAGES, cursor=wanted["members"])
     history = ask(f"GET {TEAM}/history", path=where, query={"cursor": wanted["cursor"]})
@@ -104,7 +104,7 @@ def assign(patient_id: UUID) -> AnyResponse | tuple[str, int]:
 @blueprint.get("/patients/<uuid:patient_id>/care-team/primary")
 def confirm_primary(patient_id: UUID) -> str:
     """Who replaces whom, before it is done."""
-    wanted = load(Wanted(), {name: value for name, value in asked("provider_id").items() if value})
+    wanted = load(Wanted(), {name: value for name, value in query_fields("provider_id").items() if value})
     return _primary_page(patient_id, str(wanted["provider_id"]), None)
 
 

@@ -12,7 +12,7 @@ from backend.domain.custody.count_queries import LineState
 from backend.domain.custody.models import CountStatus
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ask_all
-from backend.ui.frame.forms import asked, by, in_names, number_of, typed
+from backend.ui.frame.forms import by, form_fields, in_names, number_of, query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
 from backend.ui.frame.ward_choice import acts_for, own_wards
 
@@ -34,7 +34,7 @@ def show_counts() -> str:
 
 
 def _counts_page(refusal: DomainError | None) -> str:
-    wanted = asked("status", "cursor")
+    wanted = query_fields("status", "cursor")
     answer = ask("GET /counts", query=wanted)
     return render_template(
         "counts.html",
@@ -73,7 +73,7 @@ def show_count(count_id: UUID) -> str:
 
 def _sheet() -> dict[str, str]:
     """Which lots are asked for: of a state, and from a cursor on."""
-    return asked("state", "cursor")
+    return query_fields("state", "cursor")
 
 
 def _count_page(count_id: UUID, sheet: dict[str, str], refusal: DomainError | None, units: dict[str, str]) -> str:
@@ -107,7 +107,7 @@ def record(count_id: UUID) -> AnyResponse | tuple[str, int]:
     and somebody else's newer one is not undone by it.
     """
     where, sheet, following = {"count_id": count_id}, _sheet(), request.form.get("next", "")
-    fields = {tuple(name.split("_", 1)): value for name, value in typed("units_").items() if "_" in name}
+    fields = {tuple(name.split("_", 1)): value for name, value in form_fields("units_").items() if "_" in name}
     units = {lot_id: value for (lot_id, _), value in fields.items()}
     fresh = {lot_id: number_of(value) for (lot_id, was), value in fields.items() if str(number_of(value)) != was}
     try:

@@ -13,7 +13,7 @@ from backend.domain.custody.models import DiscrepancyKind, DiscrepancyStatus, Re
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
 from backend.ui.frame.doing import do, do_before_witness, look, page_of_query
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, typed
+from backend.ui.frame.forms import WITNESS_ADVICE, form_fields, query_fields
 from backend.ui.frame.rendering import blueprint_of, kept_key, local_now
 from backend.ui.frame.ward_choice import wards
 from backend.web import cursors
@@ -45,7 +45,7 @@ ADVICE = {
 @blueprint.get("/discrepancies")
 def show_discrepancies() -> str:
     """Discrepancies, newest first: of a state, of a ward, of who looks."""
-    wanted = asked("status", "ward_id", "mine", "cursor")
+    wanted = query_fields("status", "ward_id", "mine", "cursor")
     query = {name: wanted[name] for name in ("status", "ward_id", "cursor")}
     filters, page = page_of_query(DiscrepancyQuery(), query, cursors.BY_TIME)
     mine = {"owner_id": g.actor.user_id} if wanted["mine"] else {}
@@ -112,7 +112,7 @@ def resolve(discrepancy_id: UUID) -> AnyResponse | tuple[str, int]:
             resolving.resolve.bind(actor=g.actor, discrepancy_id=discrepancy_id, **load(ResolveIn(), given))
         )
     except DomainError as refusal:
-        given["witness_email"] = typed("witness_").get("email", "")
+        given["witness_email"] = form_fields("witness_").get("email", "")
         return _page(discrepancy_id, refusal, given), refusal.status
     flash("Resolved.")
     return redirect(url_for(".show_discrepancy", discrepancy_id=discrepancy_id))

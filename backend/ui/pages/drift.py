@@ -16,7 +16,7 @@ from backend.domain.claims.models import DriftType
 from backend.errors import DomainError
 from backend.ui.frame.asking import answer_of, ask, ensure_may
 from backend.ui.frame.downloads import file_of
-from backend.ui.frame.forms import asked, by, number_of
+from backend.ui.frame.forms import by, number_of, query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
 from backend.ui.frame.svg import LABELS_MAX, Estimate, IntervalChart, interval_chart
 from backend.web.parsing import load
@@ -75,7 +75,7 @@ def show_run(run_id: UUID) -> str:
     """A run with a page of its events, the most severe first, and a chart for each of their payers."""
     path = {"run_id": run_id}
     run = ask("GET /drift/runs/<uuid:run_id>", path=path)
-    page = ask(EVENTS, path=path, query=asked("cursor"))
+    page = ask(EVENTS, path=path, query=query_fields("cursor"))
     events = page["items"]
     return render_template("drift_run.html", run=run, events=events, charts=charts_of(events), more=page["next_cursor"])
 
@@ -109,7 +109,7 @@ def _estimates(event: dict[str, Any], scale: int) -> tuple[Estimate, Estimate]:
 
 
 def _runs(refusal: DomainError | None, given: dict[str, Any]) -> str:
-    page = ask("GET /drift/runs", query=asked("cursor"))
+    page = ask("GET /drift/runs", query=query_fields("cursor"))
     return render_template(
         "drift.html",
         runs=page["items"],

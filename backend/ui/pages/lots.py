@@ -11,7 +11,7 @@ from backend.domain.stock.models import LotStatus
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
 from backend.ui.frame.downloads import download
-from backend.ui.frame.forms import asked, by
+from backend.ui.frame.forms import by, query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key, midnight
 from backend.ui.frame.ward_choice import wards
 
@@ -34,7 +34,7 @@ ADVICE = {
 @blueprint.get("/lots")
 def show_lots() -> str:
     """Lots, the first to expire first."""
-    wanted = asked("lot_number", "status", "drug_id", "cursor")
+    wanted = query_fields("lot_number", "status", "drug_id", "cursor")
     page = ask("GET /lots", query=wanted)
     return render_template(
         "lots.html",
@@ -71,7 +71,7 @@ def show_doses(lot_id: UUID) -> str:
 
     The doses may be narrowed to a ward, to a patient, or to the days from `first` to `last`; then they alone are shown.
     """
-    where, wanted = {"lot_id": lot_id}, asked(*DOSES_OF, "cursor")
+    where, wanted = {"lot_id": lot_id}, query_fields(*DOSES_OF, "cursor")
     lot = ask(f"GET {LOT}", path=where)
     page = ask(f"GET {LOT}/doses", path=where, query={**_bounds(wanted), "cursor": wanted["cursor"]})
     called = [patient for patient in lot["patients"] if patient["doses"]]
@@ -99,7 +99,9 @@ def _bounds(wanted: dict[str, str]) -> dict[str, str]:
 @blueprint.get("/lots/<uuid:lot_id>/doses.csv")
 def export_doses(lot_id: UUID) -> Response:
     """Return the doses of a lot as a file, narrowed as on the page."""
-    return download(f"GET {LOT}/doses", f"doses-{lot_id}", path={"lot_id": lot_id}, query=_bounds(asked(*DOSES_OF)))
+    return download(
+        f"GET {LOT}/doses", f"doses-{lot_id}", path={"lot_id": lot_id}, query=_bounds(query_fields(*DOSES_OF))
+    )
 
 
 @blueprint.get("/lots/<uuid:lot_id>/patients.csv")

@@ -9,7 +9,7 @@ from backend.actor import Role
 from backend.domain.orders.models import OverrideStatus
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key
 from backend.ui.frame.ward_choice import chosen_ward, wards
 
@@ -26,7 +26,7 @@ ADVICE = {
 @blueprint.get("/override-list")
 def show_list() -> str:
     """The drugs on the lists, of one ward where it is chosen; a pharmacist may search for another to add."""
-    return _list_page({**asked("q", "drugs", "cursor"), "ward_id": chosen_ward()}, None)
+    return _list_page({**query_fields("q", "drugs", "cursor"), "ward_id": chosen_ward()}, None)
 
 
 def _list_page(wanted: dict[str, str], refusal: DomainError | None) -> str:
@@ -82,7 +82,7 @@ def show_overrides() -> str:
 
 
 def _overrides_page(refusal: DomainError | None) -> str:
-    wanted = asked("ward_id", "status", "cursor")
+    wanted = query_fields("ward_id", "status", "cursor")
     if "status" not in request.args:
         wanted["status"] = OverrideStatus.PENDING.value
     page = ask("GET /overrides", query=wanted)

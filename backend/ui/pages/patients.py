@@ -13,7 +13,7 @@ from backend.domain.orders.models import OrderStatus
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame.asking import ask, ask_all, ask_from
 from backend.ui.frame.chart import DAYS, Span, rows_of
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, number_of, with_witness
+from backend.ui.frame.forms import WITNESS_ADVICE, number_of, query_fields, with_witness
 from backend.ui.frame.rendering import blueprint_of, form_key, local_now, zone
 from backend.ui.frame.sealed_search import body_of, found_at, searched
 from backend.ui.frame.ward_choice import wards
@@ -42,7 +42,7 @@ class ChartQuery(Body):
 @blueprint.get("/patients")
 def show_patients() -> str:
     """Patients by name or medical record number, of one ward where it is chosen."""
-    term, wanted = searched(), asked("ward_id", "cursor")
+    term, wanted = searched(), query_fields("ward_id", "cursor")
     page = ask("POST /patients/search", body=body_of(term, **wanted))
     found, more = page["items"], page["next_cursor"]
     return render_template(
@@ -62,7 +62,7 @@ def show_patient(patient_id: UUID) -> str:
 
     Where these have more entries than a page shows, `cursor` of the address names where the others begin.
     """
-    where, now, wanted = {"patient_id": patient_id}, local_now(), asked("last", "after", "cursor")
+    where, now, wanted = {"patient_id": patient_id}, local_now(), query_fields("last", "after", "cursor")
     patient = ask("GET /patients/<uuid:patient_id>", path=where)
     chosen = load(ChartQuery(), {name: wanted[name] for name in ("last", "after") if wanted[name]})
     last = chosen.get("last", now.date())
@@ -101,7 +101,7 @@ def show_patient(patient_id: UUID) -> str:
 @blueprint.get("/patients/<uuid:patient_id>/orders")
 def show_orders(patient_id: UUID) -> str:
     """Every order of the patient, newest first, of one state where it is chosen."""
-    where, wanted = {"patient_id": patient_id}, asked("status", "cursor")
+    where, wanted = {"patient_id": patient_id}, query_fields("status", "cursor")
     patient = ask("GET /patients/<uuid:patient_id>", path=where)
     page = ask("GET /orders", query={**where, **wanted})
     return render_template(

@@ -14,7 +14,7 @@ from backend.domain.orders.models import OrderStatus, Priority
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame.asking import ask, ask_all, is_answered
 from backend.ui.frame.cautions import ORDERS_UNREAD, Caution, cautions_of
-from backend.ui.frame.forms import asked, number_of
+from backend.ui.frame.forms import number_of, query_fields
 from backend.ui.frame.problem_text import plainly
 from backend.ui.frame.rendering import blueprint_of, form_key, zone
 from backend.ui.frame.sealed_search import body_of, found_at, searched
@@ -44,7 +44,7 @@ class Chosen(Body):
 @blueprint.get("/prescribing")
 def show_orders() -> str:
     """The doctor's own orders, newest first, of one state where it is chosen."""
-    wanted = asked("status", "cursor")
+    wanted = query_fields("status", "cursor")
     page = ask("GET /orders", query={**wanted, "prescriber_id": g.actor.user_id})
     return render_template(
         "orders.html", orders=page["items"], more=page["next_cursor"], status=wanted["status"], states=list(OrderStatus)
@@ -80,7 +80,7 @@ def discontinue(order_id: UUID) -> AnyResponse | tuple[str, int]:
 def show_new() -> str:
     """The next step of placing an order: whose it is, of which drug, or the form."""
     g.actor.require(DOCTOR)
-    wanted = asked("patient_id", "drug_id", "q", "cursor")
+    wanted = query_fields("patient_id", "drug_id", "q", "cursor")
     ids = load(Chosen(), {name: wanted[name] for name in ("patient_id", "drug_id") if wanted[name]})
     if "patient_id" not in ids:
         term = searched()

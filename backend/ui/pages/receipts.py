@@ -12,7 +12,7 @@ from backend.actor import Role
 from backend.api.delivery_csv import COLUMNS, in_file, lines_of
 from backend.errors import DomainError, ValidationFailed
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, is_code, number_of, typed, with_witness
+from backend.ui.frame.forms import WITNESS_ADVICE, form_fields, is_code, number_of, query_fields, with_witness
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key
 from backend.ui.frame.ward_choice import wards
 from backend.web.fields import Body, Id
@@ -50,7 +50,7 @@ class Picked(Body):
 def show_receive() -> str:
     """An empty delivery."""
     g.actor.require(PHARMACIST)
-    return _page(asked("ward_id")["ward_id"], [])
+    return _page(query_fields("ward_id")["ward_id"], [])
 
 
 def _page(
@@ -74,7 +74,7 @@ def _page(
         advice=ADVICE.get(refusal.code, "") if refusal is not None else "",
         bad_rows=bad_rows,
         witnessed=ask("GET /organization")["custody_witness_required"],
-        witness_email=typed("witness_").get("email", ""),
+        witness_email=form_fields("witness_").get("email", ""),
         key=kept_key(refusal),
     )
 

@@ -8,7 +8,7 @@ from flask import g, render_template
 from backend.actor import Role
 from backend.domain.formulary.drugs import Custody
 from backend.ui.frame.asking import ask
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, midnight
 from backend.ui.frame.ward_choice import wards
 
@@ -27,7 +27,7 @@ EVENTS = {
 def show_drugs() -> str:
     """Show a page of the controlled drugs, to choose one."""
     g.actor.require(READERS)
-    wanted = asked("q", "cursor")
+    wanted = query_fields("q", "cursor")
     page = ask("GET /drugs", query={**wanted, "custody": Custody.CONTROLLED.value})
     return render_template("register_drugs.html", drugs=page["items"], more=page["next_cursor"], q=wanted["q"])
 
@@ -35,7 +35,7 @@ def show_drugs() -> str:
 @blueprint.get("/register/<uuid:drug_id>")
 def show_register(drug_id: UUID) -> str:
     """Every unit of a drug, newest first, of the days from `first` to `last`."""
-    wanted = asked("ward_id", "first", "last", "cursor")
+    wanted = query_fields("ward_id", "first", "last", "cursor")
     query: dict[str, Any] = {
         "drug_id": drug_id,
         "ward_id": wanted["ward_id"],

@@ -8,7 +8,7 @@ from backend.domain.custody import replenishment
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
 from backend.ui.frame.doing import do, ensure_may_do
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, kept_key
 from backend.ui.frame.ward_choice import chosen_ward, own_wards, wards
 from backend.web.parsing import load
@@ -28,7 +28,7 @@ def show_proposal() -> str:
 
 
 def _page(ward_id: str, refusal: DomainError | None) -> str:
-    cursor = asked("cursor")["cursor"]
+    cursor = query_fields("cursor")["cursor"]
     found = ask("GET /stock/replenishment", query={"ward_id": ward_id, "cursor": cursor}) if ward_id else {}
     givers = sorted(wards(), key=lambda ward: ward["kind"] != "pharmacy")
     return render_template(

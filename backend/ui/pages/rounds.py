@@ -12,7 +12,7 @@ from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ensure_may
 from backend.ui.frame.boards import whole_board
 from backend.ui.frame.doing import look
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, number_of
+from backend.ui.frame.forms import WITNESS_ADVICE, number_of, query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key
 
 blueprint = blueprint_of("rounds")
@@ -54,7 +54,7 @@ def show_round(ward_id: UUID) -> str:
 
 def _page(ward_id: UUID, refusal: DomainError | None) -> str:
     ensure_may("POST /fulfillments")
-    patient_id = asked("patient_id")["patient_id"]
+    patient_id = query_fields("patient_id")["patient_id"]
     board = whole_board(ward_id)
     rows = [
         {**patient, "due": due_of(patient), "alone": [(order, _alone(order)) for order in _due_alone(patient)]}

@@ -12,7 +12,7 @@ from backend.api.users import WARDS_MAX
 from backend.domain.identity.first_passwords import FIRST_PASSWORD_DAYS
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ensure_may
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key, local_now
 from backend.ui.frame.ward_choice import wards
 
@@ -25,7 +25,7 @@ _THEN = f" within {FIRST_PASSWORD_DAYS} days, and will choose their own."
 def show_users() -> str:
     """Staff by email, of one role, of one ward or with a part of the name."""
     ensure_may("POST /users")
-    wanted = asked("q", "role", "ward_id", "cursor")
+    wanted = query_fields("q", "role", "ward_id", "cursor")
     answer = ask("GET /users", query=wanted)
     for user in answer["items"]:
         user["expired"] = _expired(user)

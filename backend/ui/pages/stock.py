@@ -13,7 +13,7 @@ from backend.domain.stock.level_queries import ExpiryHorizon, StockState
 from backend.domain.stock.models import LotStatus
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ask_from
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, number_of
+from backend.ui.frame.forms import WITNESS_ADVICE, number_of, query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key, kept_key, local_now
 from backend.ui.frame.ward_choice import chosen_ward, wards
 from backend.ui.pages.trends import consumption_by_day, stock_over_time
@@ -31,7 +31,7 @@ ADVICE = {
 @blueprint.get("/stock")
 def show_stock() -> str:
     """Shelves by drug name: of a ward, with a search, in a state."""
-    wanted = {**asked("q", "state", "cursor"), "ward_id": chosen_ward()}
+    wanted = {**query_fields("q", "state", "cursor"), "ward_id": chosen_ward()}
     page = ask("GET /stock", query=wanted)
     today = local_now().date()
     shelves = [{**shelf, **signs_of(shelf, today)} for shelf in page["items"]]
@@ -58,7 +58,7 @@ def signs_of(shelf: dict[str, Any], today: date) -> dict[str, Any]:
 @blueprint.get("/stock/drugs/<uuid:drug_id>")
 def show_drug(drug_id: UUID) -> str:
     """One drug in the hospital, or on the ward that the address names."""
-    return drug_page(drug_id, asked("ward_id", "cursor", "undo", "wards"), None, {})
+    return drug_page(drug_id, query_fields("ward_id", "cursor", "undo", "wards"), None, {})
 
 
 def drug_page(drug_id: UUID, wanted: dict[str, str], refusal: DomainError | None, given: dict[str, str]) -> str:
@@ -93,7 +93,7 @@ def drug_page(drug_id: UUID, wanted: dict[str, str], refusal: DomainError | None
         more_wards=more_wards,
         levels=stock_over_time(here, **where, line=line, now=now) if whole or ward_id else None,
         used=consumption_by_day(where, now.date())[1],
-        first=asked("first")["first"],
+        first=query_fields("first")["first"],
         may_change=g.actor.role is Role.PHARMACIST,
         cursor=wanted["cursor"],
         refusal=refusal,

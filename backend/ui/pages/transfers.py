@@ -17,7 +17,7 @@ from backend.domain.stock.level_queries import LevelView, get_levels
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask
 from backend.ui.frame.doing import do, do_before_witness, ensure_may_do, look, page_of_query
-from backend.ui.frame.forms import WITNESS_ADVICE, asked, in_names, number_of, typed
+from backend.ui.frame.forms import WITNESS_ADVICE, form_fields, in_names, number_of, query_fields
 from backend.ui.frame.rendering import blueprint_of, kept_key
 from backend.ui.frame.ward_choice import acts_for, own_wards, wards
 from backend.web import cursors
@@ -39,7 +39,7 @@ ADVICE = {
 @blueprint.get("/transfers")
 def show_transfers() -> str:
     """Transfers, newest first, of one state or of all, from a ward or to it."""
-    wanted = asked("status", "source_ward_id", "destination_ward_id", "cursor")
+    wanted = query_fields("status", "source_ward_id", "destination_ward_id", "cursor")
     filters, page = page_of_query(TransferQuery(), wanted, cursors.BY_TIME)
     listed = look(queries.list_transfers.bind(actor=g.actor, page=page, **filters))
     return render_template(
@@ -62,7 +62,7 @@ def show_request() -> str:
 
 def _request_page(refusal: DomainError | None, units: dict[str, str], cursor: str) -> str:
     """The form; what was chosen and is not among the shelves shown stays chosen."""
-    chosen, q = asked("source_ward_id", "destination_ward_id"), request.form.get("q", "").strip()
+    chosen, q = query_fields("source_ward_id", "destination_ward_id"), request.form.get("q", "").strip()
     shelves: dict[str, Any] = {"items": [], "next_cursor": None}
     source_ward_id = chosen["source_ward_id"]
     if all(chosen.values()):
@@ -105,12 +105,12 @@ def _shelves(ward_id: str, drug_ids: list[str]) -> list[LevelView]:
 def send_request() -> AnyResponse | str | tuple[str, int]:
     """Requests what was filled in; with the button "look" only looks for more."""
     ensure_may_do(transfers.request_transfer)
-    units = typed("units_")
+    units = form_fields("units_")
     if "look" in request.form:
         return _request_page(None, units, request.form["look"])
     lines = [{"drug_id": drug_id, "quantity_units": number_of(value)} for drug_id, value in units.items()]
     try:
-        body = load(TransferIn(), {**asked("source_ward_id", "destination_ward_id"), "lines": lines})
+        body = load(TransferIn(), {**query_fields("source_ward_id", "destination_ward_id"), "lines": lines})
         made = do(transfers.request_transfer.bind(actor=g.actor, **wanted_of(body)))
     except DomainError as refusal:
         names = {drug_id: request.form.get(f"name_{drug_id}", "") for drug_id in units}
@@ -153,7 +153,7 @@ def _refused(transfer_id: UUID, step: str, refusal: DomainError, sent: Sequence[
         refused_step=step,
         advice=f"{about}: {advice}" if about else advice,
         units={name: value for name, value in request.form.items() if name.startswith("units_")},
-        witness_email=typed("witness_").get("email", ""),
+        witness_email=form_fields("witness_").get("email", ""),
         key=kept_key(refusal),
     ), refusal.status
 

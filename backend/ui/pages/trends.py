@@ -12,7 +12,7 @@ from backend.actor import Role
 from backend.db.paging import LIMIT_MAX
 from backend.domain.stock.level_queries import ExpiryHorizon, StockState
 from backend.ui.frame.asking import ask, ask_all, ask_from
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, local_now
 from backend.ui.frame.svg import Bar, BarChart, StepChart, bar_chart, step_chart
 from backend.ui.frame.ward_choice import acts_for, chosen_ward, wards
@@ -50,7 +50,7 @@ def show_charts() -> str:
 
     Consumption begins with the day `first` of the address, and the orders with its cursor.
     """
-    ward_id, now, wanted = chosen_ward(), local_now(), asked("first", "cursor")
+    ward_id, now, wanted = chosen_ward(), local_now(), query_fields("first", "cursor")
     places = wards()
     ward_id = ward_id or next((ward["id"] for ward in places), "")
     if not ward_id:
@@ -132,7 +132,9 @@ def consumption_by_day(where: dict[str, str], today: date) -> tuple[list[dict[st
 
     Where that is too much to read, whole days are shown, and `cut` is the day from which on they are missing.
     """
-    first = load(ChartsQuery(), {name: text for name, text in asked("first").items() if text}).get("first", date.min)
+    first = load(ChartsQuery(), {name: text for name, text in query_fields("first").items() if text}).get(
+        "first", date.min
+    )
     days = [day for ago in reversed(range(DAYS)) if (day := today - timedelta(days=ago)) >= first] or [today]
     query = {**where, "from": days[0].isoformat(), "to": today.isoformat()}
     consumed, cursor = ask_from("GET /stock/consumption", query, pages=CONSUMPTION_PAGES)

@@ -15,7 +15,7 @@ from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ask_all
 from backend.ui.frame.boards import whole_board
 from backend.ui.frame.cautions import cautions_of
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key
 from backend.ui.frame.ward_choice import wards
 from backend.web.cursors import BY_RANK, encode, page_request
@@ -40,7 +40,7 @@ def _page(refusal: DomainError | None) -> str:
     """Decision: orders are read from the wards' boards. Because a board has the patient's allergies and the drug's
     strength, which a pharmacist checks, and its answer is kept ready. Cost: one question a ward."""
     g.actor.require(frozenset({Role.PHARMACIST}))
-    wanted = asked("ward_id", "cursor")
+    wanted = query_fields("ward_id", "cursor")
     ward_id, after = wanted["ward_id"], page_request(None, wanted["cursor"] or None, BY_RANK).after
     places = [ward for ward in wards() if ward["kind"] == "ward"]
     orders = [order for ward in places if ward_id in {"", ward["id"]} for order in _unverified(ward)]
@@ -120,5 +120,5 @@ def verify(order_id: UUID) -> AnyResponse | tuple[str, int]:
     except DomainError as refusal:
         return _page(refusal), refusal.status
     flash(f"Verified: {order['drug_name']} for {order['patient_name']}.")
-    here = asked("ward_id", "cursor")
+    here = query_fields("ward_id", "cursor")
     return redirect(url_for(".show_orders", ward_id=here["ward_id"] or None, cursor=here["cursor"] or None))

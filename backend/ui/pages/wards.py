@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.domain.organizations.models import WardKind
 from backend.errors import DomainError
 from backend.ui.frame.asking import ask, ask_all, ensure_may
-from backend.ui.frame.forms import asked
+from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key
 
 blueprint = blueprint_of("wards")
@@ -35,7 +35,7 @@ def open_ward() -> AnyResponse | tuple[str, int]:
 
 def _page(given: dict[str, Any], refusal: DomainError | None) -> str:
     ensure_may("POST /wards")
-    page = ask("GET /wards", query=asked("cursor"))
+    page = ask("GET /wards", query=query_fields("cursor"))
     users, many = ask_all("GET /users", {}, pages=PAGES)
     for ward in page["items"]:
         ward["staff"] = [user for user in users if user["active"] and ward["id"] in user["ward_ids"]]
