@@ -16,7 +16,7 @@ from backend.config import Config
 from backend.domain.identity.sign_in import webauthn
 from backend.domain.identity.sign_in.totp import new_secret
 from tests.domain.identity.device import Device as Forger
-from tests.domain.identity.test_passkeys import enrolled
+from tests.domain.identity.passkeys.signing import enrolled
 from tests.hospital import PASSWORD, Hospital, now
 from tests.ui.authenticating import Device
 from tests.ui.conftest import Screen, watch

@@ -30,7 +30,7 @@ from backend.domain.identity.sign_in.by_password import (
 from backend.domain.identity.tokens import Person, authenticate
 from backend.errors import ValidationFailed
 from tests.concurrency.threads import together
-from tests.domain.identity.test_passkeys import ORIGIN, PARTY, alone, enrolled
+from tests.domain.identity.passkeys.signing import ORIGIN, PARTY, alone, enrolled
 from tests.domain.identity.test_second_factors import refusal_of, require
 from tests.domain.identity.test_sign_in import change, credentials_of, issue, origin, sign_in
 from tests.hospital import PASSWORD, Hospital, now, open_hospital

@@ -1,127 +1,45 @@
-"""Passkeys below HTTP: whom an answer signs in, and every answer that signs in nobody."""
+"""Whom an answer of a passkey signs in, and every answer that signs in nobody."""
 
 import json
 import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import psycopg2.extensions
 import pytest
 
-from backend.actor import Actor, SecondFactorRequired
-from backend.config import Config, ConfigError
+from backend.config import Config
 from backend.db import Database
 from backend.db.provision import application_url
-from backend.domain.identity import passkeys, queries, second_factors
-from backend.domain.identity.passkeys import PASSKEYS_MAX, PasskeyTaken, TooManyPasskeys
-from backend.domain.identity.second_factors import SecondFactorChanged
-from backend.domain.identity.sign_in import totp, webauthn
+from backend.domain.identity import second_factors
+from backend.domain.identity.sign_in import webauthn
 from backend.domain.identity.sign_in.attempts import Attempt, count_failure
 from backend.domain.identity.sign_in.by_passkey import finish_by_passkey, sign_in_alone
 from backend.domain.identity.sign_in.by_password import (
     Origin,
-    SignedIn,
-    check_password,
-    enrol_and_finish,
-    has_second_factor,
 )
-from backend.domain.identity.sign_in.webauthn import Made, Party, PasskeyWrong
-from backend.domain.identity.tokens import Person, authenticate
+from backend.domain.identity.sign_in.webauthn import PasskeyWrong
+from backend.domain.identity.tokens import authenticate
 from backend.errors import NotAuthenticated
 from tests.concurrency.threads import together
 from tests.domain.identity.device import Device
+from tests.domain.identity.passkeys.signing import (
+    CHALLENGE,
+    ORIGIN,
+    PARTY,
+    alone,
+    enrolled,
+    nurse_of,
+    offer_making,
+    refused,
+    remove,
+    second,
+    stored,
+    tokens_of,
+)
 from tests.domain.identity.test_second_factors import refusal_of, require
-from tests.domain.identity.test_sign_in import change, credentials_of, issue, origin
+from tests.domain.identity.test_sign_in import change, origin
 from tests.hospital import Hospital, now, open_hospital
-
-ORIGIN = "https://ward.example"
-PARTY = Party(ORIGIN)
-
-
-@pytest.fixture
-def database(config: Config) -> Iterator[Database]:
-    """A worker that knows the address of its pages."""
-    made = Database(replace(config, origin=ORIGIN, pool_size=32, account_failures_max=3), application_url(config))
-    yield made
-    made.engine.dispose()
-
-
-@pytest.fixture
-def hospital(database: Database) -> Hospital:
-    """A hospital of the test's own."""
-    return open_hospital(database)
-
-
-@pytest.fixture
-def device(hospital: Hospital) -> Device:
-    """The nurse's phone, with a passkey."""
-    return enrolled(hospital, hospital.nurse)
-
-
-def enrolled(hospital: Hospital, actor: Actor, device: Device | None = None) -> Device:
-    """A device whose passkey is the actor's."""
-    made = device or Device(ORIGIN)
-    add(hospital, actor, made.make(offer_making(actor)))
-    return made
-
-
-CHALLENGE = b"c" * 32  # of registrations, which are checked before they reach the database
-
-
-def offer_making(actor: Actor) -> str:
-    """What a device is asked that makes a passkey of the actor's."""
-    assert actor.user_id is not None
-    handle = webauthn.handle_of(actor.organization_id, actor.user_id)
-    return webauthn.offer_making(PARTY, CHALLENGE, handle=handle, email="e", name=actor.name, known=[])
-
-
-def add(hospital: Hospital, actor: Actor, answer: str, name: str = "Phone") -> None:
-    """Stores the passkey that a device has made."""
-    made = webauthn.made_by(PARTY, CHALLENGE, answer)
-    hospital.run(lambda session: passkeys.add_passkey(session, actor=actor, made=made, name=name), actor)
-
-
-def alone(database: Database, device: Device, **changes: Any) -> SignedIn:
-    """Signs in by the passkey alone."""
-    asked = webauthn.new_challenge()
-    answer = device.show(webauthn.offer_showing(PARTY, asked, known=None), **changes)
-    return sign_in_alone(database, asked, answer, origin())[1]
-
-
-def second(database: Database, person: Person, device: Device, **changes: Any) -> SignedIn:
-    """Signs in somebody whose password was right."""
-    asked = webauthn.new_challenge()
-    answer = device.show(webauthn.offer_showing(PARTY, asked, known=[]), **changes)
-    return finish_by_passkey(database, person, asked, answer, origin())
-
-
-def nurse_of(hospital: Hospital, database: Database) -> Person:
-    """The nurse, whose password was right."""
-    return check_password(database, credentials_of(hospital), origin())
-
-
-def stored(hospital: Hospital) -> list[tuple[Any, ...]]:
-    """The passkeys of the hospital: count, and whether each was used."""
-    return hospital.rows("SELECT sign_count, last_used_at IS NOT NULL FROM passkeys ORDER BY id")
-
-
-def tokens_of(hospital: Hospital) -> int:
-    """How many sign-ins there were."""
-    return int(hospital.rows("SELECT count(*) FROM access_tokens")[0][0])
-
-
-def refused(act: Callable[[], Any], hospital: Hospital) -> None:
-    """The act signs nobody in, and uses no passkey."""
-    before = (tokens_of(hospital), stored(hospital))
-    with pytest.raises(NotAuthenticated):
-        act()
-    assert (tokens_of(hospital), stored(hospital)) == before
-
-
-# Signing in
 
 
 def test_a_passkey_alone_signs_in_with_two_factors(hospital: Hospital, database: Database, device: Device) -> None:
@@ -225,9 +143,6 @@ def test_taken_challenges_end(database: Database, owner: psycopg2.extensions.con
         webauthn.take_challenge(database, new)
 
 
-# Whose
-
-
 def test_a_passkey_of_somebody_else_is_no_second_factor(hospital: Hospital, database: Database, device: Device) -> None:
     doctors = enrolled(hospital, hospital.staff["doctor"])
     person = nurse_of(hospital, database)
@@ -286,9 +201,6 @@ def test_a_reset_takes_passkeys_and_tokens_away(hospital: Hospital, database: Da
     assert alone(database, doctors)
 
 
-# Copies
-
-
 @pytest.mark.parametrize("count", [0, 1, 4, 5])
 def test_a_count_that_has_not_risen_is_refused(
     hospital: Hospital, database: Database, device: Device, count: int
@@ -307,9 +219,6 @@ def test_a_device_that_never_counts_signs_in_again_and_again(hospital: Hospital,
     for _ in range(3):
         alone(database, still)
     assert tokens_of(hospital) == 3
-
-
-# Failures
 
 
 def test_failures_of_a_known_passkey_lock_the_account_and_its_right_answer_too(
@@ -392,182 +301,3 @@ def _spoiled(answer: str, draw: random.Random) -> Iterator[str]:
                 whole["response"][name] = value[:at] + draw.choice("AZ_-09") + value[at + draw.randrange(3) :]
                 yield json.dumps(whole)
             whole["response"][name] = value
-
-
-# Adding and removing
-
-
-def remove(hospital: Hospital, device: Device) -> None:
-    """The nurse removes the passkey of `device`."""
-    ((passkey_id,),) = hospital.rows("SELECT id FROM passkeys WHERE credential_id = :p1", device.credential_id)
-    hospital.run(
-        lambda session: passkeys.remove_passkey(session, actor=hospital.nurse, passkey_id=passkey_id), hospital.nurse
-    )
-
-
-def test_a_passkey_is_registered_once(hospital: Hospital, device: Device) -> None:
-    for login in ("nurse", "doctor"):
-        actor = hospital.staff[login]
-        with pytest.raises(PasskeyTaken):
-            add(hospital, actor, device.make(offer_making(actor)))
-    assert len(stored(hospital)) == 1
-
-
-@pytest.mark.parametrize("other", ["https://evil.example", "http://ward.example", "https://ward.example:8443"])
-def test_a_passkey_made_for_another_page_is_not_registered(hospital: Hospital, other: str) -> None:
-    with pytest.raises(PasskeyWrong):
-        add(hospital, hospital.nurse, Device(other).make(offer_making(hospital.nurse)))
-    answer = Device(ORIGIN).make(offer_making(hospital.nurse))
-    for party, challenge in ((PARTY, b"d" * 32), (Party("https://else.example"), CHALLENGE)):
-        with pytest.raises(PasskeyWrong):
-            webauthn.made_by(party, challenge, answer)
-
-
-def test_nobody_has_more_than_ten(hospital: Hospital, database: Database) -> None:
-    for _ in range(PASSKEYS_MAX):
-        enrolled(hospital, hospital.nurse)
-    with pytest.raises(TooManyPasskeys):
-        enrolled(hospital, hospital.nurse)
-    with pytest.raises(TooManyPasskeys):
-        hospital.run(lambda session: passkeys.known_before_another(session, actor=hospital.nurse))
-    assert len(stored(hospital)) == PASSKEYS_MAX
-    assert enrolled(hospital, hospital.staff["doctor"])
-
-
-@pytest.mark.concurrency
-def test_of_eight_added_at_once_to_nine_one_is(hospital: Hospital, database: Database) -> None:
-    for _ in range(PASSKEYS_MAX - 1):
-        enrolled(hospital, hospital.nurse)
-    gate = threading.Barrier(8)
-
-    def add(number: int) -> str:
-        made = Made(b"n%d" % number, b"key", 0, [], backed_up=False)
-
-        def work(session: Any) -> None:
-            queries.count_passkeys(
-                session, organization_id=hospital.organization_id, user_id=hospital.nurse.user_id
-            )  # the snapshot is taken
-            if not gate.broken:
-                try_wait(gate)
-            passkeys.add_passkey(session, actor=hospital.nurse, made=made, name="n")
-
-        return refusal_of(lambda: database.transact(work, actor=hospital.nurse))
-
-    outcomes = sorted(together(*(partial(add, number) for number in range(8))))
-    assert outcomes == ["done"] + ["too_many_passkeys"] * 7
-    assert len(stored(hospital)) == PASSKEYS_MAX
-
-
-def try_wait(gate: threading.Barrier) -> None:
-    """Everybody's first run waits for the others; a run after a conflict goes on at once."""
-    try:
-        gate.wait(10)
-    except threading.BrokenBarrierError:
-        return
-    gate.abort()
-
-
-def test_the_last_factor_of_who_must_have_one_stays(hospital: Hospital, device: Device) -> None:
-    require(hospital, "nurse")
-    with pytest.raises(SecondFactorRequired):
-        remove(hospital, device)
-    assert len(stored(hospital)) == 1
-    spare = enrolled(hospital, hospital.nurse)
-    remove(hospital, device)
-    with pytest.raises(SecondFactorRequired):
-        remove(hospital, spare)
-    hospital.change("UPDATE users SET totp_secret = :p1 WHERE role = 'nurse'", totp.new_secret())
-    remove(hospital, spare)
-    with pytest.raises(SecondFactorRequired):
-        hospital.run(lambda session: second_factors.remove(session, actor=hospital.nurse))
-    enrolled(hospital, hospital.nurse)
-    hospital.run(lambda session: second_factors.remove(session, actor=hospital.nurse))
-    assert hospital.rows("SELECT totp_secret FROM users WHERE role = 'nurse'") == [(None,)]
-
-
-@pytest.mark.concurrency
-def test_of_two_that_take_away_the_app_and_the_passkey_at_once_one_is_refused(
-    hospital: Hospital, database: Database, device: Device
-) -> None:
-    require(hospital, "nurse")
-    hospital.change("UPDATE users SET totp_secret = :p1 WHERE role = 'nurse'", totp.new_secret())
-    ((passkey_id,),) = hospital.rows("SELECT id FROM passkeys")
-    gate = threading.Barrier(2)
-
-    def first_looking(act: Callable[[Any], None]) -> Callable[[Any], None]:
-        def work(session: Any) -> None:
-            second_factors.standing(session, actor=hospital.nurse)
-            if not gate.broken:
-                try_wait(gate)
-            act(session)
-
-        return work
-
-    acts = [
-        first_looking(lambda session: second_factors.remove(session, actor=hospital.nurse)),
-        first_looking(lambda session: passkeys.remove_passkey(session, actor=hospital.nurse, passkey_id=passkey_id)),
-    ]
-
-    def attempt(act: Callable[[Any], None]) -> str:
-        return refusal_of(lambda: database.transact(act, actor=hospital.nurse))
-
-    outcomes = sorted(together(*(partial(attempt, act) for act in acts)))
-    assert outcomes == ["done", "second_factor_required"]
-    assert has_second_factor(database, nurse_of(hospital, database))
-
-
-def test_who_knows_the_password_does_not_set_an_app_up_beside_a_passkey(
-    hospital: Hospital, database: Database, device: Device
-) -> None:
-    """A thief on the page that sets up a first factor: it is not the first."""
-    require(hospital, "nurse")
-    person, secret = nurse_of(hospital, database), totp.new_secret()
-    otp = totp.code_of(secret, totp.step_at(now()))
-    with pytest.raises(SecondFactorChanged):
-        enrol_and_finish(database, person, secret, otp, origin())
-    assert hospital.rows("SELECT totp_secret FROM users WHERE role = 'nurse'") == [(None,)]
-    assert tokens_of(hospital) == 0
-
-
-# The setting
-
-
-@pytest.mark.parametrize("origin", ["https://ward.example", "https://ward.example:8443", "http://localhost:8000"])
-def test_an_address_that_browsers_make_passkeys_for(origin: str) -> None:
-    assert Config.from_env({"VALMED_ORIGIN": origin}).origin == origin
-    assert Party(origin).id in {"ward.example", "localhost"}
-
-
-@pytest.mark.parametrize(
-    "origin",
-    [
-        *("ward.example", "http://ward.example", "https://ward.example/", "https://ward.example/x", "https://"),
-        *(
-            "http://127.0.0.1:8000",
-            "https://10.1.2.3",
-            "https://[::1]",
-            "https://u@ward.example",
-            "https://Ward.example",
-        ),
-        *(
-            "https://ward.example:x",
-            "https://ward.example?",
-            "https://-.example",
-            "ftp://localhost",
-            "https://ä.example",
-        ),
-    ],
-)
-def test_no_other_address_is_taken(origin: str) -> None:
-    with pytest.raises(ConfigError, match="VALMED_ORIGIN"):
-        Config.from_env({"VALMED_ORIGIN": origin})
-
-
-def test_without_an_address_there_are_no_passkeys(hospital: Hospital, config: Config, device: Device) -> None:
-    database = Database(config, application_url(config))
-    asked = webauthn.new_challenge()
-    answer = device.show(webauthn.offer_showing(PARTY, asked, known=None))
-    assert refusal_of(lambda: sign_in_alone(database, asked, answer, origin())) == "passkeys_off"
-    assert issue(hospital)
-    assert tokens_of(hospital) == 1
-    database.engine.dispose()
