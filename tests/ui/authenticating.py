@@ -2,6 +2,12 @@
 
 from typing import Any
 
+from flask import Flask
+
+from tests.domain.identity.device import Device as Forger
+from tests.domain.identity.passkeys.signing import enrolled
+from tests.hospital import Hospital
+
 
 class Device:
     """A phone that verifies its owner, or with `verifying` False a stick that is only touched."""
@@ -37,3 +43,15 @@ class Device:
 
     def _ask(self, method: str, **values: Any) -> Any:
         return self._cdp.send(f"WebAuthn.{method}", values)
+
+
+def names(hospital: Hospital) -> list[str]:
+    """The passkeys that are registered."""
+    return [row[0] for row in hospital.rows("SELECT name FROM passkeys ORDER BY id")]
+
+
+def enrolled_on_the_server(hospital: Hospital, app: Flask) -> Forger:
+    """A device of the nurse's, in Python."""
+    device = enrolled(hospital, hospital.nurse)
+    device.origin = app.extensions["valmed"].config.origin
+    return device

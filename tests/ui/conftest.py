@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,21 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def ward_app(config: Config) -> Iterator[Flask]:
     app = create_app(replace(config, pool_size=16))
+    yield app
+    app.extensions["valmed"].engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def listener() -> Iterator[socket.socket]:
+    """A port, known before the application that is told of it."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def named_app(config: Config, listener: socket.socket) -> Iterator[Flask]:
+    """An application that knows the address of its pages."""
+    app = create_app(replace(config, pool_size=16, origin=f"http://localhost:{listener.getsockname()[1]}"))
     yield app
     app.extensions["valmed"].engine.dispose()
 
