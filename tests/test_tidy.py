@@ -12,6 +12,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "backend").rglob("*.py"))
 TESTED = [*SOURCES, *sorted((ROOT / "load").rglob("*.py")), *sorted((ROOT / "migrations").rglob("*.py"))]
+LONG_STILL = {  # files that are to be parted, and may not grow
+    "tests/api/custody_requests.py": 420,
+    "tests/api/test_contract.py": 520,
+    "tests/api/test_pages.py": 500,
+    "tests/day.py": 440,
+    "tests/db/test_explain.py": 500,
+    "tests/domain/administrations/test_board.py": 540,
+    "tests/migrations/test_live_indexes.py": 440,
+    "tests/migrations/test_migrations.py": 460,
+    "tests/operations/embedded/test_server.py": 520,
+    "tests/operations/verification/test_verification.py": 600,
+    "tests/ui/test_moves.py": 420,
+    "tests/ui/test_stock.py": 480,
+}
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 400, 70
 SERVED_COLUMNS_MAX = 140  # of templates, styles and scripts, which ruff does not read
 BANNED_NAMES = {"utils", "util", "helpers", "common", "manager", "misc", "handlers", "services"}
@@ -23,8 +37,9 @@ def _trees(paths: list[Path]) -> Iterator[tuple[str, ast.Module]]:
 
 
 def test_files_stay_short() -> None:
-    long = {str(path): lines for path in TESTED if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX}
-    assert long == {}
+    files = [*TESTED, *sorted((ROOT / "tests").rglob("*.py"))]
+    sizes = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {path: lines for path, lines in sizes.items() if lines > LONG_STILL.get(path, FILE_LINES_MAX)} == {}
 
 
 def test_lines_of_templates_styles_and_scripts_stay_short() -> None:
