@@ -1,7 +1,6 @@
 """Runs do not race: they wait for each other, see what the one before committed, and leave all or nothing."""
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -79,7 +78,6 @@ def test_the_second_run_waits_and_sees_what_the_first_committed(drifting: Hospit
     with ThreadPoolExecutor(1) as pool, computing(drifting) as commit:
         waiting = second(pool, drifting)
         wait_until_blocked(owner)
-        time.sleep(0.2)
         assert not waiting.done()
         commit()
         assert waiting.result(timeout=PATIENCE_SECONDS) == 1
@@ -96,7 +94,6 @@ def test_a_run_that_forgets_its_lane_is_still_held_by_the_row(drifting: Hospital
     with ThreadPoolExecutor(1) as pool, computing(drifting) as commit:
         waiting = pool.submit(drifting.database.transact, work, actor=drifting.operator, report=True)
         wait_until_blocked(owner)
-        time.sleep(0.2)
         assert not waiting.done()
         commit()
         assert waiting.result(timeout=PATIENCE_SECONDS) == 0
