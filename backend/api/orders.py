@@ -15,7 +15,7 @@ from backend.domain.administrations.models import NotGiven, Outcome
 from backend.domain.formulary.drugs import DrugNotFound
 from backend.domain.formulary.scanning import ScanUnreadable, parse_scan
 from backend.domain.identity.membership import NotOnThisWard
-from backend.domain.orders import errors, ordering, queries
+from backend.domain.orders import cautions, errors, ordering, queries
 from backend.domain.orders.models import OrderStatus, Priority
 from backend.domain.orders.queries import OrderView
 from backend.domain.organizations.wards import WardNotFound
@@ -66,6 +66,12 @@ class OrderQuery(PageQuery):
     patient_id = Id()
     drug_id = Id()
     prescriber_id = Id()
+
+
+class CautionQuery(Body):
+    """Of which drug."""
+
+    drug_id = Id(required=True)
 
 
 class StatisticsQuery(Body):
@@ -308,3 +314,15 @@ def skip(session: Session, call: Call) -> Any:
         note=call.body["note"],
         now=session.now,
     )
+
+
+@resource.get(
+    "/patients/<uuid:patient_id>/cautions",
+    "What speaks against an order of a drug for a patient",
+    query=CautionQuery(),
+    answer=schema_of(cautions.Cautions),
+    raises=(PatientNotFound, DrugNotFound),
+)
+def read_cautions(session: Session, call: Call) -> Any:
+    """Allergies by the drug's name, and active orders of the same drug. Classes of drugs are not compared."""
+    return cautions.find_cautions(session, organization_id=call.organization_id, **call.path, **call.query)

@@ -26,6 +26,8 @@ FOREIGN = {
     ("POST /patients", "body", "ward_id"): "ward_not_found",
     ("POST /patients/search", "body", "ward_id"): "nothing",
     ("GET /patients/<uuid:patient_id>", "path", "patient_id"): "patient_not_found",
+    ("GET /patients/<uuid:patient_id>/cautions", "path", "patient_id"): "patient_not_found",
+    ("GET /patients/<uuid:patient_id>/cautions", "query", "drug_id"): "drug_not_found",
     (f"GET {TEAM}", "path", "patient_id"): "patient_not_found",
     (f"GET {TEAM}/history", "path", "patient_id"): "patient_not_found",
     (f"GET {TEAM}/primary", "path", "patient_id"): "patient_not_found",

@@ -37,6 +37,7 @@ MAY = {
     "POST /patients": {"admin"},
     "POST /patients/search": EVERYBODY,
     "GET /patients/<uuid:patient_id>": EVERYBODY,
+    "GET /patients/<uuid:patient_id>/cautions": EVERYBODY,
     "GET /patients/<uuid:patient_id>/care-team": EVERYBODY,
     "GET /patients/<uuid:patient_id>/care-team/history": EVERYBODY,
     "GET /patients/<uuid:patient_id>/care-team/primary": EVERYBODY,

@@ -230,6 +230,9 @@ VALID: dict[str, Callable[[Hospital], Ask]] = {
     "POST /patients": lambda h: Ask(body=_new_patient(h)),
     "POST /patients/search": lambda h: Ask(body=_search(h)),
     "GET /patients/<uuid:patient_id>": lambda h: Ask(path={"patient_id": h.patient_id}),
+    "GET /patients/<uuid:patient_id>/cautions": lambda h: Ask(
+        path={"patient_id": h.patient_id}, query={"drug_id": h.drug_id}
+    ),
     "GET /drugs": lambda h: Ask(query={"q": "amox", "custody": "ordinary"}),
     "POST /drugs": lambda h: Ask(body=_new_drug(h)),
     "GET /drugs/<uuid:drug_id>": lambda h: Ask(path={"drug_id": h.drug_id}),

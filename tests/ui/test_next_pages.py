@@ -9,9 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from backend.domain.orders import cautions
 from backend.domain.stock.ledger import Shelf
-from backend.ui.frame import asking
-from backend.ui.pages import adjustments, prescribing, transfers
+from backend.ui.pages import adjustments, transfers
 from tests import day
 from tests.hospital import Hospital
 from tests.ui.test_doors import sign_in, token_on
@@ -296,8 +296,7 @@ def test_arrival_of_few_lots_takes_no_empty_field(ward_app: Flask, hospital: Hos
 def test_prescribing_asks_to_confirm_that_not_all_orders_were_compared(
     ward_app: Flask, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prescribing, "ORDER_PAGES", 1)
-    monkeypatch.setattr(asking, "LIMIT_MAX", 2)
+    monkeypatch.setattr(cautions, "ORDERS_MAX", 2)
     other = hospital.add_drug("Zinc")
     doctor = ward_app.test_client()
     sign_in(doctor, hospital, "doctor")

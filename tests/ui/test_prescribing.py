@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backend.actor import Role
-from backend.ui.frame.cautions import names_match
+from backend.domain.orders.cautions import names_match
 from tests.hospital import Hospital, now
 from tests.ui.conftest import Screen, watch
 

@@ -85,6 +85,40 @@ def test_many_orders_to_verify_cost_no_more_statements_than_one(config: Config) 
     app.extensions["valmed"].engine.dispose()
 
 
+def test_fifty_orders_of_fifty_drugs_to_verify_cost_twelve_statements(config: Config) -> None:
+    """Drugs, patients and prescribers are many: what speaks against each order is read at once."""
+    app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
+    sent = statements_of(app)
+    hospital = open_hospital(app.extensions["valmed"])
+    for number in range(50):
+        drug_id = hospital.add_drug(f"Drug {chr(97 + number // 26) * 4}{chr(97 + number % 26) * 4}")
+        patient_id = hospital.admit(f"Patient {number:02}", ward_id=hospital.ward_id)
+        somebody = replace(hospital, patient_id=patient_id)
+        somebody.place(units=1, shelf=replace(hospital.shelf, drug_id=drug_id))
+    hospital.change(
+        "INSERT INTO users (organization_id, id, email, name, role, password_hash)"
+        " SELECT organization_id, gen_random_uuid(), id || '@x.example', 'Doctor ' || id, 'doctor', '!'"
+        " FROM medication_orders"
+    )
+    hospital.change(
+        "UPDATE medication_orders o SET prescriber_id = (SELECT u.id FROM users u WHERE u.name = 'Doctor ' || o.id)"
+    )
+    hospital.change(
+        "UPDATE patients p SET allergies = ARRAY[d.name] FROM medication_orders o JOIN drugs d ON d.id = o.drug_id"
+        " WHERE o.patient_id = p.id"
+    )
+    client = app.test_client()
+    _signed_in(client, hospital, "pharmacist")
+    sent.clear()
+    page = client.get("/orders/to-verify").get_data(as_text=True)
+    assert page.count("The patient is allergic to Drug ") == 50
+    assert len(set(re.findall(r"Prescribed by (Doctor [0-9a-f-]{36})", page))) == 50
+    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    assert len(asked) <= 12, asked
+    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    app.extensions["valmed"].engine.dispose()
+
+
 def test_refused_round_of_twenty_drugs_costs_twelve_statements(config: Config) -> None:
     """The page names each refused order: all of them are read at once."""
     app = create_app(replace(config, pool_size=1, pool_max_overflow=0))

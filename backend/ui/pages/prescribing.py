@@ -12,8 +12,7 @@ from backend.actor import Role
 from backend.db.idempotency import IdempotencyKeyReused
 from backend.domain.orders.models import OrderStatus, Priority
 from backend.errors import DomainError, ValidationFailed
-from backend.ui.frame.asking import ask, ask_all, is_answered
-from backend.ui.frame.cautions import ORDERS_UNREAD, Caution, cautions_of
+from backend.ui.frame.asking import ask, is_answered
 from backend.ui.frame.forms import number_of, query_fields
 from backend.ui.frame.problem_text import plainly
 from backend.ui.frame.rendering import blueprint_of, form_key, zone
@@ -24,7 +23,6 @@ from backend.web.parsing import load
 
 blueprint = blueprint_of("prescribing")
 DOCTOR = frozenset({Role.DOCTOR})
-ORDER_PAGES = 5  # of a patient's active orders: more than one person has
 MINUTES = {"minutes": 1, "hours": 60, "days": 1_440}
 ROUTES = ("oral", "intravenous", "subcutaneous", "intramuscular", "inhaled", "topical", "rectal", "sublingual")
 TEXTS = ("dose_text", "route", "priority")
@@ -100,23 +98,24 @@ def find_patients() -> AnyResponse:
     return found_at(".show_new", drug_id=request.form.get("drug_id", "").strip())
 
 
-def _cautions(patient_id: UUID, drug_id: UUID) -> tuple[dict[str, Any], dict[str, Any], list[Caution]]:
-    patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": patient_id})
-    drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id})
-    of_patient = {"patient_id": patient_id, "status": OrderStatus.ACTIVE.value}
-    active, more = ask_all("GET /orders", of_patient, pages=ORDER_PAGES)
-    return patient, drug, [*cautions_of(patient, drug, active), *([ORDERS_UNREAD] if more else [])]
+def _cautions(patient_id: UUID, drug_id: UUID) -> list[dict[str, Any]]:
+    operation = "GET /patients/<uuid:patient_id>/cautions"
+    found: list[dict[str, Any]] = ask(operation, path={"patient_id": patient_id}, query={"drug_id": drug_id})[
+        "cautions"
+    ]
+    return found
 
 
 def _form_page(
     patient_id: UUID, drug_id: UUID, given: Mapping[str, str], said: str = "", errors: Sequence[dict[str, str]] = ()
 ) -> str:
-    patient, drug, cautions = _cautions(patient_id, drug_id)
+    patient = ask("GET /patients/<uuid:patient_id>", path={"patient_id": patient_id})
+    drug = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": drug_id})
     return render_template(
         "prescribe.html",
         patient=patient,
         drug=drug,
-        cautions=cautions,
+        cautions=_cautions(patient_id, drug_id),
         confirmed=request.form.getlist("confirmed"),
         said=said,
         given=given,
@@ -138,8 +137,8 @@ def place() -> AnyResponse | tuple[str, int]:
     body, key = _body(request.form), form_key()
     try:
         if not is_answered("POST /orders", body=body, key=key):
-            _, _, cautions = _cautions(*which)
-            if {caution.key for caution in cautions} - set(request.form.getlist("confirmed")):
+            unconfirmed = {caution["key"] for caution in _cautions(*which)} - set(request.form.getlist("confirmed"))
+            if unconfirmed:
                 return _form_page(*which, request.form, CONTRADICTED), UNCONFIRMED
         order = ask("POST /orders", body=body, key=key)
     except ValidationFailed as refusal:

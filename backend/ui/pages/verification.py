@@ -9,12 +9,11 @@ from flask import flash, g, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.actor import Role
-from backend.api.orders import Verification
-from backend.domain.orders.models import OrderStatus
+from backend.domain.orders.cautions import review_orders
 from backend.errors import DomainError
-from backend.ui.frame.asking import ask, ask_all
+from backend.ui.frame.asking import ask
 from backend.ui.frame.boards import whole_board
-from backend.ui.frame.cautions import cautions_of
+from backend.ui.frame.doing import look
 from backend.ui.frame.forms import query_fields
 from backend.ui.frame.rendering import blueprint_of, form_key
 from backend.ui.frame.ward_choice import wards
@@ -22,7 +21,6 @@ from backend.web.cursors import BY_RANK, encode, page_request
 
 blueprint = blueprint_of("verifying")
 SHOWN_MAX = 50
-ORDER_PAGES = 10
 ADVICE = {
     "order_already_completed": "Nothing is to be verified any more.",
     "order_discontinued": "Nothing is to be verified any more.",
@@ -47,18 +45,10 @@ def _page(refusal: DomainError | None) -> str:
     orders.sort(key=_rank)
     rest = [order for order in orders if after is None or _rank(order) > after]
     shown = rest[:SHOWN_MAX]
-    prescribers = _prescribers(ward_id, shown)
-    drugs = {drug_id: _drug(drug_id) for drug_id in {order["drug_id"] for order in shown}}
+    reviews = look(review_orders.bind(actor=g.actor, order_ids=[UUID(order["id"]) for order in shown])) if shown else {}
     return render_template(
         "to_verify.html",
-        orders=[
-            {
-                **order,
-                "cautions": list(_cautions(order, drugs[order["drug_id"]])),
-                "prescription": prescribers.get(order["id"]),
-            }
-            for order in shown
-        ],
+        orders=[{**order, "review": reviews[UUID(order["id"])]} for order in shown if UUID(order["id"]) in reviews],
         total=len(orders),
         earlier=len(orders) - len(rest),
         more=encode(_rank(shown[-1])) if len(rest) > SHOWN_MAX else None,
@@ -75,41 +65,11 @@ def _rank(order: dict[str, Any]) -> tuple[int, datetime, UUID]:
     return int(order["priority"] != "stat"), datetime.fromisoformat(order["due_at"]), UUID(order["id"])
 
 
-def _prescribers(ward_id: str, shown: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The orders shown, by id: a board does not say who prescribed, nor whether they care for the patient.
-
-    They are found in the list of orders that wait; what is not among its first pages is asked for one by one.
-    """
-    if not shown:
-        return {}
-    waiting = {"status": OrderStatus.ACTIVE.value, "verification": Verification.PENDING.value, "ward_id": ward_id}
-    listed, more = ask_all("GET /orders", waiting, pages=ORDER_PAGES)
-    found = {order["id"]: order for order in listed}
-    absent = [order["id"] for order in shown if more and order["id"] not in found]
-    asked_for = (ask("GET /orders/<uuid:order_id>", path={"order_id": UUID(order_id)}) for order_id in absent)
-    return found | {order["id"]: order for order in asked_for}
-
-
-def _drug(drug_id: str) -> dict[str, Any]:
-    drug: dict[str, Any] = ask("GET /drugs/<uuid:drug_id>", path={"drug_id": UUID(drug_id)})
-    return drug
-
-
 def _unverified(ward: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for patient in whole_board(ward["id"])["patients"]:
         for order in patient["orders"]:
             if not order["verified"]:
                 yield {**order, "id": order["order_id"], "patient": patient, "ward_name": ward["name"]}
-
-
-def _cautions(order: dict[str, Any], drug: dict[str, Any]) -> Iterator[str]:
-    """What speaks against the order: the same that the doctor had to confirm."""
-    others = [{**other, "id": other["order_id"]} for other in order["patient"]["orders"]]
-    for caution in cautions_of(order["patient"], drug, others):
-        if caution.allergy:
-            yield f"The patient is allergic to {caution.allergy}."
-        elif caution.order is not None and caution.order["id"] != order["id"]:
-            yield f"Another order of {caution.order['drug_name']} {caution.order['strength']} is active."
 
 
 @blueprint.post("/orders/<uuid:order_id>/verify")
