@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError, fields
@@ -57,6 +57,7 @@ RIGHT = [
         "Ω 💊",
         "x\u200by",
     ),
+    *(True, False),
 ]
 VALUES = (
     st.sampled_from(RIGHT)
@@ -75,6 +76,7 @@ def test_what_a_body_takes_is_what_the_document_says(name: str) -> None:
     taken = set()
 
     @settings(max_examples=settings().max_examples // SHARE)
+    @example(values=RIGHT)
     @given(values=st.lists(VALUES | st.lists(st.sampled_from(RIGHT), max_size=3), min_size=5, max_size=5))
     def throw(values: list[Any]) -> None:
         for value in values:
