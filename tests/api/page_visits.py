@@ -387,6 +387,6 @@ WITHOUT_TENANT = {
     "POST /sign-in/code/passkey": "likewise",
     "POST /sign-in/code/passkey/options": "likewise",
     "POST /sign-in/passkey/options": "a challenge of 256 random bits",
-    "POST /sign-in/passkey": "a passkey opens the hospital that it was made in: see test_passkeys.py",
+    "POST /sign-in/passkey": "a passkey opens the hospital that it was made in: see tests of passkeys",
     "POST /sign-in": "see test_a_name_and_password_open_one_hospital_only",
 }

@@ -9,7 +9,7 @@ SCENARIO = (
     BEGIN
     + """
 from dataclasses import replace
-from tests.domain.identity import test_passkeys as the
+from tests.domain.identity.passkeys import signing as the
 from tests.domain.identity.device import Device
 from tests.domain.identity.test_second_factors import refusal_of
 
