@@ -40,6 +40,13 @@ def _fill(hospital: Hospital) -> None:
     )
 
 
+def assert_few(sent: list[str]) -> None:
+    """Assert that a page cost at most 12 statements and 3 transactions, PREPARE and COMMIT not counted."""
+    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    assert len(asked) <= 12, asked
+    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+
+
 @pytest.mark.parametrize("full", [False, True], ids=["one patient", "200 patients"])
 def test_the_board_of_a_full_ward_costs_no_more_statements(config: Config, full: bool) -> None:
     app = create_app(replace(config, pool_size=1, pool_max_overflow=0))
@@ -113,9 +120,7 @@ def test_fifty_orders_of_fifty_drugs_to_verify_cost_twelve_statements(config: Co
     page = client.get("/orders/to-verify").get_data(as_text=True)
     assert page.count("The patient is allergic to Drug ") == 50
     assert len(set(re.findall(r"Prescribed by (Doctor [0-9a-f-]{36})", page))) == 50
-    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
-    assert len(asked) <= 12, asked
-    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    assert_few(sent)
     app.extensions["valmed"].engine.dispose()
 
 
@@ -139,9 +144,7 @@ def test_refused_round_of_twenty_drugs_costs_twelve_statements(config: Config) -
     page = answer.get_data(as_text=True)
     assert answer.status_code == 200
     assert all(f"Drug {number:02}</strong> for Patient {number:02}" in page for number in range(20))
-    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
-    assert len(asked) <= 12, asked
-    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    assert_few(sent)
     app.extensions["valmed"].engine.dispose()
 
 
@@ -166,9 +169,7 @@ def test_transfer_request_with_twenty_chosen_drugs_costs_twelve_statements(confi
     )
     assert page.count('class="drug"') == 20
     assert all(f'value="{number + 1}"' in page for number in range(20))
-    asked = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
-    assert len(asked) <= 12, asked
-    assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    assert_few(sent)
     app.extensions["valmed"].engine.dispose()
 
 
@@ -186,14 +187,11 @@ def test_giving_a_dose_on_a_full_ward_costs_twelve_statements(config: Config) ->
     sent.clear()
     shown = client.get(f"/orders/{order_id}/give").get_data(as_text=True)
     assert "Patient 19" in shown
-    show = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
+    assert_few(sent)
     token = re.search(r'name="csrf_token" value="([^"]+)"', shown)
     assert token is not None
     sent.clear()
     answer = client.post(f"/orders/{order_id}/give", data={"csrf_token": token[1], "key": "0" * 32, "dose": "1"})
     assert answer.status_code == 200
-    give = [statement for statement in sent if not statement.startswith(("PREPARE", "COMMIT"))]
-    for asked in (show, give):
-        assert len(asked) <= 12, asked
-        assert sum("BEGIN" in statement for statement in asked) <= 3, asked
+    assert_few(sent)
     app.extensions["valmed"].engine.dispose()
