@@ -16,7 +16,7 @@ class SecondFactorRequired(Forbidden):
 
 
 class Role(StrEnum):
-    """What a member of staff may do."""
+    """Name the job of a member of staff, which decides what they may do."""
 
     NURSE = "nurse"
     PHARMACIST = "pharmacist"

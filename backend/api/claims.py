@@ -41,7 +41,7 @@ class ImportQuery(Body):
 
 
 class ImportOut(Body):
-    """What became of the lines. `accepted` are new, changed or known as they are; `rejections` are the first 1,000
+    """Tell what became of the lines. `accepted` are new, changed or known as they are; `rejections` are the first 1,000
     after `after_line`. Where there are more, send the file again with `next_after_line` as `after_line`."""
 
     accepted = fields.Integer()

@@ -29,7 +29,7 @@ class PasswordIn(Body):
 
 
 class SecondFactorOut(Body):
-    """Whether the caller has an authenticator app enrolled, how many passkeys they have, and whether their role must
+    """Tell whether you have an authenticator app enrolled, how many passkeys they have, and whether their role must
     have one or the other."""
 
     enrolled = fields.Boolean()
@@ -70,7 +70,7 @@ class SecondFactorIn(Body):
 
 @resource.get("/me/second-factor", "My second factor", answer=SecondFactorOut())
 def read_second_factor(session: Session, call: Call) -> Any:
-    """Whether one is enrolled and whether one is required."""
+    """Tell whether you have enrolled a second factor and whether your hospital asks your role for one."""
     return second_factors.standing(session, actor=call.actor)
 
 
@@ -87,7 +87,7 @@ def offer_second_factor(session: Session, call: Call) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Enrolment:
-    """What was found right before the transaction."""
+    """Hold what was checked before the transaction and found right."""
 
     step: int
     replacing: bool
@@ -150,7 +150,7 @@ def remove_second_factor(session: Session, call: Call) -> Any:
 
 @resource.get("/me/passkeys", "My passkeys", answer=PasskeysOut())
 def list_passkeys(session: Session, call: Call) -> Any:
-    """Those that the caller has added on the page /account: only a browser can make one."""
+    """List the passkeys that you have added on the page /account. Only a browser can make one."""
     user_id = call.actor.user_id
     assert user_id is not None  # noqa: S101 - a token always belongs to a user
     mine = queries.list_passkeys(session, organization_id=call.organization_id, user_id=user_id)

@@ -116,7 +116,7 @@ class SignInsOut(Body):
 
 @sign_ins.get("/me/tokens", "My sign-ins", query=PageQuery(), answer=SignInsOut())
 def list_sign_ins(session: Session, call: Call) -> Any:
-    """Those of the caller that have not ended, the one of this request too. No token is shown: none is stored."""
+    """List your sign-ins that have not ended, this one too. ValMed shows no token, because it stores none."""
     limit, cursor = call.query.get("limit"), call.query.get("cursor")
     page = tokens.list_sign_ins(
         session,

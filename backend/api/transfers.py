@@ -161,17 +161,17 @@ def read_transfer(call: Call) -> Bound[Transfer]:
 
 
 def wanted_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a request that a body names."""
+    """Return the arguments of a request for stock that a body holds."""
     return {**body, "lines": [Wanted(**line) for line in body["lines"]]}
 
 
 def sent_of(body: dict[str, Any]) -> dict[UUID, int] | None:
-    """The units by drug that a body lists as sent, None where it lists nothing."""
+    """Return the units by drug that a body lists as sent, None if it lists nothing."""
     return {line["drug_id"]: line["quantity_units"] for line in body["lines"]} if "lines" in body else None
 
 
 def arrived_of(body: dict[str, Any]) -> list[Arrived] | None:
-    """What a body lists as arrived, None where it lists nothing."""
+    """Return what a body lists as arrived, None if it lists nothing."""
     return [Arrived(**line) for line in body["lines"]] if "lines" in body else None
 
 

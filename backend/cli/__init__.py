@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _of_database(error: BaseException) -> str:
-    """What an error of the driver means for the person at the command line."""
+    """Say what an error of the driver means for the person at the command line."""
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction)):
         return "the database is not migrated: run `valmed db upgrade`"
     said = str(error).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""What an error of the driver means for a transaction: whether it runs again, or what its caller gets."""
+"""Sort the errors of the driver: which transactions run again, and what the caller of the others gets."""
 
 from enum import Enum
 

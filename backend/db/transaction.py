@@ -58,8 +58,11 @@ class ValueOutOfRange(Invalid):
 
 
 class Guard(Protocol):
-    """What stands around every change: it looks whether the sign-in of the actor still stands, and hides from a refusal
-    what the actor may not know of the places. The application hands over the domain's own."""
+    """Stand around every change.
+
+    A guard checks that the sign-in of the actor has not ended, and removes from a refusal what the actor may not know
+    of the places. The application passes the guard of the domain (domain/guard.py).
+    """
 
     def __call__(self, session: Session, actor: Actor, places: Sequence[Place], /) -> AbstractContextManager[None]:
         """Enter after the lanes were taken; leave before the commit."""

@@ -69,7 +69,7 @@ class Bound(Generic[T_co]):
 
     @property
     def actor(self) -> Actor:
-        """Who asks."""
+        """Return the person or the operator who asks."""
         actor: Actor = self.arguments["actor"]
         return actor
 
@@ -78,7 +78,7 @@ class Bound(Generic[T_co]):
         admit(self.use_case, self.actor)
 
     def places(self, session: Session) -> Sequence[Place]:
-        """Find whose lanes it takes. Raises what the use case declares for what is not there."""
+        """Find the places whose lanes the use case takes. Raises what its `places` raises if something is not there."""
         find = self.use_case.places
         if find is None:
             return ()

@@ -81,7 +81,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked(Target):
-    """What `_LOCK` returns: the target, and with it the time, the sign-in, the shelf, and what is stored under the key.
+    """Hold a row of `_LOCK`: the target, and with it the time, the sign-in, the shelf, and what the key has stored.
 
     `today` is the hospital's calendar day by which the lots were judged.
     """

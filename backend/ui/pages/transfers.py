@@ -25,7 +25,7 @@ from backend.web.fields import Body, Id, Several
 from backend.web.parsing import load
 
 blueprint = blueprint_of("transfers")
-CHOSEN_MAX = 500  # as many fields as a form may have
+CHOSEN_MAX = 500  # drugs to read at once: more than one transfer takes
 LOTS_TYPED_MAX = 100  # of more lots, only those that did not arrive in full are typed
 ADVICE = {
     "insufficient_stock": "Send less of it, or receive more stock first.",
@@ -87,14 +87,14 @@ def _request_page(refusal: DomainError | None, units: dict[str, str], cursor: st
 
 
 class Chosen(Body):
-    """The shelves of a ward that were chosen already."""
+    """Check the ward and the drugs that were chosen already."""
 
     ward_id = Id(required=True)
     drug_ids = Several(Id(), most=CHOSEN_MAX, required=True)
 
 
 def _shelves(ward_id: str, drug_ids: list[str]) -> list[LevelView]:
-    """The shelves of these drugs on the ward, read at once. Raises ValidationFailed for what is no id."""
+    """Read the shelves of these drugs on the ward at once. Raises ValidationFailed for what is no id."""
     if not ward_id or not drug_ids:
         return []
     wanted = load(Chosen(), {"ward_id": ward_id, "drug_ids": drug_ids})
